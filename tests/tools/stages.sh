@@ -1,0 +1,166 @@
+# shellcheck shell=bash disable=SC2034,SC2153
+# The stages of tests/run.sh: one function each, run in a subshell with `set -euo pipefail`.
+
+ORDER=(lint types cpp asan tsan qemu symbols wheel fresh stub suite baseline avx2 avx512 slow oldest)
+declare -A STAGES=(
+  [lint]="ruff, clang-format, import-linter, shell syntax"
+  [types]="mypy --strict"
+  [cpp]="C++ unit tests, on every instruction set this machine has"
+  [asan]="C++ unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+  [tsan]="C++ unit tests under ThreadSanitizer"
+  [qemu]="C++ unit tests on an emulated CPU without AVX"
+  [symbols]="no AVX code outside the files compiled for AVX"
+  [wheel]="sdist and wheel built, repaired and weighed"
+  [fresh]="wheel and editable install work in an empty environment elsewhere"
+  [stub]="python/penchant/_core.pyi is what pybind11-stubgen makes"
+  [suite]="pytest with doctests on the installed wheel"
+  [baseline]="pytest with PENCHANT_ISA=baseline"
+  [avx2]="pytest with PENCHANT_ISA=avx2"
+  [avx512]="pytest with PENCHANT_ISA=avx512"
+  [slow]="tests marked slow, the notebooks among them"
+  [oldest]="pytest on the oldest dependencies allowed, on Python 3.10 if there is one"
+)
+NEED_WHEEL="fresh stub suite baseline avx2 avx512 slow oldest"
+MAX_WHEEL_BYTES=6000000
+
+stage_lint() {
+  ruff check .
+  ruff format --check .
+  git ls-files -z -- '*.cpp' '*.hpp' | xargs -0 clang-format --dry-run -Werror
+  PYTHONPATH=python lint-imports
+  bash -n .ci/run tests/run.sh tests/tools/*.sh
+  if command -v shellcheck >/dev/null; then shellcheck -x .ci/run tests/run.sh tests/tools/*.sh; fi
+}
+
+stage_types() { mypy --strict python/penchant; }
+
+# --- C++ -------------------------------------------------------------------------------------------------------
+
+build_cpp() { # build_cpp NAME [cmake options]: the core and its tests, without Python
+  local build=$CACHE/build-$1
+  shift
+  cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPENCHANT_BUILD_TESTS=ON \
+    -DPENCHANT_BUILD_PYTHON=OFF -DCMAKE_PREFIX_PATH="$(eigen_prefix)" "$@"
+  cmake --build "$build"
+}
+
+eigen_prefix() { python -c 'import sysconfig; print(sysconfig.get_path("purelib") + "/cmeel.prefix")'; }
+
+isas() { # the instruction sets that this machine can run
+  echo baseline
+  if has_flags avx2 fma; then echo avx2; fi
+  if has_flags avx512f avx512bw avx512cd avx512dq avx512vl avx512_vnni; then echo avx512; fi
+}
+
+has_flags() {
+  local flag
+  for flag in "$@"; do grep -qw -m 1 "$flag" /proc/cpuinfo || return 1; done
+}
+
+stage_cpp() {
+  build_cpp plain
+  for isa in $(isas); do
+    echo "PENCHANT_ISA=$isa"
+    PENCHANT_ISA=$isa "$CACHE/build-plain/penchant_tests"
+  done
+}
+
+stage_asan() {
+  build_cpp asan -DPENCHANT_SANITIZE=address
+  ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$CACHE/build-asan/penchant_tests"
+}
+
+stage_tsan() { # libgomp's barriers look like races to TSan: the std::thread backend runs the same loops
+  build_cpp tsan -DPENCHANT_SANITIZE=thread -DPENCHANT_PARALLEL=threads
+  local fixed_addresses=()
+  # Older TSan runtimes cannot place their shadow memory when the kernel randomizes addresses with 32 bits.
+  if setarch -R true 2>/dev/null; then fixed_addresses=(setarch -R); fi
+  TSAN_OPTIONS=halt_on_error=1 "${fixed_addresses[@]}" "$CACHE/build-tsan/penchant_tests"
+}
+
+stage_qemu() {
+  [[ $(uname -m) == x86_64 ]] || { echo "this machine is no x86-64"; return "$SKIP"; }
+  build_cpp plain
+  qemu-x86_64 -cpu Nehalem "$CACHE/build-plain/penchant_tests"
+}
+
+stage_symbols() {
+  [[ $(uname -m) == x86_64 ]] || { echo "this machine is no x86-64"; return "$SKIP"; }
+  build_cpp plain
+  python tests/tools/check_isa_symbols.py "$CACHE/build-plain"
+}
+
+# --- packages --------------------------------------------------------------------------------------------------
+
+stage_wheel() {
+  local wheel bytes
+  rm -rf "$CACHE/dist"
+  python -m build --outdir "$CACHE/dist/raw"
+  auditwheel repair --wheel-dir "$CACHE/dist" "$CACHE"/dist/raw/*.whl
+  auditwheel show "$CACHE"/dist/*.whl
+  wheel=$(echo "$CACHE"/dist/*.whl)
+  pip install -q --force-reinstall --no-deps "$wheel"
+  bytes=$(stat -c %s "$wheel")
+  echo "$(basename "$wheel"): $bytes bytes, $MAX_WHEEL_BYTES allowed"
+  ((bytes <= MAX_WHEEL_BYTES))
+}
+
+stage_fresh() {
+  local away python
+  away=$(mktemp -d)
+  trap 'rm -rf "$away"' EXIT
+  cp tests/tools/smoke.py "$away"
+  "$VENV/bin/python" -m venv "$away/venv"
+  python=$away/venv/bin/python
+  "$python" -m pip install -q "$CACHE"/dist/*.whl
+  (cd "$away" && env -i PATH=/usr/bin:/bin HOME="$away" "$python" smoke.py)
+  "$python" -m pip uninstall -q -y penchant
+  "$python" -m pip install -q -e .
+  (cd "$away" && env -i PATH=/usr/bin:/bin HOME="$away" "$python" smoke.py)
+}
+
+stage_stub() { bash tests/tools/stub.sh --check; }
+
+# --- pytest ----------------------------------------------------------------------------------------------------
+
+run_pytest() { python -m pytest -q --doctest-modules --pyargs penchant tests "$@"; }
+
+stage_suite() { run_pytest -m "not slow"; }
+stage_slow() { python -m pytest -q -m slow tests; }
+stage_baseline() { suite_on baseline; }
+stage_avx2() { suite_on avx2; }
+stage_avx512() { suite_on avx512; }
+
+suite_on() {
+  if ! isas | grep -qx "$1"; then
+    echo "this CPU has no $1"
+    return "$SKIP"
+  fi
+  export PENCHANT_ISA=$1
+  [[ $(python -c 'from penchant import _core; print(_core.isa())') == "$1" ]]
+  run_pytest -m "not slow"
+}
+
+stage_oldest() {
+  local python venv=$CACHE/venv-oldest key
+  python=$(oldest_python)
+  "$python" tests/tools/dependencies.py --oldest pyproject.toml >"$CACHE/oldest.txt"
+  key=$({ "$python" -VV; cat "$CACHE/oldest.txt" tests/requirements.txt; } | sha256sum)
+  if [[ $(cat "$venv/requirements.key" 2>/dev/null) != "$key" ]]; then
+    rm -rf "$venv"
+    "$python" -m venv "$venv"
+    "$venv/bin/pip" install -q -r "$CACHE/oldest.txt" pytest==9.2.0 hypothesis httpx joblib
+    echo "$key" >"$venv/requirements.key"
+  fi
+  "$venv/bin/pip" install -q --force-reinstall --no-deps .
+  "$venv/bin/python" --version
+  # Old releases warn about what newer ones changed: only failures count here.
+  PATH=$venv/bin:$PATH "$venv/bin/python" -m pytest -q -W default -m "not slow" tests
+}
+
+oldest_python() { # 3.10 from the PATH or from pyenv, else the one in use
+  local candidate
+  for candidate in python3.10 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.10.*/bin/python3.10 "$VENV/bin/python"; do
+    if "$candidate" -c 'import ensurepip' 2>/dev/null; then command -v "$candidate"; return; fi
+  done
+}
