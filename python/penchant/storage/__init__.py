@@ -1,0 +1,22 @@
+"""The artifact: a directory of checked, memory-mappable files that holds one model.
+
+This package stores arrays, Arrow tables and JSON, and knows no model. See
+:mod:`penchant.storage.manifest` for the format and :mod:`penchant.storage.artifact` for the
+promises made to readers and writers.
+"""
+
+from __future__ import annotations
+
+from penchant.storage.archive import pack, unpack
+from penchant.storage.artifact import Artifact, read_artifact, write_artifact
+from penchant.storage.files import ArtifactNotFoundError, ArtifactWriteError
+
+__all__ = [
+    "Artifact",
+    "ArtifactNotFoundError",
+    "ArtifactWriteError",
+    "pack",
+    "read_artifact",
+    "unpack",
+    "write_artifact",
+]
