@@ -1,0 +1,196 @@
+"""Bayesian personalized ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penchant import _core
+from penchant.models.base import NUM_THREADS, Factors, Recommender
+from penchant.models.params import Choice, Flag, Integer, Real, Rule
+from penchant.models.state import Weight
+
+if TYPE_CHECKING:
+    from penchant.data.interactions import Interactions
+    from penchant.models.training import FitMonitor
+
+_REGULARIZATION = Real(0, 100)
+_OWN_REGULARIZATION = Real(0, 100, optional=True)
+_USERS, _ITEMS = 0, 1  # random streams of the first factors
+
+
+class BPR(Recommender):
+    """Matrix factorization trained to rank what a user took above what they did not.
+
+    For every (user, item) pair of the data and every epoch an item new to the user is drawn, and
+    one step of stochastic gradient descent raises the score of the pair above that of the draw
+    [1]_. Training is parallel, and its result the same bits for any number of threads.
+
+    Parameters
+    ----------
+    factors : int, default 64
+        Length of a user or item vector.
+    epochs : int, default 100
+        Passes over the training pairs.
+    learning_rate : float, default 0.05
+        Step size of the first epoch.
+    learning_rate_decay : float, default 0.0
+        Epoch e (from 0) of E uses ``learning_rate * (1 - learning_rate_decay * e / E)``.
+    regularization : float, default 0.01
+        L2 penalty on the factors of users, positive and negative items.
+    user_regularization, positive_regularization, negative_regularization : float, optional
+        Take the place of `regularization` for one of the three.
+    bias_regularization : float, default 0.01
+        L2 penalty on item biases.
+    use_biases : bool, default True
+        Learn a score of its own for every item, its popularity.
+    negatives : {"dynamic", "uniform", "popular"}, default "dynamic"
+        How the item the user did not take is drawn: the one with the highest score among
+        `n_candidates` uniform draws [2]_, uniformly, or by popularity to the power of
+        `popularity_exponent`.
+    popularity_exponent : float, default 0.75
+        Only for ``negatives="popular"``.
+    n_candidates : int, default 16
+        Only for ``negatives="dynamic"``. More candidates make training slower and the top of
+        the list better.
+    init_scale : float, default 0.1
+        Standard deviation of the first factors, before division by the square root of `factors`.
+    random_state : int, default 0
+        The same data and `random_state` give the same model.
+    num_threads : int, optional
+        Default: what `penchant.show_config()` prints.
+
+    Attributes
+    ----------
+    user_factors_ : float32 array of shape (n_users, factors)
+    item_factors_ : float32 array of shape (n_items, factors)
+    item_biases_ : float32 array of shape (n_items,), or None without `use_biases`
+    history_ : frame
+        A row per epoch: epoch; loss, the mean of -log sigmoid of the score differences; auc, the
+        share of pairs that outscored their draw; seconds; and metrics of callbacks.
+
+    References
+    ----------
+    .. [1] Rendle, Freudenthaler, Gantner, Schmidt-Thieme: "BPR: Bayesian personalized ranking
+       from implicit feedback", UAI 2009.
+    .. [2] Zhang, Chen, Wang, Yu: "Optimizing top-N collaborative filtering via dynamic negative
+       item sampling", SIGIR 2013.
+
+    Examples
+    --------
+    >>> import penchant as pc
+    >>> baskets = [["tea", "jam"], ["tea", "jam"], ["tea"], ["pen", "ink"], ["pen", "ink"], ["pen"]]
+    >>> data = pc.Interactions.from_sequences(baskets)
+    >>> model = pc.BPR(factors=8, epochs=60).fit(data, progress=False)
+    >>> model.recommend(2, k=1)["item"].to_list()
+    ['jam']
+    """
+
+    _rules: ClassVar[Mapping[str, Rule]] = {
+        "factors": Integer(1, 8192),
+        "epochs": Integer(1, 1_000_000),
+        "learning_rate": Real(0, 10, open_low=True),
+        "learning_rate_decay": Real(0, 1, open_high=True),
+        "regularization": _REGULARIZATION,
+        "user_regularization": _OWN_REGULARIZATION,
+        "positive_regularization": _OWN_REGULARIZATION,
+        "negative_regularization": _OWN_REGULARIZATION,
+        "bias_regularization": _REGULARIZATION,
+        "use_biases": Flag(),
+        "negatives": Choice(("dynamic", "uniform", "popular")),
+        "popularity_exponent": Real(-10, 10),
+        "n_candidates": Integer(1, 1024),
+        "init_scale": Real(0, 100, open_low=True),
+        "random_state": Integer(0, 2**63 - 1),
+        "num_threads": NUM_THREADS,
+    }
+    _weights: ClassVar[Mapping[str, Weight]] = {
+        "user_factors_": Weight(("users", "factors")),
+        "item_factors_": Weight(("items", "factors")),
+        "item_biases_": Weight(("items",), optional=True),
+    }
+
+    user_factors_: NDArray[np.float32]
+    item_factors_: NDArray[np.float32]
+    item_biases_: NDArray[np.float32] | None
+
+    def __init__(
+        self,
+        *,
+        factors: int = 64,
+        epochs: int = 100,
+        learning_rate: float = 0.05,
+        learning_rate_decay: float = 0.0,
+        regularization: float = 0.01,
+        user_regularization: float | None = None,
+        positive_regularization: float | None = None,
+        negative_regularization: float | None = None,
+        bias_regularization: float = 0.01,
+        use_biases: bool = True,
+        negatives: Literal["dynamic", "uniform", "popular"] = "dynamic",
+        popularity_exponent: float = 0.75,
+        n_candidates: int = 16,
+        init_scale: float = 0.1,
+        random_state: int = 0,
+        num_threads: int | None = None,
+    ) -> None:
+        self.factors = factors
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.learning_rate_decay = learning_rate_decay
+        self.regularization = regularization
+        self.user_regularization = user_regularization
+        self.positive_regularization = positive_regularization
+        self.negative_regularization = negative_regularization
+        self.bias_regularization = bias_regularization
+        self.use_biases = use_biases
+        self.negatives = negatives
+        self.popularity_exponent = popularity_exponent
+        self.n_candidates = n_candidates
+        self.init_scale = init_scale
+        self.random_state = random_state
+        self.num_threads = num_threads
+        self._check_params()
+
+    def _start(self, train: Interactions) -> None:
+        factors = int(self.factors)
+        scale = float(self.init_scale) / np.sqrt(factors)
+        seed = int(self.random_state)
+        self.user_factors_ = _core.random_normal(
+            train.n_users, factors, scale=scale, seed=seed, stream=_USERS
+        )
+        self.item_factors_ = _core.random_normal(
+            train.n_items, factors, scale=scale, seed=seed, stream=_ITEMS
+        )
+        self.item_biases_ = np.zeros(train.n_items, dtype=np.float32) if self.use_biases else None
+
+    def _fit(self, train: Interactions, monitor: FitMonitor) -> None:
+        _core.fit_bpr(
+            self.seen_.indptr,
+            self.seen_.indices,
+            self.user_factors_,
+            self.item_factors_,
+            self.item_biases_,
+            epochs=int(self.epochs),
+            learning_rate=float(self.learning_rate),
+            learning_rate_decay=float(self.learning_rate_decay),
+            user_regularization=self._own_regularization(self.user_regularization),
+            positive_regularization=self._own_regularization(self.positive_regularization),
+            negative_regularization=self._own_regularization(self.negative_regularization),
+            bias_regularization=float(self.bias_regularization),
+            negatives=self.negatives,
+            popularity_exponent=float(self.popularity_exponent),
+            n_candidates=int(self.n_candidates),
+            seed=int(self.random_state),
+            num_threads=self._threads(None),
+            on_epoch=monitor,
+        )
+
+    def _own_regularization(self, value: float | None) -> float:
+        return float(self.regularization if value is None else value)
+
+    def _factors(self) -> Factors:
+        return Factors(self.user_factors_, self.item_factors_, self.item_biases_)

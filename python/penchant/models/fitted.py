@@ -1,0 +1,251 @@
+"""The life of a model: fitting, its fitted state, history, saving and pickling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penchant.errors import DataError, NotFittedError, ParameterError, PenchantError
+from penchant.models import results, state
+from penchant.models.callbacks import Callback
+from penchant.models.history import history_table, plot_rows
+from penchant.models.params import Parameterized
+from penchant.models.training import FitMonitor, prepare_callbacks
+from penchant.retrieval.filters import RowLists
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from matplotlib.axes import Axes
+
+    from penchant.data.ids import IdMap
+    from penchant.data.interactions import Columns, Interactions
+    from penchant.retrieval.exact import ExactIndex
+
+ModelT = TypeVar("ModelT", bound="FittedModel")
+
+
+class Factors(NamedTuple):
+    """How a model scores: ``users[u] @ items[i] + biases[i]``.
+
+    `users` is float32 [n_users, d] and may have zero strides; `items` is float32 [n_items, d],
+    C-contiguous; `biases` is float32 [n_items] or None.
+    """
+
+    users: NDArray[np.float32]
+    items: NDArray[np.float32]
+    biases: NDArray[np.float32] | None
+
+
+class FittedModel(Parameterized):
+    """The life of a model: hyperparameters, `fit`, history, saving and pickling.
+
+    Attributes
+    ----------
+    users_, items_ : IdMap
+        The ids of the training data; position = row of the factors.
+    seen_ : RowLists
+        Items of each user in the training data (CSR).
+    item_counts_ : int64 array of shape (n_items,)
+        Number of distinct users of each item.
+    columns_ : Columns
+        The caller's column names.
+    backend_ : str
+        Kind of frame the training data came from, and results come as.
+    """
+
+    _weights: ClassVar[Mapping[str, state.Weight]] = {}
+    users_: IdMap
+    items_: IdMap
+    seen_: RowLists
+    item_counts_: NDArray[np.int64]
+    columns_: Columns
+    backend_: str
+    _history: list[dict[str, Any]]
+    _similarity: ExactIndex | None
+
+    # ---- what a model defines -------------------------------------------------------------------
+
+    def _start(self, train: Interactions) -> None:
+        """Make the arrays of `_weights`; from here on the model can answer."""
+
+    def _fit(self, train: Interactions, monitor: FitMonitor) -> None:
+        """Train the arrays of `_weights`; call `monitor` after each epoch and stop if it says so."""
+
+    def _factors(self) -> Factors:
+        """Return what scores are made of."""
+        raise NotImplementedError
+
+    # ---- fitting --------------------------------------------------------------------------------
+
+    def fit(
+        self: ModelT,
+        train: Interactions,
+        validation: Interactions | None = None,
+        progress: bool = True,
+        callbacks: Callback | Iterable[Callback] = (),
+    ) -> ModelT:
+        """Learn from interactions.
+
+        Ctrl-C stops within a second with KeyboardInterrupt; the model then answers with what it
+        had learnt so far.
+
+        Parameters
+        ----------
+        train : Interactions
+            Never changed. Repeated (user, item) pairs count once.
+        validation : Interactions, optional
+            Held-out data for the callbacks that ask for them (`EarlyStopping`,
+            `ValidationMetric`); an error if none does.
+        progress : bool, default True
+            Show a bar with loss, AUC and the callbacks' metrics.
+        callbacks : Callback or iterable of Callback
+            Run in this order after every epoch.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ParameterError
+            A hyperparameter out of range, validation data nobody uses, diverging training.
+        DataError
+            Data that are not `Interactions`, or are empty.
+
+        Examples
+        --------
+        >>> import penchant as pc
+        >>> data = pc.Interactions.from_sequences([["tea", "milk"], ["tea", "jam"], ["jam", "milk"]])
+        >>> pc.BPR(factors=4, epochs=5).fit(data, progress=False)
+        BPR(factors=4, epochs=5)
+        """
+        self._check_params()
+        results.check_interactions(train, "train")
+        if validation is not None:
+            results.check_interactions(validation, "validation")
+        watchers = prepare_callbacks(callbacks, validation)
+        seen = train.csr("distinct")
+        if len(seen.indices) == 0:
+            raise DataError("train has no interactions: there is nothing to learn from")
+        self._forget()
+        self.users_, self.items_ = train.users, train.items
+        self.columns_, self.backend_ = train.columns, train.backend
+        self.seen_ = RowLists(seen.indptr, seen.indices)
+        self.item_counts_ = np.bincount(seen.indices, minlength=train.n_items).astype(np.int64)
+        self._history = []
+        self._start(train)
+        self._weights_changed()
+        try:
+            with FitMonitor(self, train, watchers, getattr(self, "epochs", 0), progress) as monitor:
+                self._fit(train, monitor)
+            problem = state.weights_problem(self)
+            if problem:
+                raise ParameterError(
+                    f"{type(self).__name__}: training diverged: {problem}; use a smaller "
+                    "learning_rate or a smaller regularization"
+                )
+        except PenchantError:
+            self._forget()
+            raise
+        return self
+
+    def _forget(self) -> None:
+        """Drop everything fitted."""
+        for name in ("users_", "items_", "seen_", "item_counts_", "columns_", "backend_"):
+            self.__dict__.pop(name, None)
+        for name in (*self._weights, "_history", "_similarity"):
+            self.__dict__.pop(name, None)
+
+    def _weights_changed(self) -> None:
+        """Drop what was derived from the weights."""
+        self._similarity = None
+
+    def _check_fitted(self) -> None:
+        if "_similarity" not in self.__dict__:
+            raise NotFittedError(
+                f"this {type(self).__name__} is not fitted yet: call fit(train) first"
+            )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Tell scikit-learn whether `fit` was called."""
+        return "_similarity" in self.__dict__
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Return a copy of what training changes, for `restore`."""
+        self._check_fitted()
+        arrays = ((name, getattr(self, name)) for name in self._weights)
+        return {name: array.copy() for name, array in arrays if array is not None}
+
+    def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
+        """Go back to an earlier `snapshot` of the same training."""
+        self._check_fitted()
+        for name, array in snapshot.items():
+            getattr(self, name)[...] = array
+        self._weights_changed()
+
+    # ---- history, saving, pickling --------------------------------------------------------------
+
+    @property
+    def history_(self) -> Any:
+        """Frame with a row per epoch: epoch, loss, auc, seconds, and the callbacks' metrics."""
+        self._check_fitted()
+        return results.to_frame(history_table(self._history), self.backend_)
+
+    def plot_history(self, path: str | PathLike[str] | None = None) -> Axes:
+        """Plot the loss (left axis) and the metrics (right axis) over the epochs.
+
+        Parameters
+        ----------
+        path : path, optional
+            Write the picture there (PNG, SVG or PDF by its suffix).
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The left axis; its ``figure`` is the whole picture.
+
+        Raises
+        ------
+        MissingExtraError
+            Without matplotlib: ``pip install 'penchant[plot]'``.
+        """
+        self._check_fitted()
+        return plot_rows(self._history, repr(self), path)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Save as an artifact directory, replacing one that is there in a single step.
+
+        Parameters
+        ----------
+        path : path
+            A directory; made if it does not exist.
+
+        Raises
+        ------
+        ArtifactError
+            The disk is full, the path is not writable or holds something else; an artifact that
+            was there is intact.
+
+        Examples
+        --------
+        >>> import tempfile, penchant as pc
+        >>> data = pc.Interactions.from_sequences([["tea", "milk"], ["tea", "jam"]])
+        >>> model = pc.Popularity().fit(data)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(folder)
+        ...     same = pc.load(folder)
+        >>> same
+        Popularity()
+        """
+        self._check_fitted()
+        state.save(self, path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return state.pickled(self)
+
+    def __setstate__(self, pickled: dict[str, Any]) -> None:
+        state.unpickle(self, pickled)

@@ -1,0 +1,265 @@
+"""The fitted state of a model as plain arrays, tables and JSON: saved, loaded and pickled alike.
+
+Nothing read back is trusted: before a model answers, its arrays are checked against each other, so
+that a damaged or hostile artifact is refused instead of reading out of bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from penchant._version import __version__
+from penchant.data.ids import IdMap
+from penchant.data.interactions import Columns
+from penchant.errors import ArtifactError, PenchantError
+from penchant.models.history import history_rows, history_table
+from penchant.models.params import plain
+from penchant.retrieval.filters import RowLists
+from penchant.storage import read_artifact, write_artifact
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from penchant.models.base import Recommender
+    from penchant.models.fitted import FittedModel
+
+_BACKENDS = ("pandas", "polars", "pyarrow")
+_REGISTRY: dict[str, type[Recommender]] = {}
+
+
+class Weight(NamedTuple):
+    """A float32 array that a model learns.
+
+    `shape` names its axes: "users", "items", or any other word for a size that must be the same
+    wherever the word is used. Where `optional`, the model may do without it (None).
+    """
+
+    shape: tuple[str, ...]
+    optional: bool = False
+
+
+class State(NamedTuple):
+    """A fitted model without its code."""
+
+    meta: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
+    tables: dict[str, pa.Table]
+
+
+def class_name(cls: type) -> str:
+    """Return the name a model class has in artifacts: plain for Penchant's own."""
+    if cls.__module__.startswith("penchant.models."):
+        return cls.__name__
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def register(cls: type[Recommender]) -> None:
+    """Make a model class loadable."""
+    _REGISTRY[class_name(cls)] = cls
+
+
+def capture(model: FittedModel) -> State:
+    """Take the state out of a fitted model; arrays are not copied."""
+    users, users_meta = model.users_.to_state()
+    items, items_meta = model.items_.to_state()
+    meta = {
+        "columns": asdict(model.columns_),
+        "backend": model.backend_,
+        "users": users_meta,
+        "items": items_meta,
+    }
+    arrays: dict[str, NDArray[Any]] = {
+        "seen_indptr": model.seen_.indptr,
+        "seen_indices": model.seen_.indices,
+        "item_counts": model.item_counts_,
+    }
+    for name in model._weights:
+        if getattr(model, name) is not None:
+            arrays[name.rstrip("_")] = getattr(model, name)
+    tables = {
+        "users": pa.table({"id": users}),
+        "items": pa.table({"id": items}),
+        "history": history_table(model._history),
+    }
+    return State(meta, arrays, tables)
+
+
+def restore(model: FittedModel, state: State) -> None:
+    """Put a state into a model of the right class.
+
+    Raises
+    ------
+    ArtifactError
+        If parts are missing or do not fit together.
+    """
+    try:
+        meta, arrays, tables = state
+        model.columns_ = _columns(meta["columns"])
+        model.backend_ = meta["backend"]
+        if model.backend_ not in _BACKENDS:
+            raise ArtifactError(f"frames of kind {model.backend_!r} are not known")
+        model.users_ = IdMap.from_state(_only_chunk(tables["users"]), meta["users"])
+        model.items_ = IdMap.from_state(_only_chunk(tables["items"]), meta["items"])
+        model._history = history_rows(tables["history"])
+        model.seen_ = RowLists(
+            _array(arrays, "seen_indptr", np.int64, (len(model.users_) + 1,)),
+            _array(arrays, "seen_indices", np.int32, (None,)),
+        )
+        _check_seen(model.seen_, len(model.items_))
+        model.item_counts_ = _array(arrays, "item_counts", np.int64, (len(model.items_),))
+        for name, weight in model._weights.items():
+            key = name.rstrip("_")
+            absent = weight.optional and key not in arrays
+            shape = (None,) * len(weight.shape)
+            setattr(model, name, None if absent else _array(arrays, key, np.float32, shape))
+    except PenchantError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, pa.ArrowException) as error:
+        raise ArtifactError(f"its parts do not fit together: {error!r}") from error
+    problem = weights_problem(model)
+    if problem:
+        raise ArtifactError(problem)
+    model._weights_changed()
+
+
+def weights_problem(model: FittedModel) -> str | None:
+    """Say what is wrong with a model's weights, if anything: shapes, NaN, infinity."""
+    sizes = {"users": len(model.users_), "items": len(model.items_)}
+    for name, weight in model._weights.items():
+        array = getattr(model, name)
+        if array is None:
+            continue
+        for axis, size in zip(weight.shape, array.shape, strict=True):
+            if sizes.setdefault(axis, size) != size:
+                return f"{name} has {size} {axis}, expected {sizes[axis]}"
+        # Minimum and maximum pass NaN on and need no temporary array.
+        if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
+            return f"{name} has NaN or infinite values"
+    return None
+
+
+def _columns(saved: Mapping[str, Any]) -> Columns:
+    known = {field.name for field in fields(Columns)}
+    if not isinstance(saved, dict) or not set(saved) <= known:
+        raise ArtifactError(f"columns are {saved!r:.200}, which this version does not understand")
+    if not all(isinstance(saved.get(name), str) for name in ("user", "item")):
+        raise ArtifactError("the names of the user and item column are missing")
+    return Columns(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
+    )
+
+
+def _only_chunk(table: pa.Table) -> pa.Array:
+    column = table["id"]
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _array(
+    arrays: Mapping[str, NDArray[Any]], name: str, dtype: type, shape: tuple[int | None, ...]
+) -> NDArray[Any]:
+    array = arrays[name]
+    wanted = tuple(own if want is None else want for own, want in zip(array.shape, shape))
+    if array.dtype != dtype or len(array.shape) != len(shape) or array.shape != wanted:
+        raise ArtifactError(
+            f"{name} is {array.dtype} of shape {array.shape}, expected {np.dtype(dtype)} of shape "
+            f"({', '.join('any' if want is None else str(want) for want in shape)})"
+        )
+    return np.require(array, requirements=["C", "A"])
+
+
+def _check_seen(seen: RowLists, n_items: int) -> None:
+    indptr, indices = seen
+    if indptr[0] != 0 or indptr[-1] != len(indices) or np.any(indptr[1:] < indptr[:-1]):
+        raise ArtifactError("seen_indptr does not ascend from 0 to the number of seen items")
+    if len(indices) and (indices.min() < 0 or indices.max() >= n_items):
+        raise ArtifactError(f"seen_indices has entries outside 0..{n_items - 1}")
+    ascending = indices[1:] > indices[:-1]
+    starts = indptr[1:-1]
+    ascending[starts[(starts > 0) & (starts < len(indices))] - 1] = True
+    if not ascending.all():
+        raise ArtifactError("seen_indices is not sorted within each user")
+
+
+def save(model: FittedModel, path: str | PathLike[str]) -> None:
+    """Write a fitted model as an artifact."""
+    meta, arrays, tables = capture(model)
+    head = {
+        "class": class_name(type(model)),
+        "parameters": {name: plain(value) for name, value in model.get_params().items()},
+    }
+    write_artifact(path, meta={**head, **meta}, arrays=arrays, tables=tables)
+
+
+def load(path: str | PathLike[str], verify: Literal["full", "size"] = "full") -> Recommender:
+    """Load a model saved by `Recommender.save`.
+
+    Nothing in an artifact is executed, and everything in it is checked: it is safe to load one
+    from anybody. The arrays are mapped from the files, not read into memory.
+
+    Parameters
+    ----------
+    path : path
+        The artifact directory.
+    verify : {"full", "size"}, default "full"
+        Compare checksums of all files, or only their sizes (quick; for an artifact that was
+        verified when it was installed).
+
+    Returns
+    -------
+    Recommender
+        Of the class that was saved.
+
+    Raises
+    ------
+    ArtifactError
+        Not an artifact, damaged, inconsistent, written by a newer version, or of a model class
+        that is not known here.
+
+    Examples
+    --------
+    >>> import tempfile, penchant as pc
+    >>> data = pc.Interactions.from_sequences([["tea", "milk"], ["tea", "jam"]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pc.BPR(factors=4, epochs=3).fit(data, progress=False).save(folder)
+    ...     pc.load(folder)
+    BPR(factors=4, epochs=3)
+    """
+    artifact = read_artifact(path, verify=verify)
+    meta = dict(artifact.meta)
+    name, parameters = meta.pop("class", None), meta.pop("parameters", None)
+    cls = _REGISTRY.get(name) if isinstance(name, str) else None
+    if cls is None:
+        raise ArtifactError(
+            f"{path}: holds a model of class {name!r:.80}, which Penchant {__version__} does not "
+            f"know; it knows {', '.join(sorted(_REGISTRY))}. Import the module that defines your "
+            "own model before loading it, or upgrade penchant"
+        )
+    try:
+        if not isinstance(parameters, dict):
+            raise ArtifactError("its parameters are missing")
+        model = cls(**parameters)
+        restore(model, State(meta, artifact.arrays, artifact.tables))
+    except TypeError as error:
+        raise ArtifactError(f"{path}: {error}; it may need a newer penchant") from error
+    except PenchantError as error:
+        raise ArtifactError(f"{path}: damaged: {error}") from error
+    return model
+
+
+def pickled(model: FittedModel) -> dict[str, Any]:
+    """Return what pickle keeps: the hyperparameters and, where fitted, the saved state."""
+    fitted = capture(model)._asdict() if model.__sklearn_is_fitted__() else None
+    return {"version": __version__, "parameters": model.get_params(), "fitted": fitted}
+
+
+def unpickle(model: FittedModel, content: Mapping[str, Any]) -> None:
+    """Fill an empty object from `pickled`."""
+    model.__init__(**content["parameters"])  # type: ignore[misc]
+    if content["fitted"] is not None:
+        restore(model, State(**content["fitted"]))

@@ -1,0 +1,116 @@
+"""What happens around the epochs of a `fit`: callbacks, the progress bar and the history."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from penchant.errors import ParameterError
+from penchant.models.callbacks import Callback
+from penchant.models.progress import Progress
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from penchant.data.interactions import Interactions
+    from penchant.models.base import Recommender
+
+
+def prepare_callbacks(
+    callbacks: Callback | Iterable[Callback] | None, validation: Interactions | None
+) -> tuple[Callback, ...]:
+    """Check the callbacks of a `fit` and hand the validation data to those that want it.
+
+    Raises
+    ------
+    ParameterError
+        Something that is not a `Callback`, or validation data that no callback would use.
+    """
+    if callbacks is None:
+        callbacks = ()
+    chosen = (callbacks,) if isinstance(callbacks, Callback) else tuple(callbacks)
+    for callback in chosen:
+        if not isinstance(callback, Callback):
+            raise ParameterError(
+                f"callbacks must be penchant.Callback objects, got {callback!r}"
+                + (": pass an object, not the class" if isinstance(callback, type) else "")
+            )
+    users = [callback for callback in chosen if callback.uses_validation]
+    if validation is not None and not users:
+        raise ParameterError(
+            "validation data were given, but no callback uses them: pass for example "
+            "callbacks=[pc.EarlyStopping('ndcg@10')] or [pc.ValidationMetric(None, 'ndcg@10')]"
+        )
+    for callback in users:
+        callback.set_validation(validation)
+    return chosen
+
+
+class FitMonitor:
+    """Runs the callbacks, draws the bar and keeps the history of one `fit`.
+
+    It is a context manager, so that interrupted training ends as cleanly as complete training,
+    and the function the native kernels call after every epoch.
+    """
+
+    def __init__(
+        self,
+        model: Recommender,
+        train: Interactions,
+        callbacks: tuple[Callback, ...],
+        epochs: int,
+        progress: bool,
+    ) -> None:
+        self._model = model
+        self._train = train
+        self._callbacks = callbacks
+        self._epochs = epochs
+        self._show = progress and epochs > 0
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> FitMonitor:
+        for callback in self._callbacks:
+            callback.on_fit_begin(self._model, self._train)
+        if self._show:
+            self._bar = Progress(self._epochs, type(self._model).__name__)
+        self._started = time.perf_counter()
+        return self
+
+    def __call__(self, epoch: int, loss: float, auc: float) -> bool:
+        """Take note of a finished epoch; return whether training goes on."""
+        seconds = time.perf_counter() - self._started
+        if not math.isfinite(loss):
+            raise ParameterError(
+                f"{type(self._model).__name__}: training diverged in epoch {epoch} "
+                f"(loss is {loss}); use a smaller learning_rate or a smaller regularization"
+            )
+        self._model._weights_changed()
+        logs: dict[str, Any] = {"loss": loss, "auc": auc}
+        # A list, not a generator: a callback after one that stops still sees the epoch.
+        stops = [
+            callback.on_epoch_end(self._model, epoch, logs) is True for callback in self._callbacks
+        ]
+        row = {"epoch": epoch, "loss": loss, "auc": auc, "seconds": seconds}
+        row.update((name, value) for name, value in logs.items() if name not in row)
+        self._model._history.append(row)
+        if self._bar is not None:
+            self._bar.update(logs)
+        self._started = time.perf_counter()
+        return not any(stops)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None or isinstance(error, KeyboardInterrupt):
+                self._model._weights_changed()
+                for callback in self._callbacks:
+                    callback.on_fit_end(self._model)
+        finally:
+            if self._bar is not None:
+                self._bar.close()

@@ -1,0 +1,124 @@
+"""Filters of a search: one sorted list of vector rows per query, as a pair of CSR arrays."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from penchant.errors import ParameterError
+
+Int32Array = NDArray[np.int32]
+Int64Array = NDArray[np.int64]
+
+
+class RowLists(NamedTuple):
+    """List `i` is ``indices[indptr[i]:indptr[i + 1]]``: sorted, without repeats."""
+
+    indptr: Int64Array
+    indices: Int32Array
+
+
+def row_lists(filter_: Any, n_queries: int, n_vectors: int, name: str) -> RowLists | None:
+    """Check a caller's filter and bring it into the form the kernel takes.
+
+    Parameters
+    ----------
+    filter_ : None, tuple or scipy sparse matrix
+        ``(indptr, indices, ...)`` or anything with those attributes; row order within a list
+        and repeats do not matter. The input is never changed.
+    n_queries, n_vectors : int
+        Number of lists expected, and the bound of their entries.
+    name : str
+        Argument name for messages.
+
+    Returns
+    -------
+    RowLists or None
+        None for None.
+
+    Raises
+    ------
+    ParameterError
+        Wrong number of lists, offsets that do not ascend, entries out of range.
+    """
+    if filter_ is None:
+        return None
+    if hasattr(filter_, "tocsr"):
+        filter_ = filter_.tocsr()
+    if hasattr(filter_, "indptr"):
+        indptr, indices = filter_.indptr, filter_.indices
+    elif isinstance(filter_, tuple) and len(filter_) >= 2:
+        indptr, indices = filter_[:2]
+    else:
+        raise ParameterError(
+            f"{name} must be None, a tuple (indptr, indices) or a scipy sparse matrix, "
+            f"got {type(filter_).__name__}"
+        )
+    indptr = _integers(indptr, np.int64, f"{name}.indptr")
+    wide = _integers(indices, np.int64, f"{name}.indices")
+    if len(indptr) != n_queries + 1:
+        raise ParameterError(
+            f"{name} has {max(len(indptr) - 1, 0)} lists, but there are {n_queries} queries"
+        )
+    if indptr[0] != 0 or indptr[-1] != len(wide) or np.any(np.diff(indptr) < 0):
+        raise ParameterError(f"{name}.indptr must ascend from 0 to {len(wide)} (its indices)")
+    outside = np.flatnonzero((wide < 0) | (wide >= n_vectors))
+    if len(outside):
+        raise ParameterError(
+            f"{name}.indices[{outside[0]}] is {wide[outside[0]]}, outside 0..{n_vectors - 1}"
+        )
+    return _sorted_unique(indptr, wide.astype(np.int32))
+
+
+def _integers(values: ArrayLike, dtype: type[np.int64], name: str) -> Int64Array:
+    array = np.asarray(values)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise ParameterError(
+            f"{name} must be a 1-d array of integers, got {array.ndim}-d {array.dtype}"
+        )
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def _sorted_unique(indptr: Int64Array, indices: Int32Array) -> RowLists:
+    steps = np.diff(indices) > 0
+    starts = indptr[1:-1]
+    steps[starts[(starts > 0) & (starts < len(indices))] - 1] = True
+    if steps.all():
+        return RowLists(indptr, indices)
+    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    order = np.lexsort((indices, rows))
+    rows, indices = rows[order], indices[order]
+    first = np.ones(len(rows), dtype=bool)
+    first[1:] = (np.diff(rows) > 0) | (np.diff(indices) > 0)
+    counts = np.bincount(rows[first], minlength=len(indptr) - 1)
+    return RowLists(offsets(counts), indices[first])
+
+
+def offsets(counts: NDArray[np.integer[Any]]) -> Int64Array:
+    """Return the CSR row offsets of lists with these lengths."""
+    indptr = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=indptr[1:])
+    return indptr
+
+
+def take_lists(lists: RowLists, rows: NDArray[np.integer[Any]]) -> RowLists:
+    """Return the lists of `rows` in that order; a row of -1 gets an empty list.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from penchant.retrieval.filters import RowLists, take_lists
+    >>> lists = RowLists(np.array([0, 2, 3]), np.array([4, 7, 5], dtype=np.int32))
+    >>> take_lists(lists, np.array([1, -1, 0, 1])).indices
+    array([5, 4, 7, 5], dtype=int32)
+    """
+    rows = np.asarray(rows, dtype=np.int64)
+    known = rows >= 0
+    starts = lists.indptr[np.where(known, rows, 0)]
+    counts = np.zeros(len(rows), dtype=np.int64)
+    counts[known] = lists.indptr[rows[known] + 1] - starts[known]
+    indptr = offsets(counts)
+    positions = np.arange(indptr[-1], dtype=np.int64) + np.repeat(starts - indptr[:-1], counts)
+    return RowLists(indptr, np.ascontiguousarray(lists.indices[positions], dtype=np.int32))
