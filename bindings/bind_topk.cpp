@@ -1,0 +1,90 @@
+#include <pybind11/stl.h>
+
+#include "arrays.hpp"
+#include "bindings.hpp"
+#include "penchant/topk.hpp"
+
+namespace penchant::python {
+namespace {
+
+using OptionalBiases = std::optional<Array<float>>;
+using OptionalCsr = std::optional<CsrArrays>;
+
+TopkIndex make_index(const Array<float>& vectors, const OptionalBiases& biases, int num_threads) {
+  const auto view = matrix(vectors, "vectors");
+  check_finite(view, "vectors");
+  const float* bias_data = nullptr;
+  if (biases) {
+    const auto bias_view = vector(*biases, "biases");
+    check_length(bias_view.size(), view.rows, "biases");
+    check_finite({bias_view.data(), view.rows, 1}, "biases");
+    bias_data = bias_view.data();
+  }
+  const py::gil_scoped_release release;
+  return TopkIndex(view, bias_data, num_threads);
+}
+
+MatrixView<const float> checked_queries(const TopkIndex& index, const Array<float>& queries) {
+  const auto view = matrix(queries, "queries");
+  if (view.cols != index.dim())
+    fail("queries have " + std::to_string(view.cols) + " columns, the index has " + std::to_string(index.dim()));
+  check_finite(view, "queries");
+  return view;
+}
+
+std::pair<Array<std::int64_t>, Array<float>> search(const TopkIndex& index, const Array<float>& queries,
+                                                    std::int64_t k, const OptionalCsr& exclude,
+                                                    const OptionalCsr& candidates, int num_threads) {
+  const auto query_view = checked_queries(index, queries);
+  if (k < 1) fail("k is " + std::to_string(k) + "; it must be at least 1");
+  check_size(query_view.rows, k, "the answer");
+  std::optional<CsrView> exclude_view;
+  std::optional<CsrView> candidates_view;
+  if (exclude) exclude_view = csr(*exclude, query_view.rows, index.size(), "exclude");
+  if (candidates) candidates_view = csr(*candidates, query_view.rows, index.size(), "candidates");
+  const TopkFilter filter{exclude_view ? &*exclude_view : nullptr, candidates_view ? &*candidates_view : nullptr};
+  Array<std::int64_t> rows({query_view.rows, k});
+  Array<float> scores({query_view.rows, k});
+  const auto rows_view = mutable_matrix(rows, "rows");
+  const auto scores_view = mutable_matrix(scores, "scores");
+  {
+    const py::gil_scoped_release release;
+    index.search(query_view, filter, rows_view, scores_view, num_threads);
+  }
+  return {std::move(rows), std::move(scores)};
+}
+
+Array<float> score_pairs(const TopkIndex& index, const Array<float>& queries, const Array<std::int64_t>& query_rows,
+                         const Array<std::int64_t>& vector_rows, int num_threads) {
+  const auto query_view = checked_queries(index, queries);
+  const auto q = vector(query_rows, "query_rows");
+  const auto v = vector(vector_rows, "vector_rows");
+  check_length(v.size(), static_cast<std::int64_t>(q.size()), "vector_rows");
+  check_rows(q, query_view.rows, "query_rows");
+  check_rows(v, index.size(), "vector_rows");
+  Array<float> scores(static_cast<py::ssize_t>(q.size()));
+  const std::span<float> out(scores.mutable_data(), q.size());
+  {
+    const py::gil_scoped_release release;
+    index.score_pairs(query_view, q, v, out, num_threads);
+  }
+  return scores;
+}
+
+}  // namespace
+
+void bind_topk(py::module_& m) {
+  py::class_<TopkIndex>(m, "TopkIndex", "Exact top-k search over vectors and biases; owns a copy of them.")
+      .def(py::init(&make_index), py::arg("vectors").noconvert(), py::arg("biases").noconvert().none(true) = py::none(),
+           py::kw_only(), py::arg("num_threads") = 0)
+      .def_property_readonly("size", &TopkIndex::size, "Number of vectors.")
+      .def_property_readonly("dim", &TopkIndex::dim, "Length of a vector.")
+      .def("search", &search, py::arg("queries").noconvert(), py::arg("k"), py::kw_only(),
+           py::arg("exclude").none(true) = py::none(), py::arg("candidates").none(true) = py::none(),
+           py::arg("num_threads") = 0, "The k best rows and their scores for every query; -1 and -inf pad.")
+      .def("score_pairs", &score_pairs, py::arg("queries").noconvert(), py::arg("query_rows").noconvert(),
+           py::arg("vector_rows").noconvert(), py::kw_only(), py::arg("num_threads") = 0,
+           "Score of vector vector_rows[i] for query query_rows[i], bit for bit what search would give.");
+}
+
+}  // namespace penchant::python

@@ -1,0 +1,13 @@
+// One registration function per kernel; module.cpp calls them all.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace penchant::python {
+
+void bind_bpr(pybind11::module_& m);
+void bind_random(pybind11::module_& m);
+void bind_ranking_metrics(pybind11::module_& m);
+void bind_topk(pybind11::module_& m);
+
+}  // namespace penchant::python

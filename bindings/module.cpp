@@ -1,0 +1,42 @@
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "bindings.hpp"
+#include "penchant/parallel.hpp"
+#include "penchant/simd.hpp"
+
+namespace py = pybind11;
+
+namespace {
+
+py::dict build_info() {
+  py::dict info;
+#if defined(__clang__)
+  info["compiler"] = "clang " __clang_version__;
+#else
+  info["compiler"] = "gcc " __VERSION__;
+#endif
+#ifdef PENCHANT_USE_OPENMP
+  info["parallel"] = "openmp";
+#else
+  info["parallel"] = "threads";
+#endif
+  info["pybind11"] = PYBIND11_TOSTRING(PYBIND11_VERSION_MAJOR) "." PYBIND11_TOSTRING(PYBIND11_VERSION_MINOR);
+  return info;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "Native kernels of Penchant. Use the Python API; this module takes exact dtypes and layouts only.";
+  penchant::kernels();  // a wrong PENCHANT_ISA fails the import, not the first fit
+  m.def("build_info", &build_info, "Compiler, parallel backend and pybind11 version of this build.");
+  m.def("isa", [] { return penchant::kernels().name; }, "Instruction set in use.");
+  m.def("available_isas", &penchant::available_isas, "Instruction sets this CPU and build can run, best first.");
+  m.def("default_num_threads", &penchant::default_num_threads,
+        "Threads used by default: environment, affinity mask and cgroup quota honoured.");
+  penchant::python::bind_bpr(m);
+  penchant::python::bind_random(m);
+  penchant::python::bind_ranking_metrics(m);
+  penchant::python::bind_topk(m);
+}

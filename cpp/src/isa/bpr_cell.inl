@@ -1,0 +1,212 @@
+// One cell of the BPR grid: plain SGD over its events, in order. Included like vec.inl.
+
+// kVecs is the number of vectors to a row where it is known when compiled (the usual numbers of
+// factors), so that a user's row stays in registers; 0 is the general case.
+
+// exp(x) for |x| <= 80 within 2 ulp: 2^n * p(r), p a degree-6 minimax polynomial (Cephes expf).
+PENCHANT_INLINE float exp_bounded(float x) {
+  const float n = __builtin_floorf(x * 1.44269504088896341F + 0.5F);
+  const float r = (x - n * 0.693359375F) + n * 2.12194440e-4F;
+  float p = 1.9875691500e-4F;
+  p = p * r + 1.3981999507e-3F;
+  p = p * r + 8.3334519073e-3F;
+  p = p * r + 4.1665795894e-2F;
+  p = p * r + 1.6666665459e-1F;
+  p = p * r + 5.0000001201e-1F;
+  p = p * r * r + r + 1.0F;
+  const std::int32_t bits = (static_cast<std::int32_t>(n) + 127) << 23;
+  float power;
+  __builtin_memcpy(&power, &bits, sizeof(power));
+  return p * power;
+}
+
+// Running product of probabilities, so that the loss costs one logarithm every few events.
+struct LogLikelihood {
+  double product = 1.0;
+  double sum = 0.0;
+  int pending = 0;
+
+  __attribute__((always_inline)) void add(double probability) {
+    product *= probability;  // each at least e^-80 / 2, so eight of them stay normal
+    if (++pending == 8) flush();
+  }
+  void flush() {
+    sum += __builtin_log(product);
+    product = 1.0;
+    pending = 0;
+  }
+};
+
+// State of a cell that the helpers share.
+struct BprCell {
+  const BprCellArgs* args;
+  RandomStream random;
+  LogLikelihood likelihood;
+  std::int64_t correct;
+  std::int64_t updates;
+  float user_decay;  // 1 - learning_rate * regularization, per side
+  float positive_decay;
+  float negative_decay;
+  float bias_decay;
+};
+
+PENCHANT_INLINE std::int32_t draw_item(BprCell* cell) {
+  const BprCellArgs& args = *cell->args;
+  const std::uint64_t bits = next_u64(&cell->random);
+  std::uint32_t slot = below(static_cast<std::uint32_t>(bits >> 32), args.n_block_items);
+  if (args.alias_threshold != nullptr && static_cast<std::uint32_t>(bits) >= args.alias_threshold[slot])
+    slot = static_cast<std::uint32_t>(args.alias[slot]);
+  return args.block_items[slot];
+}
+
+// An item of the block that the current user has not seen, or -1 if there is none.
+PENCHANT_INLINE std::int32_t draw_unseen(BprCell* cell) {
+  for (int attempt = 0; attempt < 32; ++attempt) {
+    const std::int32_t item = draw_item(cell);
+    if (cell->args->seen[item] == 0) return item;
+  }
+  // The user has seen nearly the whole block: walk it from a random place.
+  const BprCellArgs& args = *cell->args;
+  const std::uint32_t start = below(static_cast<std::uint32_t>(next_u64(&cell->random) >> 32), args.n_block_items);
+  for (std::uint32_t i = 0; i < args.n_block_items; ++i) {
+    const std::uint32_t at = start + i < args.n_block_items ? start + i : start + i - args.n_block_items;
+    if (args.seen[args.block_items[at]] == 0) return args.block_items[at];
+  }
+  return -1;
+}
+
+// Candidates are shared by this many consecutive events, so that their rows stay in the first-level cache.
+constexpr int kEventsPerDraw = 8;
+constexpr int kMaxCandidates = 256;
+
+struct Candidates {
+  std::int32_t items[kMaxCandidates];
+  int count;   // a multiple of kLanes: the last one is repeated
+  int uses;
+};
+
+PENCHANT_INLINE void draw_candidates(BprCell* cell, Candidates* candidates) {
+  const int wanted = cell->args->n_candidates;
+  for (int c = 0; c < wanted; ++c) candidates->items[c] = draw_item(cell);
+  candidates->count = (wanted + kLanes - 1) / kLanes * kLanes;
+  for (int c = wanted; c < candidates->count; ++c) candidates->items[c] = candidates->items[wanted - 1];
+  candidates->uses = 0;
+}
+
+// The best-scoring unseen candidate (the first of equals), or -1.
+template <int kVecs>
+PENCHANT_INLINE std::int32_t best_candidate(const BprCellArgs& args, const Candidates& candidates,
+                                            const Vec* user, int vecs) {
+  std::int32_t best = -1;
+  float best_score = 0.0F;
+  for (int first = 0; first < candidates.count; first += kLanes) {
+    Vec partial[kLanes];
+#pragma GCC unroll 16
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const float* row = args.item_factors + candidates.items[first + lane] * args.stride;
+      Vec sum = user[0] * load(row);
+      for (int v = 1; v < (kVecs > 0 ? kVecs : vecs); ++v) sum += user[v] * load(row + v * kLanes);
+      partial[lane] = sum;
+    }
+    const Vec scores = sum_each(partial);
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const std::int32_t item = candidates.items[first + lane];
+      const float score = scores[lane] + (args.item_biases != nullptr ? args.item_biases[item] : 0.0F);
+      if (args.seen[item] == 0 && (best < 0 || score > best_score)) {
+        best = item;
+        best_score = score;
+      }
+    }
+  }
+  return best;
+}
+
+// One SGD step on (user, positive, negative); `user` holds the user's row.
+template <int kVecs>
+PENCHANT_INLINE void update(BprCell* cell, Vec* user, int vecs, std::int32_t positive, std::int32_t negative) {
+  const BprCellArgs& args = *cell->args;
+  const int n = kVecs > 0 ? kVecs : vecs;
+  float* p_row = args.item_factors + positive * args.stride;
+  float* n_row = args.item_factors + negative * args.stride;
+  Vec dot{};
+  for (int v = 0; v < n; ++v) dot += user[v] * (load(p_row + v * kLanes) - load(n_row + v * kLanes));
+  float margin = sum_lanes(dot);
+  if (args.item_biases != nullptr) margin += args.item_biases[positive] - args.item_biases[negative];
+  margin = margin < -80.0F ? -80.0F : (margin > 80.0F ? 80.0F : margin);
+  const float odds = exp_bounded(-margin);  // sigmoid(-margin) = odds / (1 + odds)
+  const float probability = 1.0F / (1.0F + odds);
+  const float step = args.learning_rate * (odds * probability);
+  const Vec steps = broadcast(step);
+  const Vec user_decay = broadcast(cell->user_decay);
+  const Vec positive_decay = broadcast(cell->positive_decay);
+  const Vec negative_decay = broadcast(cell->negative_decay);
+  for (int v = 0; v < n; ++v) {
+    const Vec u = user[v];
+    const Vec p = load(p_row + v * kLanes);
+    const Vec q = load(n_row + v * kLanes);
+    user[v] = user_decay * u + steps * (p - q);
+    store(p_row + v * kLanes, positive_decay * p + steps * u);
+    store(n_row + v * kLanes, negative_decay * q - steps * u);
+  }
+  if (args.item_biases != nullptr) {
+    args.item_biases[positive] = cell->bias_decay * args.item_biases[positive] + step;
+    args.item_biases[negative] = cell->bias_decay * args.item_biases[negative] - step;
+  }
+  cell->likelihood.add(static_cast<double>(probability));
+  cell->correct += margin > 0.0F;
+  ++cell->updates;
+}
+
+constexpr int kMaxVecs = 2048 / kLanes;
+
+template <int kVecs>
+void run_bpr_cell(BprCell* cell) {
+  const BprCellArgs& args = *cell->args;
+  const int vecs = static_cast<int>(args.stride / kLanes);
+  const int n = kVecs > 0 ? kVecs : vecs;
+  Vec user[kVecs > 0 ? kVecs : kMaxVecs];
+  Candidates candidates;
+  candidates.uses = kEventsPerDraw;
+  for (std::int64_t begin = 0; begin < args.n_events;) {
+    const std::int32_t user_id = args.event_users[begin];
+    std::int64_t end = begin;
+    for (; end < args.n_events && args.event_users[end] == user_id; ++end) args.seen[args.event_items[end]] = 1;
+    float* user_row = args.user_factors + user_id * args.stride;
+    for (int v = 0; v < n; ++v) user[v] = load(user_row + v * kLanes);
+    for (std::int64_t e = begin; e < end; ++e) {
+      std::int32_t negative = -1;
+      if (args.n_candidates > 1) {
+        if (candidates.uses == kEventsPerDraw) draw_candidates(cell, &candidates);
+        ++candidates.uses;
+        negative = best_candidate<kVecs>(args, candidates, user, vecs);
+      }
+      if (negative < 0) negative = draw_unseen(cell);
+      if (negative >= 0) update<kVecs>(cell, user, vecs, args.event_items[e], negative);
+    }
+    for (int v = 0; v < n; ++v) store(user_row + v * kLanes, user[v]);
+    for (std::int64_t e = begin; e < end; ++e) args.seen[args.event_items[e]] = 0;
+    begin = end;
+  }
+}
+
+void bpr_cell(const BprCellArgs* args, BprCellResult* result) {
+  BprCell cell{};
+  cell.args = args;
+  cell.random = {args->stream_key, 0};
+  cell.likelihood.product = 1.0;
+  cell.user_decay = 1.0F - args->learning_rate * args->user_regularization;
+  cell.positive_decay = 1.0F - args->learning_rate * args->positive_regularization;
+  cell.negative_decay = 1.0F - args->learning_rate * args->negative_regularization;
+  cell.bias_decay = 1.0F - args->learning_rate * args->bias_regularization;
+  switch (args->stride / kLanes) {
+    case 1: run_bpr_cell<1>(&cell); break;
+    case 2: run_bpr_cell<2>(&cell); break;
+    case 4: run_bpr_cell<4>(&cell); break;
+    case 8: run_bpr_cell<8>(&cell); break;
+    default: run_bpr_cell<0>(&cell); break;
+  }
+  cell.likelihood.flush();
+  result->loss = -cell.likelihood.sum;
+  result->correct = cell.correct;
+  result->updates = cell.updates;
+}

@@ -1,0 +1,28 @@
+// Compiled once per instruction set: PENCHANT_ISA is its name, and everything lives in the namespace of that
+// name. Only plain headers may be included here: an inline function with external linkage that is compiled
+// with AVX-512 could be the copy the linker keeps for the whole program.
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#include "penchant/random.hpp"
+#include "penchant/simd.hpp"
+
+namespace penchant::PENCHANT_ISA {
+namespace {
+
+#include "isa/vec.inl"
+//
+#include "isa/bpr_cell.inl"
+//
+#include "isa/topk_panels.inl"
+
+}  // namespace
+
+#define PENCHANT_STRINGIFY_(x) #x
+#define PENCHANT_STRINGIFY(x) PENCHANT_STRINGIFY_(x)
+
+extern const Kernels kKernels;
+const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA), bpr_cell, score_panels};
+
+}  // namespace penchant::PENCHANT_ISA

@@ -1,0 +1,79 @@
+"""Penchant: a recommender toolkit with a native core.
+
+``Interactions`` holds a cleaned event table, models such as ``BPR`` learn from it, ``evaluate``
+measures them, and ``save``/``load`` move them between machines.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from penchant._version import __version__
+
+if TYPE_CHECKING:
+    from penchant import data, datasets, errors, evaluation, models, retrieval, split, storage
+    from penchant.config import show_config
+    from penchant.data.interactions import Interactions
+    from penchant.evaluation import EarlyStopping, ValidationMetric, evaluate
+    from penchant.models import BPR, Callback, Popularity, load
+
+# Public name -> module that defines it. Resolved on first use (PEP 562), so that
+# `import penchant` stays fast and pulls in nothing that the caller does not touch.
+_ATTRIBUTES = {
+    "BPR": "penchant.models",
+    "Callback": "penchant.models",
+    "EarlyStopping": "penchant.evaluation",
+    "Interactions": "penchant.data.interactions",
+    "Popularity": "penchant.models",
+    "ValidationMetric": "penchant.evaluation",
+    "evaluate": "penchant.evaluation",
+    "load": "penchant.models",
+    "show_config": "penchant.config",
+}
+_MODULES = {
+    "data": "penchant.data",
+    "datasets": "penchant.data.datasets",
+    "errors": "penchant.errors",
+    "evaluation": "penchant.evaluation",
+    "models": "penchant.models",
+    "retrieval": "penchant.retrieval",
+    "split": "penchant.data.split",
+    "storage": "penchant.storage",
+}
+
+__all__ = [  # noqa: PLE0604 - the names are resolved lazily
+    "BPR",
+    "Callback",
+    "EarlyStopping",
+    "Interactions",
+    "Popularity",
+    "ValidationMetric",
+    "__version__",
+    "data",
+    "datasets",
+    "errors",
+    "evaluate",
+    "evaluation",
+    "load",
+    "models",
+    "retrieval",
+    "show_config",
+    "split",
+    "storage",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ATTRIBUTES:
+        value = getattr(importlib.import_module(_ATTRIBUTES[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(_MODULES[name])
+    else:
+        raise AttributeError(f"module 'penchant' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))
