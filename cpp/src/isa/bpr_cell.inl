@@ -37,10 +37,15 @@ struct LogLikelihood {
   }
 };
 
+// Draws are made this many ahead, so that the rows arrive before they are needed.
+constexpr int kDrawsAhead = 4;
+
 // State of a cell that the helpers share.
 struct BprCell {
   const BprCellArgs* args;
   RandomStream random;
+  std::int32_t ahead[kDrawsAhead];  // a ring of items drawn but not used yet
+  int next_ahead;
   LogLikelihood likelihood;
   std::int64_t correct;
   std::int64_t updates;
@@ -49,6 +54,22 @@ struct BprCell {
   float negative_decay;
   float bias_decay;
 };
+
+// Rows are dealt at random, so the hardware cannot guess the next one; the event list can.
+constexpr std::int64_t kPrefetchUsers = 8;
+constexpr std::int64_t kPrefetchItems = 4;
+
+PENCHANT_INLINE void prefetch_row(const float* row, std::int64_t stride) {
+  const std::int64_t lines = stride < 128 ? stride : 128;  // the rest streams in behind
+  for (std::int64_t f = 0; f < lines; f += 16) __builtin_prefetch(row + f, 1, 3);
+}
+
+PENCHANT_INLINE void prefetch_ahead(const BprCellArgs& args, std::int64_t event) {
+  if (event + kPrefetchUsers < args.n_events)
+    prefetch_row(args.user_factors + args.event_users[event + kPrefetchUsers] * args.stride, args.stride);
+  if (event + kPrefetchItems < args.n_events)
+    prefetch_row(args.item_factors + args.event_items[event + kPrefetchItems] * args.stride, args.stride);
+}
 
 PENCHANT_INLINE std::int32_t draw_item(BprCell* cell) {
   const BprCellArgs& args = *cell->args;
@@ -59,10 +80,20 @@ PENCHANT_INLINE std::int32_t draw_item(BprCell* cell) {
   return args.block_items[slot];
 }
 
+// The oldest of the draws made ahead; a new one takes its place.
+PENCHANT_INLINE std::int32_t next_item(BprCell* cell) {
+  const std::int32_t item = cell->ahead[cell->next_ahead];
+  const std::int32_t drawn = draw_item(cell);
+  prefetch_row(cell->args->item_factors + drawn * cell->args->stride, cell->args->stride);
+  cell->ahead[cell->next_ahead] = drawn;
+  cell->next_ahead = (cell->next_ahead + 1) % kDrawsAhead;
+  return item;
+}
+
 // An item of the block that the current user has not seen, or -1 if there is none.
 PENCHANT_INLINE std::int32_t draw_unseen(BprCell* cell) {
   for (int attempt = 0; attempt < 32; ++attempt) {
-    const std::int32_t item = draw_item(cell);
+    const std::int32_t item = next_item(cell);
     if (cell->args->seen[item] == 0) return item;
   }
   // The user has seen nearly the whole block: walk it from a random place.
@@ -81,16 +112,18 @@ constexpr int kMaxCandidates = 256;
 
 struct Candidates {
   std::int32_t items[kMaxCandidates];
-  int count;   // a multiple of kLanes: the last one is repeated
-  int uses;
+  int count;  // a multiple of kLanes: the last one is repeated
 };
 
 PENCHANT_INLINE void draw_candidates(BprCell* cell, Candidates* candidates) {
-  const int wanted = cell->args->n_candidates;
-  for (int c = 0; c < wanted; ++c) candidates->items[c] = draw_item(cell);
-  candidates->count = (wanted + kLanes - 1) / kLanes * kLanes;
-  for (int c = wanted; c < candidates->count; ++c) candidates->items[c] = candidates->items[wanted - 1];
-  candidates->uses = 0;
+  const BprCellArgs& args = *cell->args;
+  for (int c = 0; c < args.n_candidates; ++c) {
+    candidates->items[c] = draw_item(cell);
+    prefetch_row(args.item_factors + candidates->items[c] * args.stride, args.stride);
+  }
+  candidates->count = (args.n_candidates + kLanes - 1) / kLanes * kLanes;
+  for (int c = args.n_candidates; c < candidates->count; ++c)
+    candidates->items[c] = candidates->items[args.n_candidates - 1];
 }
 
 // The best-scoring unseen candidate (the first of equals), or -1.
@@ -165,8 +198,13 @@ void run_bpr_cell(BprCell* cell) {
   const int vecs = static_cast<int>(args.stride / kLanes);
   const int n = kVecs > 0 ? kVecs : vecs;
   Vec user[kVecs > 0 ? kVecs : kMaxVecs];
-  Candidates candidates;
-  candidates.uses = kEventsPerDraw;
+  Candidates candidates[2];  // in use, and drawn ahead
+  int current = 0;
+  int uses = 0;
+  if (args.n_candidates > 1) {
+    draw_candidates(cell, &candidates[0]);
+    draw_candidates(cell, &candidates[1]);
+  }
   for (std::int64_t begin = 0; begin < args.n_events;) {
     const std::int32_t user_id = args.event_users[begin];
     std::int64_t end = begin;
@@ -174,11 +212,15 @@ void run_bpr_cell(BprCell* cell) {
     float* user_row = args.user_factors + user_id * args.stride;
     for (int v = 0; v < n; ++v) user[v] = load(user_row + v * kLanes);
     for (std::int64_t e = begin; e < end; ++e) {
+      prefetch_ahead(args, e);
       std::int32_t negative = -1;
       if (args.n_candidates > 1) {
-        if (candidates.uses == kEventsPerDraw) draw_candidates(cell, &candidates);
-        ++candidates.uses;
-        negative = best_candidate<kVecs>(args, candidates, user, vecs);
+        if (uses++ == kEventsPerDraw) {
+          draw_candidates(cell, &candidates[current]);
+          current = 1 - current;
+          uses = 1;
+        }
+        negative = best_candidate<kVecs>(args, candidates[current], user, vecs);
       }
       if (negative < 0) negative = draw_unseen(cell);
       if (negative >= 0) update<kVecs>(cell, user, vecs, args.event_items[e], negative);
@@ -193,7 +235,7 @@ void bpr_cell(const BprCellArgs* args, BprCellResult* result) {
   BprCell cell{};
   cell.args = args;
   cell.random = {args->stream_key, 0};
-  cell.likelihood.product = 1.0;
+  for (std::int32_t& item : cell.ahead) item = draw_item(&cell);
   cell.user_decay = 1.0F - args->learning_rate * args->user_regularization;
   cell.positive_decay = 1.0F - args->learning_rate * args->positive_regularization;
   cell.negative_decay = 1.0F - args->learning_rate * args->negative_regularization;
