@@ -35,6 +35,8 @@ def leaks(path: Path, isa: str) -> list[str]:
         text=True,
     ).stdout
     names = [re.sub(r" [A-Za-z] [0-9a-f ]*$", "", line) for line in listing.splitlines()]
+    if not names:
+        sys.exit(f"{path}: nm shows no symbol, so nothing can be said about it")
     return [name for name in names if f"::{isa}::" not in name and name not in HARMLESS]
 
 

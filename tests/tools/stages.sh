@@ -24,12 +24,15 @@ NEED_WHEEL="fresh stub suite baseline avx2 avx512 slow oldest"
 MAX_WHEEL_BYTES=6000000
 
 stage_lint() {
-  ruff check .
-  ruff format --check .
-  git ls-files -z -- '*.cpp' '*.hpp' | xargs -0 clang-format --dry-run -Werror
-  PYTHONPATH=python lint-imports
-  bash -n .ci/run tests/run.sh tests/tools/*.sh
-  if command -v shellcheck >/dev/null; then shellcheck -x .ci/run tests/run.sh tests/tools/*.sh; fi
+  local failures=() scripts=(.ci/run tests/run.sh tests/tools/*.sh)
+  ruff check . || failures+=("ruff check")
+  ruff format --check . || failures+=("ruff format")
+  git ls-files -z -- '*.cpp' '*.hpp' '*.inl' | xargs -0 clang-format --dry-run -Werror || failures+=(clang-format)
+  PYTHONPATH=python lint-imports || failures+=(lint-imports)
+  bash -n "${scripts[@]}" || failures+=("bash -n")
+  if command -v shellcheck >/dev/null; then shellcheck -x "${scripts[@]}" || failures+=(shellcheck); fi
+  echo "${#failures[@]} of 6 checks failed: ${failures[*]:-none}"
+  [[ ${#failures[@]} -eq 0 ]]
 }
 
 stage_types() { mypy --strict python/penchant; }
@@ -149,7 +152,7 @@ stage_oldest() {
   if [[ $(cat "$venv/requirements.key" 2>/dev/null) != "$key" ]]; then
     rm -rf "$venv"
     "$python" -m venv "$venv"
-    "$venv/bin/pip" install -q -r "$CACHE/oldest.txt" pytest==9.2.0 hypothesis httpx joblib
+    "$venv/bin/pip" install -q -r "$CACHE/oldest.txt" pytest==9.2.0 hypothesis "httpx<0.28" joblib
     echo "$key" >"$venv/requirements.key"
   fi
   "$venv/bin/pip" install -q --force-reinstall --no-deps .
