@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from penchant import _core
-from penchant.errors import ParameterError, PenchantError
+from penchant.errors import PenchantError
 from penchant.models import results, state
 from penchant.models.fitted import Factors, FittedModel
 from penchant.models.params import Integer
-from penchant.retrieval.exact import ExactIndex, check_k
+from penchant.retrieval.exact import MAX_THREADS, ExactIndex, check_k, thread_count
 from penchant.retrieval.filters import RowLists, take_lists
 
 __all__ = ["Factors", "Recommender", "UnsupportedError"]
@@ -26,7 +26,7 @@ Unknown = Literal["error", "drop", "popular"]
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float32]
 
-NUM_THREADS = Integer(1, 4096, optional=True)
+NUM_THREADS = Integer(1, MAX_THREADS, optional=True)
 
 
 class UnsupportedError(PenchantError, NotImplementedError):
@@ -87,39 +87,39 @@ class Recommender(FittedModel):
             lists = take_lists(self.seen_, codes[known])
         rows = np.empty((len(known), k), dtype=np.int64)
         scores = np.empty((len(known), k), dtype=np.float32)
-        rows[known], scores[known] = _core.search_topk(
+        rows[known], scores[known] = self._topk().search(
             np.ascontiguousarray(queries),
-            factors.items,
-            factors.biases,
             k,
             exclude=lists if exclude_seen else None,
-            candidates=None,
             num_threads=threads,
         )
         if not known.all():
-            rows[~known], scores[~known] = self._popular(k, threads)
+            rows[~known], scores[~known] = self._popular(k)
         return rows, scores
 
-    def _popular(self, k: int, num_threads: int | None) -> tuple[Rows, Scores]:
-        """Return the `k` items with the most users, and these numbers, as arrays of one row."""
-        counts = self.item_counts_.astype(np.float32)[:, None]
-        rows, scores = _core.search_topk(
-            np.ones((1, 1), dtype=np.float32),
-            counts,
-            None,
-            k,
-            exclude=None,
-            candidates=None,
-            num_threads=num_threads,
-        )
-        return rows, scores
+    def _popular(self, k: int) -> tuple[Rows, Scores]:
+        """Return the `k` items with the most users, and how many they have."""
+        if "popular" not in self._derived:
+            self._derived["popular"] = np.argsort(-self.item_counts_, kind="stable")
+        rows: Rows = self._derived["popular"][:k]
+        return rows, self.item_counts_[rows].astype(np.float32)
 
-    def _threads(self, num_threads: int | None) -> int | None:
-        if num_threads is None:
-            return getattr(self, "num_threads", None)
-        if not NUM_THREADS.accepts(num_threads):
-            raise ParameterError(f"num_threads must be {NUM_THREADS.describe()}, got {num_threads!r}")
-        return int(num_threads)
+    def _topk(self) -> _core.TopkIndex:
+        """Return the index over the item factors; made once and kept until they change."""
+        index: _core.TopkIndex | None = self._derived.get("topk")
+        if index is None:
+            factors = self._factors()
+            index = self._derived["topk"] = _core.TopkIndex(factors.items, factors.biases)
+        return index
+
+    def _similarity(self) -> ExactIndex:
+        index: ExactIndex | None = self._derived.get("similarity")
+        if index is None:
+            index = self._derived["similarity"] = ExactIndex(self._factors().items, "cosine")
+        return index
+
+    def _threads(self, num_threads: int | None) -> int:
+        return thread_count(getattr(self, "num_threads", None) if num_threads is None else num_threads)
 
     def recommend(
         self,
@@ -219,12 +219,9 @@ class Recommender(FittedModel):
         self._check_vectors()
         check_k(k)
         asked = results.resolve(self.items_, items, "item", unknown, ("error", "drop"))
-        factors = self._factors()
-        if self._similarity is None:
-            self._similarity = ExactIndex(factors.items, metric="cosine")
         itself = RowLists(np.arange(len(asked.codes) + 1, dtype=np.int64), asked.codes)
-        rows, scores = self._similarity.search(
-            factors.items[asked.codes],
+        rows, scores = self._similarity().search(
+            self._factors().items[asked.codes],
             min(int(k), len(self.items_)),
             exclude=itself,
             num_threads=self._threads(num_threads),
@@ -273,13 +270,11 @@ class Recommender(FittedModel):
             )
         )
         known = (users >= 0) & (items >= 0)
-        factors = self._factors()
         scores = np.full(len(known), np.nan, dtype=np.float32)
-        scores[known] = _core.score_pairs(
-            np.ascontiguousarray(factors.users),
-            factors.items,
-            factors.biases,
-            users[known].astype(np.int64),
+        rows, query = np.unique(users[known], return_inverse=True)
+        scores[known] = self._topk().score_pairs(
+            np.ascontiguousarray(self._factors().users[rows]),
+            query.astype(np.int64),
             items[known].astype(np.int64),
             num_threads=self._threads(num_threads),
         )

@@ -90,7 +90,7 @@ class BPR(Recommender):
     """
 
     _rules: ClassVar[Mapping[str, Rule]] = {
-        "factors": Integer(1, 8192),
+        "factors": Integer(1, 2048),
         "epochs": Integer(1, 1_000_000),
         "learning_rate": Real(0, 10, open_low=True),
         "learning_rate_decay": Real(0, 1, open_high=True),
@@ -102,7 +102,7 @@ class BPR(Recommender):
         "use_biases": Flag(),
         "negatives": Choice(("dynamic", "uniform", "popular")),
         "popularity_exponent": Real(-10, 10),
-        "n_candidates": Integer(1, 1024),
+        "n_candidates": Integer(1, 256),
         "init_scale": Real(0, 100, open_low=True),
         "random_state": Integer(0, 2**63 - 1),
         "num_threads": NUM_THREADS,

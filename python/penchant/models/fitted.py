@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from penchant.data.ids import IdMap
     from penchant.data.interactions import Columns, Interactions
-    from penchant.retrieval.exact import ExactIndex
 
 ModelT = TypeVar("ModelT", bound="FittedModel")
 
@@ -65,7 +64,7 @@ class FittedModel(Parameterized):
     columns_: Columns
     backend_: str
     _history: list[dict[str, Any]]
-    _similarity: ExactIndex | None
+    _derived: dict[str, Any]
 
     # ---- what a model defines -------------------------------------------------------------------
 
@@ -157,22 +156,22 @@ class FittedModel(Parameterized):
         """Drop everything fitted."""
         for name in ("users_", "items_", "seen_", "item_counts_", "columns_", "backend_"):
             self.__dict__.pop(name, None)
-        for name in (*self._weights, "_history", "_similarity"):
+        for name in (*self._weights, "_history", "_derived"):
             self.__dict__.pop(name, None)
 
     def _weights_changed(self) -> None:
         """Drop what was derived from the weights."""
-        self._similarity = None
+        self._derived = {}
 
     def _check_fitted(self) -> None:
-        if "_similarity" not in self.__dict__:
+        if "_derived" not in self.__dict__:
             raise NotFittedError(
                 f"this {type(self).__name__} is not fitted yet: call fit(train) first"
             )
 
     def __sklearn_is_fitted__(self) -> bool:
         """Tell scikit-learn whether `fit` was called."""
-        return "_similarity" in self.__dict__
+        return "_derived" in self.__dict__
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Return a copy of what training changes, for `restore`."""

@@ -14,6 +14,7 @@ from penchant.retrieval.filters import RowLists, row_lists, take_lists
 Metric = Literal["ip", "cosine", "l2"]
 Float32Array = NDArray[np.float32]
 
+MAX_THREADS = 4096
 _L2_BLOCK = 1024
 _L2_WIDEST = 4096  # beyond it, only vectors equally far away to float32 precision compete
 
@@ -24,8 +25,8 @@ class ExactIndex:
     Parameters
     ----------
     vectors : array_like of shape (n, d)
-        Any float or integer array, also read-only, strided or Fortran-ordered; kept as float32.
-        A C-contiguous float32 array is used where it lies (for "ip"), without a copy.
+        Any float or integer array, also read-only, strided or Fortran-ordered. The index keeps a
+        float32 copy: later changes of the array do not reach it.
     metric : {"ip", "cosine", "l2"}, default "ip"
         How a query q and a vector v are compared: the inner product q.v; the cosine of their angle
         (0 where either is all zeros); or minus the squared Euclidean distance, so that a larger
@@ -59,35 +60,34 @@ class ExactIndex:
             names = ", ".join(repr(name) for name in get_args(Metric))
             raise ParameterError(f"metric must be one of {names}, got {metric!r}")
         self.metric: Metric = metric
-        self._vectors = float_rows(vectors, "vectors")
-        self._biases: Float32Array | None = None
+        array = float_rows(vectors, "vectors")
+        offsets: Float32Array | None = None
         if biases is not None:
             if metric != "ip":
                 raise ParameterError(f"biases go with metric='ip' only, not with {metric!r}")
-            self._biases = float_rows(np.reshape(biases, (-1, 1)), "biases").ravel()
-            if len(self._biases) != len(self):
-                raise ParameterError(
-                    f"biases has {len(self._biases)} entries for {len(self)} vectors"
-                )
-        self._originals = self._vectors
+            offsets = float_rows(np.reshape(biases, (-1, 1)), "biases").ravel()
+            if len(offsets) != len(array):
+                raise ParameterError(f"biases has {len(offsets)} entries for {len(array)} vectors")
         if metric == "cosine":
-            self._vectors = _unit_rows(self._vectors)
+            array = _unit_rows(array)
         elif metric == "l2":
             # |q - v|^2 = |q|^2 - 2 (q.v - |v|^2 / 2): nearest is the largest biased inner product.
             # Moving the origin to the mean keeps |v|^2 small, and with it the rounding error.
-            self._center = self._vectors.mean(axis=0, dtype=np.float64)
-            centred = self._vectors - self._center
-            self._vectors = centred.astype(np.float32)
-            self._norms = np.einsum("ij,ij->i", centred, centred)
-            self._biases = (-0.5 * self._norms).astype(np.float32)
+            self._originals = array.copy()
+            self._center = array.mean(axis=0, dtype=np.float64) if len(array) else np.zeros(array.shape[1])
+            centred = array - self._center
+            norms = np.square(centred).sum(axis=1)
+            self._reach = float(np.sqrt(norms.max(initial=0.0)))
+            array, offsets = centred.astype(np.float32), (-0.5 * norms).astype(np.float32)
+        self._index = _core.TopkIndex(array, offsets)
 
     def __len__(self) -> int:
-        return len(self._vectors)
+        return self._index.size
 
     @property
     def dimension(self) -> int:
         """Length of a vector."""
-        return int(self._vectors.shape[1])
+        return self._index.dim
 
     def __repr__(self) -> str:
         return f"ExactIndex({len(self)} vectors of {self.dimension}, metric={self.metric!r})"
@@ -130,19 +130,15 @@ class ExactIndex:
             "exclude": row_lists(exclude, len(array), len(self), "exclude"),
             "candidates": row_lists(candidates, len(array), len(self), "candidates"),
         }
-        if self.metric == "l2":
-            rows, scores = self._search_l2(array, min(k, len(self)), filters, num_threads)
+        threads = thread_count(num_threads)
+        if len(self) == 0:
+            rows, scores = np.empty((len(array), 0), np.int64), np.empty((len(array), 0), np.float32)
+        elif self.metric == "l2":
+            rows, scores = self._search_l2(array, min(k, len(self)), filters, threads)
         else:
             if self.metric == "cosine":
                 array = _unit_rows(array)
-            rows, scores = _core.search_topk(
-                array,
-                self._vectors,
-                self._biases,
-                min(k, len(self)),
-                num_threads=num_threads,
-                **filters,
-            )
+            rows, scores = self._index.search(array, min(k, len(self)), num_threads=threads, **filters)
         return pad_columns(rows, scores, k)
 
     def _search_l2(
@@ -150,7 +146,7 @@ class ExactIndex:
         queries: Float32Array,
         k: int,
         filters: dict[str, RowLists | None],
-        num_threads: int | None,
+        num_threads: int,
     ) -> tuple[NDArray[np.int64], Float32Array]:
         """Scan in float32, then measure the survivors in float64 and keep the k nearest.
 
@@ -159,7 +155,6 @@ class ExactIndex:
         """
         rows = np.empty((len(queries), k), dtype=np.int64)
         distances = np.empty((len(queries), k))
-        reach = np.sqrt(self._norms.max(initial=0.0))
         # Rounding of a d-term float32 product, and of casting both sides to float32.
         unit = 2.0**-24 * (self.dimension + 8)
         for start in range(0, len(queries), _L2_BLOCK):
@@ -169,17 +164,12 @@ class ExactIndex:
                 for name, lists in filters.items()
             }
             centred = queries[part] - self._center
-            norms = np.einsum("ij,ij->i", centred, centred)
-            slack = 2 * unit * reach * (np.sqrt(norms) + reach)
+            norms = np.square(centred).sum(axis=1)
+            slack = 2 * unit * self._reach * (np.sqrt(norms) + self._reach)
             width = min(len(self), k + 16)
             while True:
-                found, scan = _core.search_topk(
-                    centred.astype(np.float32),
-                    self._vectors,
-                    self._biases,
-                    width,
-                    num_threads=num_threads,
-                    **chosen,
+                found, scan = self._index.search(
+                    centred.astype(np.float32), width, num_threads=num_threads, **chosen
                 )
                 rows[part], distances[part] = self._nearest(queries[part], found, k)
                 # No vector left out of the scan is nearer than this.
@@ -206,6 +196,24 @@ def check_k(k: object) -> None:
     """Raise a ParameterError unless `k` is a positive integer."""
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise ParameterError(f"k must be an integer >= 1, got {k!r}")
+
+
+def thread_count(num_threads: object) -> int:
+    """Return the number the kernels take: 0 stands for the default.
+
+    Raises
+    ------
+    ParameterError
+        Unless `num_threads` is None or an integer from 1 to 4096.
+    """
+    if num_threads is None:
+        return 0
+    whole = isinstance(num_threads, (int, np.integer)) and not isinstance(num_threads, bool)
+    if not whole or not 1 <= int(num_threads) <= MAX_THREADS:
+        raise ParameterError(
+            f"num_threads must be None or an integer from 1 to {MAX_THREADS}, got {num_threads!r}"
+        )
+    return int(num_threads)
 
 
 def pad_columns(
