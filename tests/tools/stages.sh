@@ -98,7 +98,7 @@ stage_symbols() {
 stage_wheel() {
   local wheel bytes
   rm -rf "$CACHE/dist"
-  python -m build --outdir "$CACHE/dist/raw"
+  PIP_CONSTRAINT=$ROOT/tests/requirements.txt python -m build --outdir "$CACHE/dist/raw"
   auditwheel repair --wheel-dir "$CACHE/dist" "$CACHE"/dist/raw/*.whl
   auditwheel show "$CACHE"/dist/*.whl
   wheel=$(echo "$CACHE"/dist/*.whl)

@@ -1,0 +1,156 @@
+"""
+Native kernels of Penchant. Use the Python API; this module takes exact dtypes and layouts only.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import typing
+
+import numpy
+import numpy.typing
+
+__all__: list[str] = [
+    "TopkIndex",
+    "available_isas",
+    "build_info",
+    "coverage",
+    "default_num_threads",
+    "fit_bpr",
+    "isa",
+    "random_normal",
+    "ranking_metrics",
+]
+
+class TopkIndex:
+    """
+    Exact top-k search over vectors and biases; owns a copy of them.
+    """
+    def __init__(
+        self,
+        vectors: numpy.typing.NDArray[numpy.float32],
+        biases: numpy.typing.NDArray[numpy.float32] | None = None,
+        *,
+        num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> None: ...
+    def score_pairs(
+        self,
+        queries: numpy.typing.NDArray[numpy.float32],
+        query_rows: numpy.typing.NDArray[numpy.int64],
+        vector_rows: numpy.typing.NDArray[numpy.int64],
+        *,
+        num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Score of vector vector_rows[i] for query query_rows[i], bit for bit what search would give.
+        """
+    def search(
+        self,
+        queries: numpy.typing.NDArray[numpy.float32],
+        k: typing.SupportsInt | typing.SupportsIndex,
+        *,
+        exclude: tuple[
+            typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+            typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
+        ]
+        | None = None,
+        candidates: tuple[
+            typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+            typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
+        ]
+        | None = None,
+        num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]:
+        """
+        The k best rows and their scores for every query; -1 and -inf pad.
+        """
+    @property
+    def dim(self) -> int:
+        """
+        Length of a vector.
+        """
+    @property
+    def size(self) -> int:
+        """
+        Number of vectors.
+        """
+
+def available_isas() -> list[str]:
+    """
+    Instruction sets this CPU and build can run, best first.
+    """
+
+def build_info() -> dict:
+    """
+    Compiler, parallel backend and pybind11 version of this build.
+    """
+
+def coverage(
+    recommended: numpy.typing.NDArray[numpy.int64],
+    k: typing.SupportsInt | typing.SupportsIndex,
+    n_items: typing.SupportsInt | typing.SupportsIndex,
+) -> float:
+    """
+    Share of n_items that appears in the first k places of any list.
+    """
+
+def default_num_threads() -> int:
+    """
+    Threads used by default: environment, affinity mask and cgroup quota honoured.
+    """
+
+def fit_bpr(
+    indptr: numpy.typing.NDArray[numpy.int64],
+    indices: numpy.typing.NDArray[numpy.int32],
+    user_factors: numpy.typing.NDArray[numpy.float32],
+    item_factors: numpy.typing.NDArray[numpy.float32],
+    item_biases: numpy.typing.NDArray[numpy.float32] | None,
+    *,
+    epochs: typing.SupportsInt | typing.SupportsIndex,
+    learning_rate: typing.SupportsFloat | typing.SupportsIndex,
+    learning_rate_decay: typing.SupportsFloat | typing.SupportsIndex,
+    user_regularization: typing.SupportsFloat | typing.SupportsIndex,
+    positive_regularization: typing.SupportsFloat | typing.SupportsIndex,
+    negative_regularization: typing.SupportsFloat | typing.SupportsIndex,
+    bias_regularization: typing.SupportsFloat | typing.SupportsIndex,
+    negatives: str,
+    popularity_exponent: typing.SupportsFloat | typing.SupportsIndex,
+    n_candidates: typing.SupportsInt | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex,
+    on_epoch: collections.abc.Callable[[int, float, float], bool],
+) -> int:
+    """
+    Train BPR factors in place; on_epoch(epoch, loss, auc) returning False stops. Returns the epochs run.
+    """
+
+def isa() -> str:
+    """
+    Instruction set in use.
+    """
+
+def random_normal(
+    rows: typing.SupportsInt | typing.SupportsIndex,
+    cols: typing.SupportsInt | typing.SupportsIndex,
+    *,
+    scale: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    stream: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    Matrix of normal(0, scale) float32 numbers; element (r, c) depends on (seed, stream, r, c) alone.
+    """
+
+def ranking_metrics(
+    recommended: numpy.typing.NDArray[numpy.int64],
+    indptr: numpy.typing.NDArray[numpy.int64],
+    indices: numpy.typing.NDArray[numpy.int32],
+    n_relevant: numpy.typing.NDArray[numpy.int64],
+    metrics: collections.abc.Sequence[tuple[str, typing.SupportsInt | typing.SupportsIndex]],
+    *,
+    num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Metrics (name, k) of every user's list; NaN for users without relevant items.
+    """
