@@ -154,12 +154,10 @@ class _BadLines:
             return
         for bad in self._first:
             typer.echo(f"line {bad.number}: {bad.error}", err=True)
-        more = f" ({self.count - len(self._first):,} more like these)"
-        where = f"; they are in {self._path}" if self._path is not None else ""
-        typer.echo(
-            f"skipped {self.count:,} bad lines{more if self.count > _SHOWN else ''}{where}",
-            err=True,
-        )
+        left = self.count - len(self._first)
+        more = f", {left:,} more like these" if left else ""
+        where = f": see {self._path}" if self._path is not None else ""
+        typer.echo(f"skipped {self.count:,} bad lines{more}{where}", err=True)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from penchant.cli.common import ArtifactArgument
+from penchant.cli.options import ArtifactArgument
 from penchant.errors import ParameterError, require
 
 __all__ = ["serve"]
@@ -29,7 +29,7 @@ def serve(
     """
     uvicorn = require("uvicorn", "serve")
     from penchant.models import load
-    from penchant.serving.app import create_app
+    from penchant.serving import create_app
 
     model = load(artifact)
     app = create_app(model)
@@ -50,7 +50,7 @@ def _listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)  # type: ignore[arg-type]
+        return socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as error:
         raise ParameterError(
             f"cannot listen on {host}:{port}: {error.strerror}; choose another --port or --host"

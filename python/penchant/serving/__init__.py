@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from penchant.errors import require
 from penchant.serving.decode import RequestError, Requests, decode_body, decode_lines
 from penchant.serving.encode import Records, to_csv, to_json
 from penchant.serving.service import Service
@@ -30,6 +31,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "create_app":  # needs FastAPI, which nothing else here does
+        require("fastapi", "serve")
         from penchant.serving.app import create_app
 
         return create_app

@@ -18,17 +18,16 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from penchant import __version__
-from penchant.errors import require
-from penchant.serving.decode import RequestError, Requests, decode_body, decode_record
-from penchant.serving.encode import to_csv, to_json
-from penchant.serving.service import Service
-
-require("fastapi", "serve")  # says which extra is missing, where the imports below would not
 import anyio.to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+
+from penchant._version import __version__
+from penchant.config import show_config
+from penchant.serving.decode import RequestError, Requests, decode_body, decode_record
+from penchant.serving.encode import to_csv, to_json
+from penchant.serving.service import Service
 
 if TYPE_CHECKING:
     from penchant.models import Recommender
@@ -74,11 +73,6 @@ def create_app(
     -------
     fastapi.FastAPI
         An ASGI application: ``uvicorn.run(create_app("artifact/"))``.
-
-    Raises
-    ------
-    MissingExtraError
-        Without FastAPI: ``pip install 'penchant[serve]'``.
     """
     # Requests run beside each other, a thread each, on as many threads as there are cores: a
     # model call that used several would only take them from another request.
@@ -90,7 +84,7 @@ def create_app(
     app.add_exception_handler(RequestError, _answer_bad_request)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(Exception, _answer_crash)
-    slots = anyio.CapacityLimiter(_cores())
+    slots = anyio.CapacityLimiter(show_config().threads)
 
     async def answer(requests: Requests, accept: str | None) -> Response:
         records = int(requests.top_n.clip(max=len(service.model.items_)).sum())
@@ -130,12 +124,6 @@ def create_app(
         return await answer(Requests.of([asked]), request.headers.get("accept"))
 
     return app
-
-
-def _cores() -> int:
-    from penchant import _core
-
-    return max(1, _core.default_num_threads())
 
 
 async def _read_body(request: Request, limit: int) -> bytes:
