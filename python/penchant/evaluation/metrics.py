@@ -68,9 +68,9 @@ def evaluate(
     test : Interactions
         Held-out data, with ids of their own; matched to the model's by value.
     metrics : str or iterable of str
-        ``precision@k`` (hits / k), ``recall@k`` (hits / relevant), ``ndcg@k``, ``map@k``, ``mrr@k``,
-        ``hit_rate@k``: means over users. ``coverage@k``: share of the catalogue that is in the
-        top k of anybody.
+        ``precision@k`` (hits / k), ``recall@k`` (hits / relevant), ``ndcg@k``, ``map@k``,
+        ``mrr@k``, ``hit_rate@k``: means over users. ``coverage@k``: share of the catalogue that
+        is in the top k of anybody.
     exclude_seen : bool, default True
         Leave training items out. False measures re-purchases too.
     unknown : {"popular", "drop", "error"}, default "popular"
@@ -101,8 +101,8 @@ def evaluate(
     >>> test = pc.Interactions.from_sequences([["pen"], ["jam", "ink"]])
     >>> pc.evaluate(pc.Popularity().fit(train), test, ["precision@1", "recall@1", "coverage@1"])
             metric     value  n_users  n_users_skipped
-    0  precision@1  0.500000        2                0
-    1     recall@1  0.250000        2                0
+    0  precision@1  1.000000        2                0
+    1     recall@1  0.750000        2                0
     2   coverage@1  0.666667        2                0
     """
     chosen = parse_metrics(metrics)
@@ -199,9 +199,7 @@ def measure(
     longest = max(name.k for name in metrics)
     per_user = [name for name in metrics if name.metric != "coverage"]
     values = np.empty((n_users, len(per_user)))
-    shown = {
-        name.k: np.zeros(n_items, dtype=bool) for name in metrics if name.metric == "coverage"
-    }
+    shown = {name.k: np.zeros(n_items, dtype=bool) for name in metrics if name.metric == "coverage"}
     for start in range(0, n_users, _USERS_AT_ONCE):
         part = np.arange(start, min(start + _USERS_AT_ONCE, n_users))
         rows, scores = model.recommend_codes(
@@ -217,7 +215,7 @@ def measure(
                 relevant.indptr,
                 relevant.indices,
                 truth.n_relevant[part],
-                [tuple(name) for name in per_user],
+                [(name.metric, name.k) for name in per_user],
                 num_threads=model._threads(num_threads),
             )
     means = iter([math.fsum(column.tolist()) / n_users for column in values.T])

@@ -1,8 +1,8 @@
 """What every model answers, whatever it learns: ids, frames, filters and unknown users.
 
 A model is one file. It declares its hyperparameters (see `Parameterized`), the arrays it learns
-(`_weights`), `_start` (make them), `_fit` (train them) and `_factors` (how they score). `FittedModel`
-does the rest around training, `Recommender` the answers.
+(`_weights`), `_start` (make them), `_fit` (train them) and `_factors` (how they score).
+`FittedModel` does the rest around training, `Recommender` the answers.
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ class Recommender(FittedModel):
         return index
 
     def _threads(self, num_threads: int | None) -> int:
-        return thread_count(getattr(self, "num_threads", None) if num_threads is None else num_threads)
+        own: int | None = getattr(self, "num_threads", None)
+        return thread_count(own if num_threads is None else num_threads)
 
     def recommend(
         self,
@@ -161,7 +162,8 @@ class Recommender(FittedModel):
         Examples
         --------
         >>> import pandas as pd, penchant as pc
-        >>> shop = pd.DataFrame({"who": [1, 1, 2, 2, 3], "what": ["tea", "jam", "tea", "milk", "jam"]})
+        >>> pairs = [(1, "tea"), (1, "jam"), (2, "tea"), (2, "milk"), (3, "jam")]
+        >>> shop = pd.DataFrame(pairs, columns=["who", "what"])
         >>> model = pc.Popularity().fit(pc.Interactions.from_frame(shop, user="who", item="what"))
         >>> model.recommend([3, 1], k=2)
            who  what  score  rank
@@ -170,9 +172,7 @@ class Recommender(FittedModel):
         2    1  milk    1.0     1
         """
         self._check_fitted()
-        asked = results.resolve(
-            self.users_, users, "user", unknown, ("error", "drop", "popular")
-        )
+        asked = results.resolve(self.users_, users, "user", unknown, ("error", "drop", "popular"))
         rows, scores = self.recommend_codes(
             None if users is None else asked.codes,
             k,
@@ -224,7 +224,7 @@ class Recommender(FittedModel):
             self._factors().items[asked.codes],
             min(int(k), len(self.items_)),
             exclude=itself,
-            num_threads=self._threads(num_threads),
+            num_threads=self._threads(num_threads) or None,
         )
         names = (self.columns_.item, "neighbor")
         return results.ranked_frame(asked, self.items_, rows, scores, names, self.backend_)
@@ -255,7 +255,8 @@ class Recommender(FittedModel):
         Examples
         --------
         >>> import pandas as pd, penchant as pc
-        >>> shop = pd.DataFrame({"who": [1, 1, 2, 2, 3], "what": ["tea", "jam", "tea", "milk", "jam"]})
+        >>> pairs = [(1, "tea"), (1, "jam"), (2, "tea"), (2, "milk"), (3, "jam")]
+        >>> shop = pd.DataFrame(pairs, columns=["who", "what"])
         >>> model = pc.Popularity().fit(pc.Interactions.from_frame(shop, user="who", item="what"))
         >>> model.predict(pd.DataFrame({"who": [3, 1], "what": ["milk", "tea"]}))
         array([1., 2.], dtype=float32)

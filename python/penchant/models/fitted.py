@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from penchant.data.ids import IdMap
     from penchant.data.interactions import Columns, Interactions
+    from penchant.models.base import Recommender
 
 ModelT = TypeVar("ModelT", bound="FittedModel")
 
@@ -72,7 +73,7 @@ class FittedModel(Parameterized):
         """Make the arrays of `_weights`; from here on the model can answer."""
 
     def _fit(self, train: Interactions, monitor: FitMonitor) -> None:
-        """Train the arrays of `_weights`; call `monitor` after each epoch and stop if it says so."""
+        """Train the arrays of `_weights`; stop when `monitor`, called after each epoch, is False."""
 
     def _factors(self) -> Factors:
         """Return what scores are made of."""
@@ -118,7 +119,7 @@ class FittedModel(Parameterized):
         Examples
         --------
         >>> import penchant as pc
-        >>> data = pc.Interactions.from_sequences([["tea", "milk"], ["tea", "jam"], ["jam", "milk"]])
+        >>> data = pc.Interactions.from_sequences([["tea", "milk"], ["tea", "jam"], ["jam"]])
         >>> pc.BPR(factors=4, epochs=5).fit(data, progress=False)
         BPR(factors=4, epochs=5)
         """
@@ -139,7 +140,9 @@ class FittedModel(Parameterized):
         self._start(train)
         self._weights_changed()
         try:
-            with FitMonitor(self, train, watchers, getattr(self, "epochs", 0), progress) as monitor:
+            epochs = int(getattr(self, "epochs", 0))
+            model = cast("Recommender", self)
+            with FitMonitor(model, train, watchers, epochs, progress) as monitor:
                 self._fit(train, monitor)
             problem = state.weights_problem(self)
             if problem:

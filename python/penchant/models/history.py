@@ -51,7 +51,7 @@ def plot_rows(
     else:
         # Not registered with pyplot: nothing to close, and no display is needed.
         figure = require("matplotlib.figure", "plot").Figure(figsize=(7, 4), layout="constrained")
-    left = figure.add_subplot()
+    left: Axes = figure.add_subplot()
     lines = left.plot(
         [row["epoch"] for row in rows], [row["loss"] for row in rows], color="0.35", label="loss"
     )
@@ -61,8 +61,8 @@ def plot_rows(
     left.grid(alpha=0.25)
     right = left.twinx()
     right.set_ylabel("metric")
-    names = dict.fromkeys(name for row in rows for name in row)
-    for number, name in enumerate(name for name in names if name not in ("epoch", "loss", "seconds")):
+    measured = [name for row in rows for name in row if name not in ("epoch", "loss", "seconds")]
+    for number, name in enumerate(dict.fromkeys(measured)):
         points = [(row["epoch"], row[name]) for row in rows if row.get(name) is not None]
         marker = "o" if len(points) < len(rows) or len(rows) == 1 else ""
         lines += right.plot(

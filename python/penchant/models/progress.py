@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
@@ -24,11 +25,8 @@ class Progress:
 
     def __init__(self, total: int, description: str) -> None:
         notebook = in_notebook()
-        bar: Any
-        if notebook and importlib.util.find_spec("ipywidgets") is not None:
-            from tqdm.notebook import tqdm as bar
-        else:
-            from tqdm.std import tqdm as bar
+        widgets = notebook and importlib.util.find_spec("ipywidgets") is not None
+        bar: Any = importlib.import_module("tqdm.notebook" if widgets else "tqdm.std").tqdm
         live = notebook or sys.stderr.isatty()
         self._bar = bar(
             total=total,

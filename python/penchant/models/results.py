@@ -26,9 +26,7 @@ class Asked(NamedTuple):
     labels: Any  # pyarrow.Array of the same length
 
 
-def resolve(
-    ids: IdMap, values: Any, kind: str, unknown: str, policies: tuple[str, ...]
-) -> Asked:
+def resolve(ids: IdMap, values: Any, kind: str, unknown: str, policies: tuple[str, ...]) -> Asked:
     """Look up the ids of a request; None means all of them.
 
     Parameters

@@ -107,6 +107,7 @@ def restore(model: FittedModel, state: State) -> None:
         model.users_ = IdMap.from_state(_only_chunk(tables["users"]), meta["users"])
         model.items_ = IdMap.from_state(_only_chunk(tables["items"]), meta["items"])
         model._history = history_rows(tables["history"])
+        history_table(model._history)  # its columns are numbers
         model.seen_ = RowLists(
             _array(arrays, "seen_indptr", np.int64, (len(model.users_) + 1,)),
             _array(arrays, "seen_indices", np.int32, (None,)),
@@ -150,9 +151,12 @@ def _columns(saved: Mapping[str, Any]) -> Columns:
         raise ArtifactError(f"columns are {saved!r:.200}, which this version does not understand")
     if not all(isinstance(saved.get(name), str) for name in ("user", "item")):
         raise ArtifactError("the names of the user and item column are missing")
-    return Columns(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
-    )
+    names: dict[str, Any] = dict(saved)
+    context = names.pop("context", [])
+    texts = [*(name for name in names.values() if name is not None), *context]
+    if not all(isinstance(name, str) for name in texts):
+        raise ArtifactError(f"columns are {saved!r:.200}, not names")
+    return Columns(**names, context=tuple(context))
 
 
 def _only_chunk(table: pa.Table) -> pa.Array:
@@ -164,7 +168,9 @@ def _array(
     arrays: Mapping[str, NDArray[Any]], name: str, dtype: type, shape: tuple[int | None, ...]
 ) -> NDArray[Any]:
     array = arrays[name]
-    wanted = tuple(own if want is None else want for own, want in zip(array.shape, shape))
+    wanted = tuple(
+        own if want is None else want for own, want in zip(array.shape, shape, strict=False)
+    )
     if array.dtype != dtype or len(array.shape) != len(shape) or array.shape != wanted:
         raise ArtifactError(
             f"{name} is {array.dtype} of shape {array.shape}, expected {np.dtype(dtype)} of shape "

@@ -74,7 +74,7 @@ class ExactIndex:
             # |q - v|^2 = |q|^2 - 2 (q.v - |v|^2 / 2): nearest is the largest biased inner product.
             # Moving the origin to the mean keeps |v|^2 small, and with it the rounding error.
             self._originals = array.copy()
-            self._center = array.mean(axis=0, dtype=np.float64) if len(array) else np.zeros(array.shape[1])
+            self._center = array.sum(axis=0, dtype=np.float64) / max(len(array), 1)
             centred = array - self._center
             norms = np.square(centred).sum(axis=1)
             self._reach = float(np.sqrt(norms.max(initial=0.0)))
@@ -132,13 +132,16 @@ class ExactIndex:
         }
         threads = thread_count(num_threads)
         if len(self) == 0:
-            rows, scores = np.empty((len(array), 0), np.int64), np.empty((len(array), 0), np.float32)
-        elif self.metric == "l2":
-            rows, scores = self._search_l2(array, min(k, len(self)), filters, threads)
+            return pad_columns(
+                np.empty((len(array), 0), np.int64), np.empty((len(array), 0), np.float32), k
+            )
+        width = min(int(k), len(self))
+        if self.metric == "l2":
+            rows, scores = self._search_l2(array, width, filters, threads)
         else:
             if self.metric == "cosine":
                 array = _unit_rows(array)
-            rows, scores = self._index.search(array, min(k, len(self)), num_threads=threads, **filters)
+            rows, scores = self._index.search(array, width, num_threads=threads, **filters)
         return pad_columns(rows, scores, k)
 
     def _search_l2(
@@ -198,7 +201,7 @@ def check_k(k: object) -> None:
         raise ParameterError(f"k must be an integer >= 1, got {k!r}")
 
 
-def thread_count(num_threads: object) -> int:
+def thread_count(num_threads: int | None) -> int:
     """Return the number the kernels take: 0 stands for the default.
 
     Raises
