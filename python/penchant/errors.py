@@ -20,6 +20,7 @@ __all__ = [
     "ColumnError",
     "DataError",
     "MissingExtraError",
+    "MissingFileError",
     "NotFittedError",
     "ParameterError",
     "PenchantError",
@@ -70,19 +71,23 @@ class MissingExtraError(PenchantError, ImportError):
     """An optional package is needed and is not installed."""
 
 
+class MissingFileError(PenchantError, FileNotFoundError):
+    """A file or directory does not exist."""
+
+
 class PenchantWarning(UserWarning):
     """Penchant changed something on the way in (rows dropped, ids turned into text) and says so."""
 
 
-def require(module: str, extra: str) -> ModuleType:
+def require(module: str, extra: str | None = None) -> ModuleType:
     """Import an optional package, or say which extra brings it.
 
     Parameters
     ----------
     module : str
         Dotted name of the module to import.
-    extra : str
-        Name of the extra that installs it.
+    extra : str, optional
+        Name of the extra that installs it; None if the package is in none.
 
     Returns
     -------
@@ -105,9 +110,9 @@ def require(module: str, extra: str) -> ModuleType:
         missing = error.name or module
         if missing.partition(".")[0] != module.partition(".")[0]:
             raise
+        command = f"pip install 'penchant[{extra}]'" if extra else f"pip install {missing}"
         raise MissingExtraError(
-            f"this needs the package {missing!r}, which is not installed: "
-            f"pip install 'penchant[{extra}]'",
+            f"this needs the package {missing!r}, which is not installed: {command}",
             name=missing,
         ) from error
 

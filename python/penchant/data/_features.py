@@ -1,0 +1,61 @@
+"""Features of users and items: one row for each id, from event columns or a frame of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from penchant.data import _repeats, frames
+from penchant.data._columns import name_list
+from penchant.data.ids import IdMap
+from penchant.errors import DataError
+
+# Names of columns of the event frame, a frame with a row for each id, or nothing.
+Features: TypeAlias = "str | Sequence[str] | Any | None"
+
+
+def feature_columns(features: Features) -> tuple[str, ...]:
+    """Return the columns of the event frame that hold features."""
+    return name_list(features) if _are_names(features) else ()
+
+
+def align(
+    features: Features, table: Any, ids: IdMap, codes: np.ndarray, oldest_first: np.ndarray | None
+) -> Any | None:
+    """Return features as a table with a row for each code.
+
+    From event columns each id gets the values of its latest event; from a frame, those of its row
+    (ids without a row get nulls, rows of other ids are left out).
+    """
+    if features is None:
+        return None
+    if _are_names(features):
+        rows = _repeats.group(codes.astype(np.int64), oldest_first).last
+        return table.select(name_list(features)).take(pa.array(rows))
+    frame, _ = frames.to_arrow(features)
+    if ids.name not in frame.column_names:
+        raise DataError(
+            f"a frame of features needs the column {ids.name!r}; "
+            f"it has {', '.join(map(repr, frame.column_names))}"
+        )
+    found = ids.codes(frame.column(ids.name))
+    rows = np.flatnonzero(found >= 0)
+    place = np.full(len(ids), -1, np.int64)
+    place[found[rows]] = rows
+    if len(np.unique(found[rows])) < len(rows):
+        repeated = rows[place[found[rows]] != rows][0]
+        raise DataError(
+            f"the frame of features has more than one row for {ids.name} "
+            f"{frame.column(ids.name)[int(repeated)].as_py()!r}"
+        )
+    rest = frame.drop_columns([ids.name])
+    return rest.take(pa.array(place, mask=place < 0))
+
+
+def _are_names(features: Features) -> bool:
+    return isinstance(features, str) or (
+        isinstance(features, list | tuple) and all(isinstance(name, str) for name in features)
+    )

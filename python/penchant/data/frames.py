@@ -1,0 +1,190 @@
+"""The edge to pandas, polars and pyarrow: Arrow columns in, a frame of the caller's kind out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+
+from penchant.data import _values
+from penchant.errors import ColumnError, DataError, ParameterError, closest, notice
+
+__all__ = ["BACKENDS", "column_names", "from_arrow", "to_arrow"]
+
+BACKENDS = ("pandas", "polars", "pyarrow")
+
+_COLUMNS_SHOWN = 20
+
+
+def to_arrow(frame: Any, columns: Iterable[str] | None = None) -> tuple[Any, str]:
+    """Return columns of a frame as an Arrow table, and which library the frame is from.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame, polars.DataFrame or pyarrow.Table
+        Never changed; columns are shared where the library allows it.
+    columns : iterable of str, optional
+        The columns wanted, in this order; all by default.
+
+    Returns
+    -------
+    table : pyarrow.Table
+        A pandas index is left out. Object columns that mix types become text, with a
+        `PenchantWarning`.
+    backend : {"pandas", "polars", "pyarrow"}
+
+    Raises
+    ------
+    ColumnError
+        If a column is missing; the message lists those available.
+    DataError
+        If the frame is of another kind, has a MultiIndex or has duplicate column names.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table, backend = to_arrow(pd.DataFrame({"user": [1, 2], "price": [0.5, 2.5]}), ["user"])
+    >>> table.column_names, backend
+    (['user'], 'pandas')
+    """
+    backend = _backend(frame)
+    names = column_names(frame)
+    position = {name: place for place, name in enumerate(names)}
+    wanted = names if columns is None else list(dict.fromkeys(map(str, columns)))
+    index = [str(n) for n in frame.index.names if n is not None] if backend == "pandas" else []
+    for name in wanted:
+        if name not in position:
+            if name in index:
+                raise ColumnError(f"{name!r} is the index, not a column: call reset_index() first")
+            raise ColumnError(missing_column(name, names))
+    arrays = [_column(frame, position[name], name, backend) for name in wanted]
+    return pa.table(arrays, names=wanted), backend
+
+
+def column_names(frame: Any) -> list[str]:
+    """Return the names of a frame's columns.
+
+    Raises
+    ------
+    DataError
+        If the frame is of another kind, has a MultiIndex, or names that repeat or are not text.
+    """
+    backend = _backend(frame)
+    if backend == "pandas":
+        for axis, part in ((frame.index, "index"), (frame.columns, "columns")):
+            if axis.nlevels > 1:
+                advice = "call reset_index()" if part == "index" else "give each column one name"
+                raise DataError(f"the frame has a MultiIndex as its {part}: {advice} first")
+    names = [str(n) for n in (frame.column_names if backend == "pyarrow" else frame.columns)]
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise DataError(
+            f"the frame has more than one column named {', '.join(map(repr, repeated))}: "
+            f"rename or drop the duplicates"
+        )
+    return names
+
+
+def from_arrow(table: Any, backend: str) -> Any:
+    """Return an Arrow table as a frame of one kind.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    backend : {"pandas", "polars", "pyarrow"}
+
+    Returns
+    -------
+    pandas.DataFrame, polars.DataFrame or pyarrow.Table
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from_arrow(pa.table({"item": ["MUG", "CAKESTAND"], "rank": [1, 2]}), "pandas")
+            item  rank
+    0        MUG     1
+    1  CAKESTAND     2
+    """
+    if backend == "pyarrow":
+        return table
+    if backend == "pandas":
+        return table.to_pandas()
+    if backend == "polars":
+        from penchant.errors import require
+
+        polars = require("polars", "polars")
+        return polars.from_arrow(_uuids_as_text(table))
+    raise ParameterError(f"backend={backend!r} is not one of {', '.join(map(repr, BACKENDS))}")
+
+
+def _backend(frame: Any) -> str:
+    from narwhals import dependencies
+
+    if dependencies.is_pandas_dataframe(frame):
+        return "pandas"
+    if dependencies.is_polars_dataframe(frame):
+        return "polars"
+    if dependencies.is_pyarrow_table(frame):
+        return "pyarrow"
+    hint = ""
+    if dependencies.is_polars_lazyframe(frame):
+        hint = "; call .collect() on it first"
+    elif hasattr(frame, "to_frame"):
+        hint = "; call .to_frame() on it first"
+    raise DataError(
+        f"expected a pandas or polars DataFrame or a pyarrow Table, got {_type(frame)}{hint}"
+    )
+
+
+def _type(frame: Any) -> str:
+    return f"{type(frame).__module__.partition('.')[0]}.{type(frame).__name__}".removeprefix(
+        "builtins."
+    )
+
+
+def missing_column(name: str, names: list[str]) -> str:
+    """Return the message for a missing column: the closest one and all that there are."""
+    hint = closest(name, names) or "."
+    shown = ", ".join(map(repr, names[:_COLUMNS_SHOWN])) or "none"
+    more = f" and {len(names) - _COLUMNS_SHOWN} more" if len(names) > _COLUMNS_SHOWN else ""
+    return f"column {name!r} is missing{hint} Columns available: {shown}{more}"
+
+
+def _column(frame: Any, position: int, name: str, backend: str) -> Any:
+    if backend == "pyarrow":
+        return frame.column(position)
+    if backend == "polars":
+        series = frame.to_series(position)
+        # A polars Object column exports its pointers, not its values.
+        if str(series.dtype) == "Object":
+            return _objects(series.to_list(), name)
+        return series.to_arrow()
+    series = frame.iloc[:, position]
+    try:
+        return pa.array(series, from_pandas=True)
+    except _values.CONVERSION_ERRORS:
+        return _objects(series.tolist(), name)
+
+
+def _objects(values: list[Any], name: str) -> Any:
+    """Return Python objects as one Arrow type if there is one, else as text with a notice."""
+    try:
+        return pa.array(values, from_pandas=True)
+    except _values.CONVERSION_ERRORS:
+        pass
+    text = _values.mixed_to_text(values)
+    kinds = sorted({type(value).__name__ for value in values if value is not None})
+    if kinds != ["UUID"]:
+        notice(f"column {name!r} mixes {' and '.join(kinds)} values: they are read as text")
+    return text
+
+
+def _uuids_as_text(table: Any) -> Any:
+    """Polars has no UUIDs: give them as text."""
+    for position, field in enumerate(table.schema):
+        if _values.is_uuid(field.type):
+            text = _values.uuid_text(_values.combine(table.column(position)))
+            table = table.set_column(position, field.name, text)
+    return table

@@ -1,0 +1,428 @@
+"""`Interactions`: a table of events with numbered users and items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from penchant.data import _build, _features, _repeats, _report, _sources
+from penchant.data._build import Content, Options
+from penchant.data._columns import Columns, make_columns, restore_numbers
+from penchant.data._times import write_times
+from penchant.data.frames import from_arrow, to_arrow
+from penchant.data.ids import IdMap
+from penchant.errors import DataError, ParameterError, choose, require
+
+__all__ = ["CSR", "Columns", "Interactions"]
+
+
+class CSR(NamedTuple):
+    """A sparse users x items matrix by rows.
+
+    Attributes
+    ----------
+    indptr : ndarray of int64, shape (n_users + 1,)
+        Row ``u`` is ``indices[indptr[u]:indptr[u + 1]]``.
+    indices : ndarray of int32, shape (nnz,)
+        Item codes, increasing and different within a row.
+    values : ndarray of float32, shape (nnz,)
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+
+
+class Interactions:
+    """What users did with items: clean events, with users and items numbered from 0.
+
+    Make one with `from_frame`, `from_parquet` or `from_sequences`. It never changes.
+
+    Attributes
+    ----------
+    users, items : IdMap
+        The ids, sorted; an event's codes count into them.
+    sessions : IdMap or None
+    events : pyarrow.Table
+        Columns ``user`` and ``item`` (int32 codes) and, where given, ``value`` (float64),
+        ``timestamp`` (int64 microseconds of UTC), ``session`` (int32 code), ``order`` and
+        ``context:<name>``.
+    columns : Columns
+        The caller's column names.
+    backend : {"pandas", "polars", "pyarrow"}
+        Library the data came from; frames are given back as its frames.
+    dropped : dict of str to int
+        Rows left out, by reason: ``missing_user``, ``missing_item``, ``missing_session``,
+        ``negative_value``, ``returned`` (bought and fully returned), ``repeated``.
+    item_features, user_features : pyarrow.Table or None
+        One row for each code.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> df = pd.DataFrame({"customer": [1, 1, 2, 2], "product": ["MUG", "MUG", "MUG", "TRAY"]})
+    >>> data = Interactions.from_frame(df, user="customer", item="product")
+    >>> data
+    Interactions(4 events, 2 users 'customer', 2 items 'product')
+    >>> data.csr("count").values.tolist()
+    [2.0, 1.0, 1.0]
+    """
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._csr: dict[str, CSR] = {}
+        self.users = content.users
+        self.items = content.items
+        self.sessions = content.sessions
+        self.events = content.events
+        self.columns = content.columns
+        self.backend = content.backend
+        self.dropped = dict(content.dropped)
+        self.item_features = content.item_features
+        self.user_features = content.user_features
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        *,
+        user: str,
+        item: str,
+        value: str | None = None,
+        timestamp: str | None = None,
+        session: str | None = None,
+        order: str | None = None,
+        context: str | Sequence[str] | None = None,
+        item_features: _features.Features = None,
+        user_features: _features.Features = None,
+        drop_missing: bool = True,
+        duplicates: str = "keep",
+        negative_values: str = "error",
+        timestamp_unit: str | None = None,
+    ) -> Interactions:
+        """Read a pandas or polars DataFrame or a pyarrow Table, one row for each event.
+
+        Parameters
+        ----------
+        frame : pandas.DataFrame, polars.DataFrame or pyarrow.Table
+            Never changed.
+        user, item : str
+            Columns of ids, of any scalar dtype.
+        value : str, optional
+            Column of numbers: an amount, a count or a rating.
+        timestamp : str, optional
+            Column of dates, times or ISO 8601 text (without a zone: UTC), or of numbers, which need
+            ``timestamp_unit``.
+        session : str, optional
+            Column of session ids.
+        order : str, optional
+            Column of numbers that orders a user's events (after the timestamp).
+        context : str or sequence of str, optional
+            Columns kept beside each event as they are.
+        item_features, user_features : str, sequence of str, or frame, optional
+            Columns of ``frame`` (the latest event of an id counts), or a frame with a row per id
+            whose id column has the same name as here.
+        drop_missing : bool
+            Drop rows whose user, item or session is null, with a `PenchantWarning`; if False such
+            rows are an error.
+        duplicates : {"keep", "sum", "last"}
+            What happens to repeated (user, item) pairs. "sum" adds the values (without a value
+            column: counts the events); "last" takes the latest. Both keep the other columns of the
+            latest event, and the order in which pairs first appear.
+        negative_values : {"error", "drop", "net"}
+            "net" takes returns off what the user bought of the item, latest purchases first; pairs
+            with nothing left vanish.
+        timestamp_unit : {"s", "ms", "us", "ns"}, optional
+            What a timestamp column of numbers counts since 1970.
+
+        Returns
+        -------
+        Interactions
+
+        Raises
+        ------
+        ColumnError
+            If a column is missing.
+        DataError
+            If rows cannot be used; the message names the first one, counting from 0.
+        ParameterError
+            If an argument is not one of those above.
+        """
+        columns = make_columns(user, item, value, timestamp, session, order, context)
+        options = Options(bool(drop_missing), duplicates, negative_values, timestamp_unit)
+        wanted = _wanted(columns, item_features, user_features)
+        table, backend = to_arrow(frame, wanted)
+        return cls(_build.build(table, backend, columns, options, item_features, user_features))
+
+    @classmethod
+    def from_parquet(
+        cls,
+        source: Any,
+        *,
+        user: str,
+        item: str,
+        value: str | None = None,
+        timestamp: str | None = None,
+        session: str | None = None,
+        order: str | None = None,
+        context: str | Sequence[str] | None = None,
+        item_features: _features.Features = None,
+        user_features: _features.Features = None,
+        drop_missing: bool = True,
+        duplicates: str = "keep",
+        negative_values: str = "error",
+        timestamp_unit: str | None = None,
+        backend: str = "pandas",
+    ) -> Interactions:
+        """Read Parquet files; only the columns named are read.
+
+        Parameters
+        ----------
+        source : path, glob pattern, directory, or a list of these
+            A directory stands for the ``*.parquet`` files under it.
+        backend : {"pandas", "polars", "pyarrow"}
+            Kind of frame that results are given in.
+        user, item, value, timestamp, session, order, context, item_features, user_features, \
+drop_missing, duplicates, negative_values, timestamp_unit
+            As in `from_frame`.
+
+        Returns
+        -------
+        Interactions
+
+        Raises
+        ------
+        MissingFileError
+            If there is no such file.
+        DataError
+            If a file is not Parquet, or as in `from_frame`.
+        """
+        choose("backend", backend, ("pandas", "polars", "pyarrow"))
+        columns = make_columns(user, item, value, timestamp, session, order, context)
+        options = Options(bool(drop_missing), duplicates, negative_values, timestamp_unit)
+        table = _sources.read_parquet(source, _wanted(columns, item_features, user_features))
+        return cls(_build.build(table, backend, columns, options, item_features, user_features))
+
+    @classmethod
+    def from_sequences(
+        cls,
+        sequences: Iterable[Iterable[Any]],
+        *,
+        users: Any = None,
+        user: str = "sequence",
+        item: str = "item",
+        order: str = "position",
+        backend: str = "pandas",
+    ) -> Interactions:
+        """Read lists of items in order, such as baskets, playlists or sessions.
+
+        Parameters
+        ----------
+        sequences : iterable of iterables
+            The items of each user.
+        users : sequence, optional
+            The user of each sequence; numbers from 0 by default.
+        user, item, order : str
+            Names of the columns of the result; order counts from 0 within a sequence.
+        backend : {"pandas", "polars", "pyarrow"}
+
+        Returns
+        -------
+        Interactions
+
+        Examples
+        --------
+        >>> Interactions.from_sequences([["a", "b", "c"], ["b", "c"]])
+        Interactions(5 events, 2 users 'sequence', 3 items 'item'; order 'position')
+        """
+        choose("backend", backend, ("pandas", "polars", "pyarrow"))
+        columns = make_columns(user, item, order=order)
+        table = _sources.from_sequences(sequences, users, columns)
+        return cls(_build.build(table, backend, columns, Options(), None, None))
+
+    @property
+    def n_users(self) -> int:
+        """Number of different users."""
+        return len(self.users)
+
+    @property
+    def n_items(self) -> int:
+        """Number of different items."""
+        return len(self.items)
+
+    def __len__(self) -> int:
+        return int(self.events.num_rows)
+
+    def array(self, part: str) -> np.ndarray:
+        """Return a part of the events as a NumPy array, such as ``array("user")``.
+
+        Raises
+        ------
+        ParameterError
+            If the data have no such part.
+        """
+        names = self.events.column_names
+        if part not in names:
+            raise ParameterError(
+                f"these interactions have no {part!r} column, only {', '.join(map(repr, names))}; "
+                f"name it when reading the data"
+            )
+        return np.asarray(self.events.column(part))
+
+    def csr(self, reduce: str = "distinct") -> CSR:
+        """Return the users x items matrix; repeated pairs are reduced to one value.
+
+        Parameters
+        ----------
+        reduce : {"distinct", "sum", "count", "last"}
+            1 for each pair; the sum of its values (of its events, without a value column); the
+            number of its events; or the value of its latest event.
+
+        Returns
+        -------
+        CSR
+            Computed once; its arrays are read-only.
+        """
+        choose("reduce", reduce, ("distinct", "sum", "count", "last"))
+        if reduce not in self._csr:
+            self._csr[reduce] = self._reduce(reduce)
+        return self._csr[reduce]
+
+    def _reduce(self, reduce: str) -> CSR:
+        keys = _repeats.pair_keys(self.array("user"), self.array("item"), self.n_items)
+        has_value = self.columns.value is not None
+        if reduce in ("distinct", "count") or not has_value:
+            keys, counts = np.unique(keys, return_counts=True)
+            values = np.ones(len(keys)) if reduce in ("distinct", "last") else counts
+        else:
+            oldest_first = None
+            if reduce == "last":
+                oldest_first = self.chronological()
+            pairs = _repeats.group(keys, oldest_first)
+            keys, events = pairs.keys, self.array("value")
+            if reduce == "last":
+                values = events[pairs.last]
+            else:
+                values = np.add.reduceat(events[pairs.order], pairs.starts)
+        rows = keys // self.n_items
+        indptr = np.zeros(self.n_users + 1, np.int64)
+        np.cumsum(np.bincount(rows, minlength=self.n_users), out=indptr[1:])
+        indices = (keys - rows * self.n_items).astype(np.int32)
+        csr = CSR(indptr, indices, values.astype(np.float32))
+        for array in csr:
+            array.flags.writeable = False
+        return csr
+
+    def chronological(self) -> np.ndarray | None:
+        """Return row numbers from oldest to newest event; None if the rows are in that order."""
+        time = self.array("timestamp") if self.columns.timestamp is not None else None
+        order = self.array("order") if self.columns.order is not None else None
+        return _repeats.chronological(time, order)
+
+    def to_csr(self, reduce: str = "distinct") -> Any:
+        """Return the users x items matrix as a `scipy.sparse.csr_matrix` of float32.
+
+        Parameters
+        ----------
+        reduce : {"distinct", "sum", "count", "last"}
+            As in `csr`.
+        """
+        sparse = require("scipy.sparse")
+        indptr, indices, values = self.csr(reduce)
+        return sparse.csr_matrix(
+            (values.copy(), indices.copy(), indptr.copy()), shape=(self.n_users, self.n_items)
+        )
+
+    def to_frame(self) -> Any:
+        """Return the events as the caller had them: their kind of frame, names and dtypes."""
+        content, columns = self._content, {}
+        for part, name in self.columns:
+            column = self.events.column(part).combine_chunks()
+            ids = {"user": self.users, "item": self.items, "session": self.sessions}.get(part)
+            if ids is not None:
+                column = ids.take(np.asarray(column))
+            elif part == "timestamp" and content.time_format is not None:
+                column = write_times(column, content.time_format)
+            elif part in content.number_types:
+                column = restore_numbers(column, content.number_types[part])
+            columns[name] = column
+        return from_arrow(pa.table(columns), self.backend)
+
+    def select(self, rows: Any) -> Interactions:
+        """Return some of the events; ids without an event are left out and codes renumbered.
+
+        Parameters
+        ----------
+        rows : array-like of bool, shape (len(self),), or of int
+            A mask, or row numbers from 0.
+
+        Returns
+        -------
+        Interactions
+
+        Raises
+        ------
+        DataError
+            If no rows are chosen.
+        ParameterError
+            If a mask has another length, or a row number is out of range.
+        """
+        rows = self._row_numbers(np.asarray(rows))
+        content = self._content
+        events = self.events.take(pa.array(rows))
+        changed: dict[str, Any] = {}
+        for part, ids in (("user", self.users), ("item", self.items), ("session", self.sessions)):
+            if ids is None:
+                continue
+            place = events.column_names.index(part)
+            kept_ids, codes, kept = _build.compact(ids, np.asarray(events.column(part)))
+            events = events.set_column(place, part, pa.array(codes))
+            changed[f"{part}s"] = kept_ids
+            features = getattr(content, f"{part}_features", None)
+            if features is not None and kept is not None:
+                changed[f"{part}_features"] = features.take(pa.array(kept))
+        return Interactions(_build.replace(content, events=events, dropped={}, **changed))
+
+    def _row_numbers(self, rows: np.ndarray) -> np.ndarray:
+        if rows.dtype == bool:
+            if rows.shape != (len(self),):
+                raise ParameterError(
+                    f"the mask has shape {rows.shape}; it needs one value for each of the "
+                    f"{len(self):,} events"
+                )
+            rows = np.flatnonzero(rows)
+        elif rows.size and (rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer)):
+            raise ParameterError(f"rows must be a mask or row numbers, not {rows.dtype} values")
+        elif rows.size and (rows.min() < 0 or rows.max() >= len(self)):
+            raise ParameterError(f"row numbers must be from 0 to {len(self) - 1}")
+        if rows.size == 0:
+            raise DataError("no events are selected")
+        return rows
+
+    def describe(self) -> Any:
+        """Return a summary to read, as a frame with the columns ``statistic`` and ``value``."""
+        facts = _report.facts(self)
+        table = pa.table({"statistic": list(facts), "value": list(facts.values())})
+        return from_arrow(table, self.backend)
+
+    def __repr__(self) -> str:
+        return _report.text(self)
+
+    def _repr_html_(self) -> str:
+        return _report.html(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"content": self._content}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["content"])  # type: ignore[misc]
+
+
+def _wanted(columns: Columns, *features: _features.Features) -> list[str]:
+    names = [name for _, name in columns]
+    for some in features:
+        names.extend(_features.feature_columns(some))
+    return names
