@@ -126,6 +126,8 @@ def _install(stream: _Budgeted, writer: ArtifactWriter, max_bytes: int) -> None:
                 manifest = content.read()
             else:
                 _install_data(name, content, writer)
+    while stream.read(_CHUNK):  # to the end: gzip's own checksum comes last
+        pass
     if manifest is None:
         raise ArtifactError(f"not a Penchant artifact: no {MANIFEST} in it")
     _, listed = parse_manifest(manifest, MANIFEST)
