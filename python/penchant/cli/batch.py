@@ -13,7 +13,6 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 from penchant.errors import DataError, ParameterError
-from penchant.storage.files import replaced_file
 
 if TYPE_CHECKING:
     from penchant.serving import Service
@@ -139,6 +138,8 @@ class _BadLines:
         self.count += len(lines)
         self._first += lines[: _SHOWN - len(self._first)]
         if lines and self._path is not None:
+            from penchant.storage.files import replaced_file
+
             if self._file is None:
                 self._file = self._stack.enter_context(replaced_file(self._path))
             for bad in lines:
@@ -176,6 +177,8 @@ def _open_input(path: str) -> Iterator[IO[bytes]]:
 @contextlib.contextmanager
 def _open_output(path: str) -> Iterator[IO[bytes]]:
     if path != "-":
+        from penchant.storage.files import replaced_file
+
         with replaced_file(path) as file:
             yield file
         return

@@ -1,0 +1,19 @@
+"""`penchant config`: what is installed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["config"]
+
+
+def config(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Print version, compiler, instruction set, threads and the packages found."""
+    from penchant.config import show_config
+
+    found = show_config()
+    typer.echo(found.to_json() if json else repr(found))

@@ -1,0 +1,129 @@
+"""What all commands share: help, version, errors, start-up."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+import penchant
+
+COMMANDS = ("demo", "train", "evaluate", "recommend", "batch", "serve", "config")
+
+
+def test_version(cli):
+    result = cli("--version")
+    assert (result.exit_code, result.stdout) == (0, f"penchant {penchant.__version__}\n")
+
+
+def test_help_names_every_command(cli):
+    result = cli("--help")
+    assert result.exit_code == 0
+    listed = re.findall(r"^  (\w+) ", result.stdout.partition("Commands:")[2], re.MULTILINE)
+    assert sorted(listed[: len(COMMANDS)]) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command_has_examples_that_parse(cli, command):
+    result = cli(command, "--help")
+    assert result.exit_code == 0
+    examples = result.stdout.partition("Examples:")[2]
+    assert f"  penchant {command}" in examples
+    options = set(re.findall(r"--[a-z][a-z-]+", result.stdout.partition("Examples:")[0]))
+    assert set(re.findall(r"--[a-z][a-z-]+", examples)) <= options
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["trian"], "No such command 'trian'. Did you mean 'train'?"),
+        (["train", "--user", "a", "--item", "b"], "Missing option '--data'"),
+        (["train", "--dta", "x"], "No such option"),
+        (["recommend"], "Missing argument 'ARTIFACT'"),
+        (["recommend", "somewhere", "--user", "1", "-k", "ten"], "'-k'"),
+        (["demo", "--seed", "-1"], "--seed"),
+        (["demo", "--epochs", "0"], "--epochs"),
+    ],
+)
+def test_bad_usage_is_one_line_that_points_to_the_help(refused, arguments, words):
+    line = refused(*arguments)
+    assert words.lower() in line.lower()
+    assert "--help)" in line
+
+
+def test_debug_shows_the_traceback_in_any_position(cli):
+    for arguments in (["--debug", "recommend", "nowhere", "--user", "1"],
+                      ["recommend", "nowhere", "--user", "1", "--debug"]):  # fmt: skip
+        result = cli(*arguments)
+        assert result.exit_code == 2
+        assert "Traceback" in result.stderr
+        assert result.stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_a_bug_is_one_line_and_exit_code_1(cli, monkeypatch):
+    def broken():
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("penchant.config.show_config", broken)
+    result = cli("config")
+    assert result.exit_code == 1
+    assert result.stderr == "error: unexpected ZeroDivisionError: oops (--debug shows where)\n"
+
+
+def test_ctrl_c_is_one_word_and_exit_code_130(cli, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("penchant.config.show_config", interrupted)
+    result = cli("config")
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
+
+
+def test_a_reader_that_has_had_enough_is_no_error(artifact):
+    command = f"{sys.executable} -m penchant recommend {artifact} -k 9 --include-seen "
+    command += " ".join(f"--user {17000 + i % 40}" for i in range(4000)) + " | head -n 1"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert result.stdout.split() == ["customer", "product", "score", "rank"]
+    assert result.stderr == ""
+
+
+def test_a_wrong_isa_is_one_clear_line(process, monkeypatch):
+    monkeypatch.setenv("PENCHANT_ISA", "mmx")
+    result = process("config")
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert "PENCHANT_ISA" in result.stderr
+
+
+def test_no_arguments_show_the_help(cli):
+    assert "Commands:" in cli().output
+
+
+def test_start_up_is_light():
+    code = (
+        "import sys; from penchant.cli.app import app\n"
+        "heavy = {'pandas', 'pyarrow', 'numpy', 'narwhals', 'matplotlib', 'fastapi', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == "[]\n", result.stderr
+
+
+def test_output_in_a_pipe_has_no_control_characters(process, artifact):
+    for arguments in (["--help"], ["recommend", artifact, "--user", 17001], ["nonsense"]):
+        result = process(*arguments)
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", result.stdout + result.stderr)
+
+
+def test_module_and_help_are_quick(process):
+    best = min(_seconds(process) for _ in range(3))
+    assert best < 2.0  # 0.2 s on an idle machine; a heavy import would add a second
+
+
+def _seconds(process) -> float:
+    start = time.perf_counter()
+    assert process("--help").returncode == 0
+    return time.perf_counter() - start
