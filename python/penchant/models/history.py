@@ -43,7 +43,11 @@ def history_rows(table: pa.Table) -> list[dict[str, Any]]:
 def plot_rows(
     rows: Sequence[Mapping[str, Any]], title: str, path: str | PathLike[str] | None
 ) -> Axes:
-    """Draw loss (left axis) and every other measure (right axis) over the epochs."""
+    """Draw the loss (left axis) and the metrics (right axis) over the epochs.
+
+    The AUC of the training pairs is drawn only where there is no other metric: it is close to 1
+    where the metrics of interest are small, and would flatten them.
+    """
     if not rows:
         raise DataError("there is no history to plot: this model does not train in epochs")
     if path is None:
@@ -61,8 +65,9 @@ def plot_rows(
     left.grid(alpha=0.25)
     right = left.twinx()
     right.set_ylabel("metric")
-    measured = [name for row in rows for name in row if name not in ("epoch", "loss", "seconds")]
-    for number, name in enumerate(dict.fromkeys(measured)):
+    left.xaxis.get_major_locator().set_params(integer=True)
+    metrics = dict.fromkeys(name for row in rows for name in row if name not in _ALWAYS)
+    for number, name in enumerate(metrics or ["auc"]):
         points = [(row["epoch"], row[name]) for row in rows if row.get(name) is not None]
         marker = "o" if len(points) < len(rows) or len(rows) == 1 else ""
         lines += right.plot(

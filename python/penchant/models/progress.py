@@ -27,6 +27,7 @@ class Progress:
         notebook = in_notebook()
         widgets = notebook and importlib.util.find_spec("ipywidgets") is not None
         bar: Any = importlib.import_module("tqdm.notebook" if widgets else "tqdm.std").tqdm
+        self._shown: dict[str, str] = {}
         live = notebook or sys.stderr.isatty()
         self._bar = bar(
             total=total,
@@ -38,9 +39,9 @@ class Progress:
         )
 
     def update(self, logs: Mapping[str, Any]) -> None:
-        """Move on by one epoch and show `logs` (name -> number)."""
-        shown = {name: f"{value:.4f}" for name, value in logs.items() if value is not None}
-        self._bar.set_postfix(shown, refresh=False)
+        """Move on by one epoch and show `logs` (name -> number) and the last of other measures."""
+        self._shown.update((name, f"{value:.4f}") for name, value in logs.items())
+        self._bar.set_postfix(self._shown, refresh=False)
         self._bar.update(1)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from penchant.data import _values
 from penchant.data.frames import from_arrow, to_arrow
 from penchant.data.interactions import Interactions
-from penchant.errors import ColumnError, DataError, UnknownIdError, choose, closest
+from penchant.errors import DataError, UnknownIdError, choose
 
 if TYPE_CHECKING:
     from penchant.data.ids import IdMap
@@ -148,13 +148,7 @@ def to_frame(table: pa.Table, backend: str) -> Any:
 
 def pair_columns(pairs: Any, names: tuple[str, str]) -> tuple[Any, Any]:
     """Return the user and item column of the caller's frame of pairs."""
-    table, _ = to_arrow(pairs)
-    for name in names:
-        if name not in table.column_names:
-            raise ColumnError(
-                f"pairs has no column {name!r}{closest(name, table.column_names)}; "
-                f"its columns are {', '.join(map(repr, table.column_names))}"
-            )
+    table, _ = to_arrow(pairs, names)
     return table[names[0]], table[names[1]]
 
 

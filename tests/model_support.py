@@ -1,0 +1,84 @@
+"""What the contract suite is made of: data, comparison by bits, and how a model is made."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import penchant as pc
+
+N_USERS, N_ITEMS = 40, 30
+COLUMNS = ["customer", "product", "score", "rank"]
+BACKENDS = ("pandas", "polars", "pyarrow")
+
+
+def events(n_users: int = N_USERS, n_items: int = N_ITEMS, seed: int = 0) -> pd.DataFrame:
+    """Users of even and odd number like items of even and odd number; some pairs repeat."""
+    rng = np.random.default_rng(seed)
+    users = np.repeat(np.arange(n_users), 8)
+    items = (2 * rng.integers(0, n_items, len(users)) + users) % n_items
+    return pd.DataFrame(
+        {"customer": users * 10 + 1000, "product": [f"item {i:02d}" for i in items]}
+    )
+
+
+def convert(frame: pd.DataFrame, backend: str) -> Any:
+    if backend == "polars":
+        return pytest.importorskip("polars").from_pandas(frame)
+    return pytest.importorskip("pyarrow").table(dict(frame)) if backend == "pyarrow" else frame
+
+
+def interactions(frame: pd.DataFrame | None = None, backend: str = "pandas") -> pc.Interactions:
+    table = convert(events() if frame is None else frame, backend)
+    return pc.Interactions.from_frame(table, user="customer", item="product")
+
+
+def pandas_frame(frame: Any) -> pd.DataFrame:
+    return frame if isinstance(frame, pd.DataFrame) else frame.to_pandas()
+
+
+def bits(array: Any) -> bytes:
+    return np.ascontiguousarray(array).tobytes()
+
+
+def assert_same_model(model: Any, other: Any) -> None:
+    assert type(model) is type(other)
+    assert model.get_params() == other.get_params()
+    assert model.users_.to_list() == other.users_.to_list()
+    assert model.items_.to_list() == other.items_.to_list()
+    assert model.columns_ == other.columns_
+    assert model.backend_ == other.backend_
+    assert bits(model.item_counts_) == bits(other.item_counts_)
+    for mine, theirs in zip(model.seen_, other.seen_, strict=True):
+        assert bits(mine) == bits(theirs)
+    for name in model._weights:
+        assert bits(getattr(model, name)) == bits(getattr(other, name)), name
+    assert_same_answers(model, other)
+
+
+def assert_same_answers(model: Any, other: Any) -> None:
+    for exclude_seen in (True, False):
+        for mine, theirs in zip(
+            model.recommend_codes(k=N_ITEMS, exclude_seen=exclude_seen),
+            other.recommend_codes(k=N_ITEMS, exclude_seen=exclude_seen),
+            strict=True,
+        ):
+            assert bits(mine) == bits(theirs)
+
+
+class ModelFactory:
+    """How the model under test is made."""
+
+    model: ClassVar[type[Any]]
+    params: ClassVar[dict[str, Any]] = {}  # small and quick
+    other_params: ClassVar[dict[str, Any]] = {}  # differs from the defaults
+    has_vectors: ClassVar[bool] = True
+
+    def make(self, **params: Any) -> Any:
+        return self.model(**{**self.params, **params})
+
+    def fitted(self, data: pc.Interactions | None = None, **params: Any) -> Any:
+        return self.make(**params).fit(interactions() if data is None else data, progress=False)

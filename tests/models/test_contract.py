@@ -1,0 +1,38 @@
+"""The contract suite on every model."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import penchant as pc
+from model_checks import ModelChecks
+
+
+class TestBPR(ModelChecks):
+    model = pc.BPR
+    params: ClassVar[dict[str, Any]] = {"factors": 7, "epochs": 4}
+    other_params: ClassVar[dict[str, Any]] = {
+        "factors": 9,
+        "learning_rate": 0.02,
+        "user_regularization": 0,
+        "use_biases": False,
+        "negatives": "popular",
+        "num_threads": 2,
+    }
+
+
+class TestBPRWithoutBiases(TestBPR):
+    params: ClassVar[dict[str, Any]] = {"factors": 16, "epochs": 3, "use_biases": False}
+
+
+class TestBPRPopularNegatives(TestBPR):
+    params: ClassVar[dict[str, Any]] = {"factors": 1, "epochs": 3, "negatives": "popular"}
+
+
+class TestBPRUniformNegatives(TestBPR):
+    params: ClassVar[dict[str, Any]] = {"factors": 33, "epochs": 3, "negatives": "uniform"}
+
+
+class TestPopularity(ModelChecks):
+    model = pc.Popularity
+    has_vectors = False
