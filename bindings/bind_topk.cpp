@@ -1,5 +1,7 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "penchant/topk.hpp"
@@ -13,6 +15,8 @@ using OptionalCsr = std::optional<CsrArrays>;
 TopkIndex make_index(const Array<float>& vectors, const OptionalBiases& biases, int num_threads) {
   const auto view = matrix(vectors, "vectors");
   check_finite(view, "vectors");
+  if (view.rows > std::numeric_limits<std::int32_t>::max())
+    fail("an index holds at most 2^31 - 1 vectors, got " + std::to_string(view.rows));
   const float* bias_data = nullptr;
   if (biases) {
     const auto bias_view = vector(*biases, "biases");
@@ -29,6 +33,10 @@ MatrixView<const float> checked_queries(const TopkIndex& index, const Array<floa
   if (view.cols != index.dim())
     fail("queries have " + std::to_string(view.cols) + " columns, the index has " + std::to_string(index.dim()));
   check_finite(view, "queries");
+  float largest = 0.0F;
+  for (std::int64_t i = 0; i < view.size(); ++i) largest = std::max(largest, std::abs(view.data[i]));
+  if (index.score_bound(largest) > std::numeric_limits<float>::max() / 4)
+    fail("queries and vectors are so large that their scores would overflow float32; scale them down");
   return view;
 }
 

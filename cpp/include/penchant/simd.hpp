@@ -41,12 +41,30 @@ struct BprCellResult {
   std::int64_t updates;
 };
 
+// The 8-bit pass of top-k over some panels of 16 vectors; see topk.cpp.
+struct ScanArgs {
+  const std::int8_t* panels;        // [panel][group][16][4]
+  const float* scales;              // one an item
+  const float* biases;              // one an item
+  const std::int32_t* corrections;  // one an item: minus the query offset times the sum of its dimensions
+  std::int64_t n_panels;
+  std::int64_t groups;  // dimensions / 4, rounded up
+  const std::int32_t* const* queries;  // four unsigned 8-bit dimensions a word
+  const float* query_scales;
+  const float* thresholds;  // approximate scores below are dropped
+  int n_queries;
+  std::int32_t* const* hits;  // out: items (from 0 at the first panel), room for all
+  std::int32_t* n_hits;       // in and out
+};
+
 struct Kernels {
   const char* name;
   void (*bpr_cell)(const BprCellArgs* args, BprCellResult* result);
-  // Scores of `n_queries` queries against panels of 16 vectors; see topk.cpp.
-  void (*score_panels)(const float* const* queries, std::int64_t n_queries, const float* panels,
-                       std::int64_t n_panels, const float* biases, std::int64_t dim, float* scores);
+  int query_levels;  // queries of scan_panels are quantized to [-query_levels, query_levels], plus query_levels + 1
+  void (*scan_panels)(const ScanArgs* args);
+  // scores[i] = biases[rows[i]] + query . vectors[rows[i]], in the one order that defines a score.
+  void (*score_rows)(const float* query, const float* vectors, const float* biases, std::int64_t dim,
+                     const std::int32_t* rows, std::int64_t n_rows, float* scores);
 };
 
 // The kernels in use: the best ISA of this CPU, or the one that PENCHANT_ISA names. Throws

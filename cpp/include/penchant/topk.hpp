@@ -1,7 +1,8 @@
 // Exact top-k by inner product plus bias: the one retrieval kernel of the library.
 //
-// Every score is accumulated in float32 in the order bias, dimension 0, 1, ...; single, batch, candidate
-// and pair scoring give the same bits. Ties go to the lower row. Missing results are row -1, score -inf.
+// A score is accumulated in float32 in the order bias, dimension 0, 1, ...; single, batch, candidate and
+// pair scoring run the same code and give the same bits. Ties go to the lower row. Missing results
+// are row -1, score -inf.
 #pragma once
 
 #include <cstdint>
@@ -20,11 +21,15 @@ struct TopkFilter {
 
 class TopkIndex {
  public:
-  // Copies `vectors` (n x dim); `biases` (n floats) may be null.
+  // Copies `vectors` (n x dim, finite, n < 2^31); `biases` (n floats) may be null.
   TopkIndex(MatrixView<const float> vectors, const float* biases, int num_threads);
 
   [[nodiscard]] std::int64_t size() const { return size_; }
   [[nodiscard]] std::int64_t dim() const { return dim_; }
+
+  // Largest absolute value of any score for queries whose largest component is `largest_query`, by a
+  // bound; callers refuse queries for which it is not finite.
+  [[nodiscard]] double score_bound(float largest_query) const;
 
   // The k best vectors of every query, best first, into rows and scores (queries x k).
   void search(MatrixView<const float> queries, const TopkFilter& filter, MatrixView<std::int64_t> rows,
@@ -35,10 +40,35 @@ class TopkIndex {
                    std::span<const std::int64_t> vector_rows, std::span<float> scores, int num_threads) const;
 
  private:
+  friend class TileSearch;
+
+  // Vectors [begin, end) in scan order with what bounds their scores.
+  struct Block {
+    std::int64_t begin;
+    std::int64_t end;
+    float max_norm;
+    float max_bias;
+    float max_abs_bias;
+    float max_error;  // largest norm of (vector - quantized vector)
+  };
+
+  void sort_by_norm(MatrixView<const float> vectors, const float* biases, int num_threads);
+  void quantize(int num_threads);
+  void make_blocks();
+
   std::int64_t size_;
   std::int64_t dim_;
-  std::vector<float> panels_;
+  std::int64_t groups_;                // of four dimensions
+  std::vector<std::int32_t> row_at_;   // scan position -> row: longest vectors first
+  std::vector<std::int32_t> place_of_; // row -> scan position
+  std::vector<float> vectors_;         // in scan order, like all that follows
   std::vector<float> biases_;
+  std::vector<float> norms_;
+  std::vector<float> scales_;
+  std::vector<float> errors_;
+  std::vector<std::int32_t> corrections_;
+  std::vector<std::int8_t> panels_;
+  std::vector<Block> blocks_;
 };
 
 }  // namespace penchant

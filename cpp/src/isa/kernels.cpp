@@ -1,7 +1,7 @@
 // Compiled once per instruction set: PENCHANT_ISA is its name, and everything lives in the namespace of that
 // name. Only plain headers may be included here: an inline function with external linkage that is compiled
 // with AVX-512 could be the copy the linker keeps for the whole program.
-#if defined(__AVX2__)
+#if defined(__SSSE3__)
 #include <immintrin.h>
 #endif
 
@@ -15,7 +15,7 @@ namespace {
 //
 #include "isa/bpr_cell.inl"
 //
-#include "isa/topk_panels.inl"
+#include "isa/topk_scan.inl"
 
 }  // namespace
 
@@ -23,6 +23,6 @@ namespace {
 #define PENCHANT_STRINGIFY(x) PENCHANT_STRINGIFY_(x)
 
 extern const Kernels kKernels;
-const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA), bpr_cell, score_panels};
+const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA), bpr_cell, kQueryLevels, scan_panels, score_rows};
 
 }  // namespace penchant::PENCHANT_ISA

@@ -1,0 +1,167 @@
+#include "topk_tile.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "penchant/simd.hpp"
+
+namespace penchant {
+
+void TopkHeap::reset(std::int64_t k) {
+  k_ = static_cast<std::size_t>(k);
+  hits_.clear();
+}
+
+void TopkHeap::offer(float score, std::int64_t row) {
+  const Hit hit{score, row};
+  if (hits_.size() < k_) {
+    hits_.push_back(hit);
+    std::push_heap(hits_.begin(), hits_.end(), better);
+  } else if (better(hit, hits_.front())) {
+    std::pop_heap(hits_.begin(), hits_.end(), better);
+    hits_.back() = hit;
+    std::push_heap(hits_.begin(), hits_.end(), better);
+  }
+}
+
+float TopkHeap::threshold() const {
+  return hits_.size() < k_ ? -std::numeric_limits<float>::infinity() : hits_.front().score;
+}
+
+void TopkHeap::write(std::int64_t* rows, float* scores) {
+  std::sort_heap(hits_.begin(), hits_.end(), better);
+  for (std::size_t i = 0; i < k_; ++i) {
+    rows[i] = i < hits_.size() ? hits_[i].row : -1;
+    scores[i] = i < hits_.size() ? hits_[i].score : -std::numeric_limits<float>::infinity();
+  }
+  hits_.clear();
+}
+
+TileSearch::TileSearch(const TopkIndex& index, MatrixView<const float> queries, const TopkFilter& filter,
+                       std::int64_t k)
+    : index_(index), queries_(queries), filter_(filter), k_(k) {
+  if (filter.exclude != nullptr) excluded_.assign(static_cast<std::size_t>(index.size_), 0);
+}
+
+void TileSearch::run(std::int64_t first, MatrixView<std::int64_t> rows, MatrixView<float> scores) {
+  const std::int64_t count = std::min(kQueries, queries_.rows - first);
+  for (std::int64_t i = 0; i < count; ++i) prepare(slots_[static_cast<std::size_t>(i)], queries_.row(first + i));
+  if (filter_.exclude != nullptr) mark_excluded(first, count, true);
+  if (filter_.candidates != nullptr) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      const auto slot = static_cast<std::size_t>(i);
+      search_candidates(slots_[slot], filter_.candidates->row(first + i), slot);
+    }
+  } else {
+    for (const TopkIndex::Block& block : index_.blocks_) scan_block(block, count);
+  }
+  if (filter_.exclude != nullptr) mark_excluded(first, count, false);
+  for (std::int64_t i = 0; i < count; ++i)
+    slots_[static_cast<std::size_t>(i)].heap.write(rows.row(first + i), scores.row(first + i));
+}
+
+void TileSearch::prepare(Query& query, const float* values) {
+  const int levels = kernels().query_levels;
+  float largest = 0.0F;
+  for (std::int64_t k = 0; k < index_.dim_; ++k) largest = std::max(largest, std::abs(values[k]));
+  query.values = values;
+  query.scale = largest / static_cast<float>(levels);
+  query.words.assign(static_cast<std::size_t>(index_.groups_), 0);
+  query.heap.reset(k_);
+  double norm = 0.0;
+  double quantized_norm = 0.0;
+  double error = 0.0;
+  for (std::int64_t k = 0; k < index_.dim_; ++k) {
+    const auto limit = static_cast<float>(levels);
+    const float level = query.scale > 0.0F ? std::clamp(std::nearbyint(values[k] / query.scale), -limit, limit) : 0.0F;
+    const double quantized = static_cast<double>(query.scale) * level;
+    norm += static_cast<double>(values[k]) * values[k];
+    quantized_norm += quantized * quantized;
+    error += (values[k] - quantized) * (values[k] - quantized);
+    const auto byte = static_cast<std::uint8_t>(static_cast<int>(level) + levels + 1);
+    std::memcpy(reinterpret_cast<char*>(query.words.data()) + k, &byte, 1);
+  }
+  constexpr double kUp = 1.0 + 1e-6;
+  query.norm = static_cast<float>(std::sqrt(norm) * kUp);
+  query.quantized_norm = static_cast<float>(std::sqrt(quantized_norm) * kUp);
+  query.error = static_cast<float>(std::sqrt(error) * kUp);
+}
+
+// One pass over the exclusions of a tile costs far less than looking each hit up.
+void TileSearch::mark_excluded(std::int64_t first, std::int64_t count, bool on) {
+  for (std::int64_t i = 0; i < count; ++i)
+    for (const std::int32_t row : filter_.exclude->row(first + i)) {
+      std::uint32_t& bits = excluded_[static_cast<std::size_t>(index_.place_of_[static_cast<std::size_t>(row)])];
+      bits = on ? bits | 1U << i : 0U;
+    }
+}
+
+// Bounds the float rounding of both passes: dim + a few operations on terms whose absolute sum is at most
+// |u||v| + |b| (Higham, Accuracy and Stability, section 3.1), with a margin of two.
+float TileSearch::rounding_slack(const Query& query, const TopkIndex::Block& block) const {
+  const float terms = query.norm * block.max_norm + block.max_abs_bias;
+  return 2.0F * static_cast<float>(index_.dim_ + 16) * std::numeric_limits<float>::epsilon() * terms;
+}
+
+void TileSearch::scan_block(const TopkIndex::Block& block, std::int64_t count) {
+  std::array<const std::int32_t*, kQueries> words;
+  std::array<float, kQueries> scales;
+  std::array<float, kQueries> thresholds;
+  std::array<std::int32_t*, kQueries> hits;
+  std::array<std::int32_t, kQueries> n_hits{};
+  std::array<std::size_t, kQueries> slots;
+  std::size_t active = 0;
+  const std::int64_t panels = (block.end - block.begin + 15) / 16;
+  for (std::size_t slot = 0; slot < static_cast<std::size_t>(count); ++slot) {
+    Query& query = slots_[slot];
+    const float threshold = query.heap.threshold();
+    const float slack = rounding_slack(query, block);
+    if (query.norm * block.max_norm + block.max_bias + slack < threshold) continue;
+    query.hits.resize(static_cast<std::size_t>(panels * 16));
+    words[active] = query.words.data();
+    scales[active] = query.scale;
+    thresholds[active] =
+        threshold - slack - query.error * block.max_norm - query.quantized_norm * block.max_error;
+    hits[active] = query.hits.data();
+    slots[active++] = slot;
+  }
+  const ScanArgs args{index_.panels_.data() + block.begin * index_.groups_ * 4,
+                      index_.scales_.data() + block.begin,
+                      index_.biases_.data() + block.begin,
+                      index_.corrections_.data() + block.begin,
+                      panels,
+                      index_.groups_,
+                      words.data(),
+                      scales.data(),
+                      thresholds.data(),
+                      static_cast<int>(active),
+                      hits.data(),
+                      n_hits.data()};
+  kernels().scan_panels(&args);
+  for (std::size_t a = 0; a < active; ++a) rescore(slots_[slots[a]], slots[a], block.begin, n_hits[a]);
+}
+
+void TileSearch::rescore(Query& query, std::size_t slot, std::int64_t base, std::int32_t n_hits) {
+  places_.clear();
+  for (std::int32_t h = 0; h < n_hits; ++h) {
+    const auto place = static_cast<std::int32_t>(base) + query.hits[static_cast<std::size_t>(h)];
+    if (place >= index_.size_) continue;  // padding of the last panel
+    if (!excluded_.empty() && (excluded_[static_cast<std::size_t>(place)] >> slot & 1U) != 0) continue;
+    places_.push_back(place);
+  }
+  scores_.resize(places_.size());
+  kernels().score_rows(query.values, index_.vectors_.data(), index_.biases_.data(), index_.dim_, places_.data(),
+                       static_cast<std::int64_t>(places_.size()), scores_.data());
+  for (std::size_t i = 0; i < places_.size(); ++i)
+    query.heap.offer(scores_[i], index_.row_at_[static_cast<std::size_t>(places_[i])]);
+}
+
+void TileSearch::search_candidates(Query& query, std::span<const std::int32_t> candidates, std::size_t slot) {
+  query.hits.clear();
+  for (const std::int32_t row : candidates) query.hits.push_back(index_.place_of_[static_cast<std::size_t>(row)]);
+  rescore(query, slot, 0, static_cast<std::int32_t>(query.hits.size()));
+}
+
+}  // namespace penchant
