@@ -27,7 +27,7 @@ stage_lint() {
   local failures=() scripts=(.ci/run tests/run.sh tests/tools/*.sh)
   ruff check . || failures+=("ruff check")
   ruff format --check . || failures+=("ruff format")
-  git ls-files -z -- '*.cpp' '*.hpp' '*.inl' | xargs -0 clang-format --dry-run -Werror || failures+=(clang-format)
+  git ls-files -z -- '*.cpp' '*.hpp' '*.inl' | xargs -0 clang-format --dry-run -Werror --ferror-limit=1 || failures+=(clang-format)
   PYTHONPATH=python lint-imports || failures+=(lint-imports)
   bash -n "${scripts[@]}" || failures+=("bash -n")
   if command -v shellcheck >/dev/null; then shellcheck -x "${scripts[@]}" || failures+=(shellcheck); fi
@@ -109,8 +109,7 @@ stage_wheel() {
 }
 
 stage_fresh() {
-  local away python
-  away=$(mktemp -d)
+  away=$(mktemp -d) # not local: the trap runs after the function
   trap 'rm -rf "$away"' EXIT
   cp tests/tools/smoke.py "$away"
   "$VENV/bin/python" -m venv "$away/venv"
