@@ -67,9 +67,10 @@ def batch(
         bad.report()
         if bad.count and not counts["requests"]:
             raise DataError(f"no line of {users!r} is a request: nothing was written")
+    unknown = f"; {counts['unknown']:,} of them for users unknown to the model: popular items"
     typer.echo(
         f"{counts['rows']:,} recommendations for {counts['requests']:,} requests"
-        f" ({counts['unknown']:,} from users the model does not know, who got popular items)",
+        f"{unknown if counts['unknown'] else ''}",
         err=True,
     )
 
@@ -135,11 +136,12 @@ class _BadLines:
         return self._stack.__exit__(*error)
 
     def add(self, lines: list[BadLine]) -> None:
+        """Set some lines aside."""
+        from penchant.storage.files import replaced_file
+
         self.count += len(lines)
         self._first += lines[: _SHOWN - len(self._first)]
         if lines and self._path is not None:
-            from penchant.storage.files import replaced_file
-
             if self._file is None:
                 self._file = self._stack.enter_context(replaced_file(self._path))
             for bad in lines:
@@ -176,9 +178,9 @@ def _open_input(path: str) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def _open_output(path: str) -> Iterator[IO[bytes]]:
-    if path != "-":
-        from penchant.storage.files import replaced_file
+    from penchant.storage.files import replaced_file
 
+    if path != "-":
         with replaced_file(path) as file:
             yield file
         return

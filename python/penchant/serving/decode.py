@@ -89,9 +89,7 @@ def decode_record(record: Any, *, top_n: int = 10, max_top_n: int = 1000) -> tup
     ('17850', 5)
     """
     if not isinstance(record, dict):
-        raise RequestError(
-            f'expected an object such as {{"user_id": "17850"}}, got {_show(record)}'
-        )
+        raise RequestError(f"expected an object with the field user_id, got {_show(record)}")
     for field in record:
         if field not in FIELDS:
             hint = closest(field, FIELDS) or f"; fields: {', '.join(FIELDS)}"

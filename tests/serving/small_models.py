@@ -1,0 +1,19 @@
+"""Small models for the tests of serving, fitted for real."""
+
+import numpy as np
+import pandas as pd
+
+import penchant as pc
+
+ITEMS = ["MUG", 'BOX, "RED"', "TÊTE À TÊTE", "LINE\nBREAK", "BACK\\SLASH", "日本茶", "", " PEN "]
+
+
+def fit(user_ids, model=None):
+    rng = np.random.RandomState(7)
+    events = pd.DataFrame(
+        {"who": rng.choice(user_ids, 120), "what": rng.choice(ITEMS + ["LAMP"] * 5, 120)}
+    )
+    events = pd.concat([events, pd.DataFrame({"who": user_ids, "what": ITEMS[0]})])
+    data = pc.Interactions.from_frame(events, user="who", item="what")
+    model = model or pc.BPR(factors=8, epochs=5, random_state=3)
+    return model.fit(data, progress=False)

@@ -1,0 +1,135 @@
+import json
+
+import pytest
+
+from penchant.errors import PenchantError
+from penchant.serving import RequestError, decode_body, decode_lines
+from penchant.serving.decode import MAX_LINE_BYTES, decode_record
+
+
+def decoded(body, **options):
+    requests = decode_body(body, **options)
+    return list(zip(requests.user_ids, requests.top_n.tolist(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"user_id": "17850", "top_n": "10"}', [("17850", 10)]),
+        (b'{"user_id": 17850, "top_n": 3}', [("17850", 3)]),
+        (b'{"user_id": 17850.0, "top_n": 3.0}', [("17850", 3)]),
+        (b'{"user_id": 1.5, "top_n": " 3.0 "}', [("1.5", 3)]),
+        (b'{"user_id": "x", "top_n": null}', [("x", 7)]),
+        (b'\n {\n"user_id":\n "x"}\n\n', [("x", 7)]),
+        (b'\xef\xbb\xbf{"user_id": "x"}', [("x", 7)]),
+        (b'[{"user_id": 1}, {"user_id": "1"}]', [("1", 7), ("1", 7)]),
+        (b"[]", []),
+        (b'{"user_id": "a"}\n\n{"user_id": "b", "top_n": 1}\r\n', [("a", 7), ("b", 1)]),
+        ('{"user_id": "Zoë \\ud83d\\ude00"}'.encode(), [("Zoë 😀", 7)]),
+        (b'{"user_id": -9223372036854775808}', [("-9223372036854775808", 7)]),
+        (b'{"user_id": 1234567890123456789012345}', [("1234567890123456789012345", 7)]),
+    ],
+)
+def test_bodies(body, expected):
+    assert decoded(body, top_n=7) == expected
+
+
+def test_lines_are_read_as_lines():
+    assert decoded(b'{"user_id": "a"}', lines=True) == [("a", 10)]
+    with pytest.raises(RequestError, match="line 1: expected an object with the field user_id"):
+        decode_body(b'[{"user_id": "a"}]', lines=True)
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({}, "user_id is missing"),
+        ({"user_id": None}, "user_id must be text or a number, got null"),
+        ({"user_id": True}, "user_id must be text or a number, got true"),
+        ({"user_id": ""}, 'user_id must be text or a number, got ""'),
+        ({"user_id": ["a"]}, r'user_id must be text or a number, got \["a"\]'),
+        ({"user_id": float("nan")}, "user_id must be text or a number, got NaN"),
+        ({"user_id": float("inf")}, "user_id must be text or a number, got Infinity"),
+        ({"user_id": "\ud800"}, "user_id is not valid Unicode"),
+        ({"user_id": "x" * 5000}, "user_id has 5000 bytes, more than 4096"),
+        ({"user_id": "a", "top_n": 0}, "top_n must be a whole number from 1 to 1000, got 0"),
+        ({"user_id": "a", "top_n": -1}, "got -1"),
+        ({"user_id": "a", "top_n": 1001}, "got 1001"),
+        ({"user_id": "a", "top_n": 2.5}, "got 2.5"),
+        ({"user_id": "a", "top_n": True}, "got true"),
+        ({"user_id": "a", "top_n": "ten"}, 'got "ten"'),
+        ({"user_id": "a", "top_n": "1_0"}, 'got "1_0"'),
+        ({"user_id": "a", "top_n": "9" * 99}, "top_n must be a whole number"),
+        ({"user_id": "a", "top_n": float("nan")}, "got NaN"),
+        ({"user_id": "a", "topn": 5}, "unknown field \"topn\", did you mean 'top_n'"),
+        ({"user_id": "a", "zzz": 5}, 'unknown field "zzz"; fields: user_id, top_n'),
+        ("a", 'expected an object with the field user_id, got "a"'),
+        (None, "got null"),
+    ],
+)
+def test_wrong_records(record, message):
+    with pytest.raises(RequestError, match=message) as caught:
+        decode_record(record)
+    assert isinstance(caught.value, PenchantError)
+    assert isinstance(caught.value, ValueError)
+    assert len(str(caught.value)) < 200
+
+
+def test_the_place_is_named():
+    with pytest.raises(RequestError, match=r"^request 2: user_id is missing"):
+        decode_body(b'[{"user_id": 1}, {}]')
+    with pytest.raises(RequestError, match=r"^line 3: top_n must be"):
+        decode_body(b'{"user_id": 1}\n\n{"user_id": 1, "top_n": "x"}')
+    with pytest.raises(RequestError, match=r"^user_id is missing"):
+        decode_body(b"{}")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "the body is empty"),
+        (b" \n ", "the body is empty"),
+        (b"user_id=1", "not JSON: Expecting value at character 1"),
+        (b'{"user_id": "a"', "not JSON"),
+        (b'{"user_id": "\xff"}', "not UTF-8 text: invalid start byte at byte 13"),
+        (b"[" * 100_000, "not usable JSON"),
+        (b'{"user_id": ' + b"9" * 5000 + b"}", "not usable JSON"),
+        (b'{"user_id": NaN}', "got NaN"),
+        (b'{"user_id": 1e999}', "got Infinity"),
+    ],
+)
+def test_wrong_bodies(body, message):
+    with pytest.raises(RequestError, match=message):
+        decode_body(body)
+
+
+def test_wrong_lines_are_set_aside():
+    lines = [
+        b'{"user_id": 1}\n',
+        b"\n",
+        b"nonsense\r\n",
+        b'{"user_id": 2, "top_n": "2"}',
+        b'{"user_id": "\xff"}',
+        b'{"user_id": 3}' + b" " * MAX_LINE_BYTES,
+    ]
+    requests, bad = decode_lines(enumerate(lines, 1))
+    assert requests.user_ids == ["1", "2"]
+    assert requests.top_n.tolist() == [10, 2]
+    assert [(line.number, line.error[:8]) for line in bad] == [
+        (3, "not JSON"),
+        (5, "not UTF-"),
+        (6, "longer t"),
+    ]
+    assert bad[0].line == "nonsense"
+    assert bad[1].line == '{"user_id": "\\xff"}'
+
+
+def test_a_line_cannot_smuggle_in_another():
+    requests, bad = decode_lines([(1, b'{"user_id": 1}, {"user_id": 2}'), (2, b"")])
+    assert len(requests) == 0
+    assert [line.number for line in bad] == [1]
+
+
+def test_many_lines_at_once():
+    body = "\n".join(json.dumps({"user_id": i}) for i in range(1000)).encode()
+    assert [user for user, _ in decoded(body)] == [str(i) for i in range(1000)]
