@@ -53,7 +53,8 @@ def test_options(run, number_model):
 
 
 def test_chunks_do_not_show(run, number_model, monkeypatch):
-    monkeypatch.setattr(module, "_CHUNK", 3)
+    monkeypatch.setattr(module, "_CHUNK", 7)
+    monkeypatch.setattr(module, "_PART_RECORDS", 25)
     users = number_model.users_.to_list()
     lines = b"".join(b'{"user_id": %d}\n' % user for user in users)
     written, said = run(lines + b"bad\n")
@@ -148,7 +149,7 @@ def test_a_link_keeps_pointing(run, tmp_path):
 def test_a_line_without_end_is_cut(run, number_model):
     written, said = run(b"x" * 5_000_000 + b"\n" + GOOD)
     assert written == answer(number_model, ("17850", 2))
-    assert "line 1: longer than 1048576 bytes" in said
+    assert "line 1: longer than 65536 bytes" in said
 
 
 def test_memory_does_not_grow_with_the_file(artifact, tmp_path):

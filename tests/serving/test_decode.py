@@ -3,7 +3,7 @@ import json
 import pytest
 
 from penchant.errors import PenchantError
-from penchant.serving import RequestError, decode_body, decode_lines
+from penchant.serving import RequestError, Requests, decode_body, decode_lines
 from penchant.serving.decode import MAX_LINE_BYTES, decode_record
 
 
@@ -133,3 +133,15 @@ def test_a_line_cannot_smuggle_in_another():
 def test_many_lines_at_once():
     body = "\n".join(json.dumps({"user_id": i}) for i in range(1000)).encode()
     assert [user for user, _ in decoded(body)] == [str(i) for i in range(1000)]
+
+
+@pytest.mark.parametrize("records", [1, 2, 5, 6, 100])
+def test_splitting(records):
+    top_n = [3, 1, 1, 9, 1, 2, 2, 2]
+    requests = Requests.of((str(i), n) for i, n in enumerate(top_n))
+    parts = list(requests.split(records))
+    assert [user for part in parts for user in part.user_ids] == requests.user_ids
+    assert [n for part in parts for n in part.top_n.tolist()] == top_n
+    assert all(part.top_n[1:].sum() <= records for part in parts)
+    assert (len(parts) == 1) == (records == 100)
+    assert list(Requests.of([]).split(records)) == []

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["batch"]
 
-# Requests held in memory at a time; the longest list; how many bad lines are shown.
+# Lines and, about, recommendations held in memory at a time.
 _CHUNK = 8192
+_PART_RECORDS = 1_000_000
 _MAX_TOP_N = 100_000
 _SHOWN = 5
 
@@ -94,11 +95,11 @@ def _score(
     while chunk := list(islice(lines, _CHUNK)):
         requests, wrong = decode_lines(chunk, top_n=top_n, max_top_n=_MAX_TOP_N)
         bad.add(wrong)
-        if len(requests):
-            records = service.answer(requests)
+        for part in requests.split(_PART_RECORDS):
+            records = service.answer(part)
             sink.write(to_csv(records))
             counts["rows"] += len(records)
-            counts["requests"] += len(requests)
+            counts["requests"] += len(part)
             counts["unknown"] += records.unknown
     return counts
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from penchant.errors import PenchantError, closest
 __all__ = ["BadLine", "RequestError", "Requests", "decode_body", "decode_lines", "decode_record"]
 
 FIELDS = ("user_id", "top_n")
-MAX_LINE_BYTES = 2**20
+MAX_LINE_BYTES = 2**16
 _MAX_ID_BYTES = 4096
 _WHOLE = re.compile(r"\s*[0-9]{1,18}(\.0*)?\s*")  # "10", and "10.0" out of a float column
 
@@ -49,6 +49,13 @@ class Requests:
 
     def __len__(self) -> int:
         return len(self.user_ids)
+
+    def split(self, records: int) -> Iterator[Requests]:
+        """Cut into parts, in order, that ask for about so many records (or are one request)."""
+        part = (np.cumsum(self.top_n) - 1) // records
+        starts = np.flatnonzero(np.diff(part, prepend=-1))
+        for start, end in zip(starts, [*starts[1:], len(self)], strict=True):
+            yield Requests(self.user_ids[start:end], self.top_n[start:end])
 
 
 @dataclasses.dataclass(frozen=True)
