@@ -28,6 +28,12 @@ def make_shop() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["customer", "product", "pieces", "at"])
 
 
+@pytest.fixture
+def shop_frame():
+    """Return the shop as a frame to be changed."""
+    return make_shop()
+
+
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory):
     """Path of the shop as Parquet."""
@@ -73,7 +79,7 @@ def process():
 
 @pytest.fixture
 def refused():
-    """Run a command that must fail: exit code 2, nothing on stdout, one line on stderr."""
+    """Run a command that must fail: exit code 2 and one line on stderr."""
 
     def check(*arguments) -> str:
         result = run_cli(*arguments)

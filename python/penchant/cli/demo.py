@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from penchant.cli.common import make_interactions, read_table
-from penchant.cli.console import Steps, heading, is_live, say
+from penchant.cli.console import Steps, heading, say
 from penchant.cli.options import EncodingOption, TimestampOption
 from penchant.errors import (
     ArtifactError,
@@ -203,10 +203,10 @@ def _split(purchases: Interactions, seed: int) -> tuple[Interactions, Interactio
 
 def _train(train: Interactions, test: Interactions, epochs: int | None) -> BPR:
     from penchant import BPR, ValidationMetric
-    from penchant.cli.demo_report import MEASURED, ProgressLines
+    from penchant.cli.demo_report import MEASURED, Progress
 
     model = BPR() if epochs is None else BPR(epochs=epochs)
-    every = max(1, model.epochs // 10)  # more often, measuring would take as long as training
+    every = max(1, model.epochs // 20)  # a measurement costs as much as half an epoch or more
     say(f"  {model!r}: {model.epochs} epochs, {model.factors} factors")
     say(f"  precision@{K} on the held-out rows is measured twice, every {every} epochs:")
     for label, (_, meaning) in MEASURED.items():
@@ -217,9 +217,8 @@ def _train(train: Interactions, test: Interactions, epochs: int | None) -> BPR:
         )
         for label, (new_only, _) in MEASURED.items()
     ]
-    if not is_live():
-        callbacks.append(ProgressLines(model.epochs, every))
-    return model.fit(train, progress=is_live(), callbacks=callbacks)
+    callbacks.append(Progress(f"precision@{K}", model.epochs, every))
+    return model.fit(train, progress=False, callbacks=callbacks)
 
 
 def _plot(model: BPR, baseline: dict[str, float], path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from penchant.cli.console import format_table, say, side_by_side, width
+from penchant.cli.console import format_table, is_live, say, side_by_side, width
 from penchant.models import Callback
 
 if TYPE_CHECKING:
@@ -16,26 +16,50 @@ if TYPE_CHECKING:
 
 # The two ways of measuring: label -> (training items left out, what that means).
 MEASURED = {
-    "new": (True, "on items new to the customer: those of the training rows left out"),
+    "new": (True, "on items new to the customer (those of the training rows left out)"),
     "repeats": (False, "counting re-purchases, as tutorials do"),
 }
 
 
-class ProgressLines(Callback):
-    """A plain line per measurement, for a pipe or a log where no bar can be drawn."""
+class Progress(Callback):
+    """Shows the metrics as they are measured: on a bar in a terminal, else a line for each time.
 
-    def __init__(self, epochs: int, every: int) -> None:
+    The bar of `fit` would do, but its names are too long to fit beside each other in 80 columns.
+    """
+
+    def __init__(self, metric: str, epochs: int, every: int) -> None:
+        self.metric = metric
         self.epochs = epochs
         self.every = every
+        self._bar: Any = None
+        self._values = dict.fromkeys(MEASURED, "-")
+
+    def on_fit_begin(self, model: Recommender, train: Interactions) -> None:
+        """Draw the empty bar."""
+        if is_live():
+            from tqdm import tqdm
+
+            layout = "  {bar} {n_fmt}/{total_fmt} {elapsed}<{remaining} {desc}"
+            self._bar = tqdm(total=self.epochs, bar_format=layout, dynamic_ncols=True)
 
     def on_epoch_end(self, model: Recommender, epoch: int, logs: dict[str, Any]) -> bool | None:
-        """Print the measures of this epoch if it is one of those measured."""
-        if epoch % self.every == 0 or epoch == self.epochs:
-            values = "  ".join(
-                f"{name} {value:.4f}" for name, value in logs.items() if value is not None
-            )
-            say(f"  epoch {epoch:>3}/{self.epochs}  {values}")
+        """Show the loss, and the last measures of the metric."""
+        measured = {label: logs.get(f"{self.metric} {label}") for label in MEASURED}
+        self._values.update((k, f"{v:.4f}") for k, v in measured.items() if v is not None)
+        values = ", ".join(f"{label} {value}" for label, value in self._values.items())
+        text = f"{self.metric} {values}, loss {logs['loss']:.3f}"
+        if self._bar is not None:
+            self._bar.set_description_str(text, refresh=False)
+            self._bar.update(1)
+        elif epoch % self.every == 0 or epoch == self.epochs:
+            say(f"  epoch {epoch:>3}/{self.epochs}  {text}")
         return None
+
+    def on_fit_end(self, model: Recommender) -> None:
+        """Leave the bar as it was last."""
+        if self._bar is not None:
+            self._bar.refresh()
+            self._bar.close()
 
 
 def show_metrics(
@@ -62,8 +86,8 @@ def show_metrics(
         say(format_table(header, rows, indent="    "))
         say()
         precision[f"precision@{k} {label}"] = theirs[f"precision@{k}"]
-    say("  Best possible: what no recommender can exceed on these rows, for many customers held")
-    say(f"  out fewer than {k} products.")
+    say("  Best possible: no recommender can exceed it on these rows, because many")
+    say(f"  customers held out fewer than {k} products.")
     return precision
 
 
@@ -119,11 +143,10 @@ def show_recommendations(
             f"{rank:>2} {'*' if name in later else ' '} {name}"
             for rank, name in enumerate([str(i) for u, i in answers if u == customer], start=1)
         ]
-        hits = sum(1 for line in right if line[3] == "*")
         say(
             side_by_side(
                 [f"Customer {customer} bought ({len(names)} products)", *left],
-                [f"recommended ({hits} bought in the held-out rows: *)", *right],
+                ["recommended (* = held-out purchase)", *right],
                 width(),
                 indent="  ",
             )
