@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -53,8 +54,8 @@ class Requests:
     def split(self, records: int) -> Iterator[Requests]:
         """Cut into parts, in order, that ask for about so many records (or are one request)."""
         part = (np.cumsum(self.top_n) - 1) // records
-        starts = np.flatnonzero(np.diff(part, prepend=-1))
-        for start, end in zip(starts, [*starts[1:], len(self)], strict=True):
+        starts = np.flatnonzero(np.diff(part, prepend=-1)).tolist()
+        for start, end in pairwise([*starts, len(self)]):
             yield Requests(self.user_ids[start:end], self.top_n[start:end])
 
 
