@@ -116,7 +116,7 @@ def build(
 
 
 def compact(ids: IdMap, codes: np.ndarray) -> tuple[IdMap, np.ndarray, np.ndarray | None]:
-    """Number anew the ids that some codes use.
+    """Give new numbers to the ids that some codes use.
 
     Returns
     -------
@@ -158,7 +158,9 @@ def _drop_missing(
         if count:
             keep &= ~null
             dropped[reason] = count
-            _refuse_nothing(int(keep.sum()), n_rows, f"column {name!r} is null in {count:,} of them")
+            _refuse_nothing(
+                int(keep.sum()), n_rows, f"column {name!r} is null in {count:,} of them"
+            )
             notice(f"dropped {count:,} of {n_rows:,} rows without {name}")
     if not dropped:
         return table, np.arange(n_rows), dropped
@@ -198,9 +200,7 @@ def _read_rest(content: Content, parts: Parts, table: Any, options: Options) -> 
         column = _part(table, columns.order)
         parts.order = read_numbers(column, columns.order, "order", parts.rows)
     if columns.session is not None:
-        sessions, parts.session = IdMap.from_column(
-            table.column(columns.session), columns.session
-        )
+        sessions, parts.session = IdMap.from_column(table.column(columns.session), columns.session)
     return replace(content, number_types=types, time_format=time_format, sessions=sessions)
 
 
@@ -246,9 +246,7 @@ def _assemble(
     if sessions is not None and parts.session is not None:
         sessions, parts.session, _ = compact(sessions, parts.session)
     arrays = {
-        part: pa.array(getattr(parts, part))
-        for part, _ in content.columns
-        if hasattr(parts, part)
+        part: pa.array(getattr(parts, part)) for part, _ in content.columns if hasattr(parts, part)
     }
     everything = len(positions) == table.num_rows and bool((np.diff(positions) == 1).all())
     rest = table if everything else table.take(pa.array(positions))

@@ -72,14 +72,25 @@ def make_columns(
     for part, name in (("user", user), ("item", item)):
         if name is None:
             raise ParameterError(f"{part}= must be the name of a column")
-    optional = [None if n is None else str(n) for n in (value, timestamp, session, order)]
-    columns = Columns(str(user), str(item), *optional, context=name_list(context))
+    columns = Columns(
+        user=str(user),
+        item=str(item),
+        value=_optional(value),
+        timestamp=_optional(timestamp),
+        session=_optional(session),
+        order=_optional(order),
+        context=name_list(context),
+    )
     seen: dict[str, str] = {}
     for part, name in columns:
         if name in seen:
             raise ParameterError(f"column {name!r} is named as both {seen[name]} and {part}")
         seen[name] = part
     return columns
+
+
+def _optional(name: str | None) -> str | None:
+    return None if name is None else str(name)
 
 
 def missing(column: Any) -> Any:
@@ -136,7 +147,7 @@ def read_numbers(column: Any, name: str, part: str, rows: np.ndarray) -> np.ndar
     if infinite.any():
         raise DataError(
             f"row {rows[infinite.argmax()]}: {part} column {name!r} is "
-            f"{numbers[infinite.argmax()]} ({int(infinite.sum()):,} such rows); drop or replace them"
+            f"{numbers[infinite.argmax()]} ({int(infinite.sum()):,} such rows); drop them"
         )
     return numbers
 

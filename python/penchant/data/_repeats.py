@@ -24,17 +24,24 @@ class Pairs(NamedTuple):
     @property
     def counts(self) -> np.ndarray:
         """Number of rows of each pair."""
-        return np.diff(self.starts, append=len(self.order))
+        counts: np.ndarray = self._ends - self.starts
+        return counts
 
     @property
     def last(self) -> np.ndarray:
         """Row of the latest event of each pair."""
-        return self.order[np.append(self.starts[1:], len(self.order)) - 1]
+        rows: np.ndarray = self.order[self._ends - 1]
+        return rows
+
+    @property
+    def _ends(self) -> np.ndarray:
+        return np.append(self.starts[1:], len(self.order))
 
 
 def pair_keys(users: np.ndarray, items: np.ndarray, n_items: int) -> np.ndarray:
     """Return one int64 for each (user, item); both codes are below 2**31, so it cannot overflow."""
-    return users.astype(np.int64) * n_items + items
+    keys: np.ndarray = users.astype(np.int64) * n_items + items
+    return keys
 
 
 def chronological(time: np.ndarray | None, order: np.ndarray | None) -> np.ndarray | None:

@@ -12,20 +12,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _COLOURS = (
-    "RED BLUE GREEN PINK WHITE IVORY BLACK SILVER GOLD CREAM TURQUOISE LILAC YELLOW ORANGE "
-    "COPPER MINT NAVY CORAL"
-).split()
+    "RED|BLUE|GREEN|PINK|WHITE|IVORY|BLACK|SILVER|GOLD|CREAM|TURQUOISE|LILAC|YELLOW|ORANGE|"
+    "COPPER|MINT|NAVY|CORAL"
+)
 _MOTIFS = (
     "HEART|STAR|POLKADOT|PAISLEY|RETROSPOT|DAISY|ROSE|BIRD|BUTTERFLY|OWL|CHERRY|STRAWBERRY|"
     "SAILOR|CIRCUS|DINOSAUR|WOODLAND|SNOWFLAKE|REINDEER|VINTAGE|CHALKBOARD|TULIP|LEAF|STRIPE|"
     "GINGHAM|SPACEBOY|DOLLY GIRL|PEACOCK|FEATHER|HONEYBEE|SEASHELL"
-).split("|")
+)
 _OBJECTS = (
     "MUG|TEA TOWEL|LUNCH BAG|T-LIGHT HOLDER|CAKESTAND|LANTERN|CUSHION COVER|PHOTO FRAME|"
     "JAM JAR|TRINKET BOX|DOORMAT|WALL CLOCK|PARTY BUNTING|GIFT WRAP|NOTEBOOK|TEAPOT|APRON|"
     "HOT WATER BOTTLE|STORAGE TIN|COAT HOOK|CANDLE|KEYRING|BOWL|PICNIC BASKET|WATERING CAN|"
     "EGG CUP|NECKLACE|HAND WARMER|PAPER NAPKINS|DRAWER KNOB"
-).split("|")
+)
+_WORDS = [words.split("|") for words in (_COLOURS, _MOTIFS, _OBJECTS)]
+_N_COLOURS, _N_MOTIFS, _N_OBJECTS = map(len, _WORDS)
 _COUNTRIES = ("United Kingdom", "Germany", "France", "EIRE", "Spain", "Netherlands", "Belgium")
 _COUNTRY_SHARES = (0.90, 0.025, 0.025, 0.02, 0.01, 0.01, 0.01)
 
@@ -33,9 +35,12 @@ _FIRST_DAY, _DAYS = np.datetime64("2010-01-04T00:00"), 720
 _GUESTS = 0.2  # share of invoices without a customer
 _RETURNS = 0.02
 _LINES = 18  # mean lines of an invoice
-# Where a line of an invoice comes from: a motif the customer likes, a kind of object the customer
-# likes, both at once, or whatever everyone buys.
-_SOURCES = (0.36, 0.20, 0.24, 0.20)
+# A style is what a kind of customer likes: some motifs and some kinds of object. A customer has a
+# main style, a second and a third.
+_STYLES = 16
+_STYLE_SHARES = (0.75, 0.20, 0.05)
+# Where a line comes from: a motif of the style, a kind of object, both at once, or what all buy.
+_SOURCES = (0.10, 0.08, 0.68, 0.14)
 
 
 def make_purchases(
@@ -56,7 +61,7 @@ def make_purchases(
     n_rows : int
         Number of lines.
     n_customers : int
-        Number of customers; those who never happen to buy do not appear.
+        Number of customers; fewer appear if there are fewer invoices (18 lines each).
     n_products : int
         Number of products, at most 16,200.
     random_state : int
@@ -81,7 +86,7 @@ def make_purchases(
     >>> len(shop), bool(shop["CustomerID"].isna().any()), bool((shop["Quantity"] < 0).any())
     (1000, True, True)
     """
-    most = len(_COLOURS) * len(_MOTIFS) * len(_OBJECTS)
+    most = _N_COLOURS * _N_MOTIFS * _N_OBJECTS
     for name, size, limit in (
         ("n_rows", n_rows, 2**31 - 1),
         ("n_customers", n_customers, 2**31 - 1),
@@ -107,13 +112,13 @@ class _Products:
     """Names, prices and popularity, and the products of each motif and each kind of object."""
 
     def __init__(self, rng: np.random.RandomState, n: int) -> None:
-        combination = rng.permutation(len(_COLOURS) * len(_MOTIFS) * len(_OBJECTS))[:n]
-        colour, rest = np.divmod(combination, len(_MOTIFS) * len(_OBJECTS))
-        self.motif, self.kind = np.divmod(rest, len(_OBJECTS))
-        words = [np.array(w, object) for w in (_COLOURS, _MOTIFS, _OBJECTS)]
+        combination = rng.permutation(_N_COLOURS * _N_MOTIFS * _N_OBJECTS)[:n]
+        colour, rest = np.divmod(combination, _N_MOTIFS * _N_OBJECTS)
+        self.motif, self.kind = np.divmod(rest, _N_OBJECTS)
+        words = [np.array(w, object) for w in _WORDS]
         self.name = words[0][colour] + " " + words[1][self.motif] + " " + words[2][self.kind]
         self.weight = 1.0 / (np.arange(n) + 8.0) ** 0.75  # a power law with a blunt head
-        base = rng.lognormal(0.6, 0.6, len(_OBJECTS))[self.kind] * rng.lognormal(0.0, 0.25, n)
+        base = rng.lognormal(0.6, 0.6, _N_OBJECTS)[self.kind] * rng.lognormal(0.0, 0.25, n)
         endings = np.array([0.25, 0.45, 0.75, 0.95])[rng.randint(0, 4, n)]
         self.price = np.round(np.floor(base) + endings, 2)
 
@@ -146,6 +151,9 @@ def _invoices(
         np.cumsum(activity) / activity.sum(), rng.rand(n_invoices) * (1 - 1e-12)
     )
     buyer[rng.rand(n_invoices) < _GUESTS] = -1
+    # Everyone buys once, if there are invoices enough.
+    sure = rng.permutation(np.flatnonzero(buyer >= 0))[:n_customers]
+    buyer[sure] = rng.permutation(n_customers)[: len(sure)]
     day = np.sort((_DAYS * rng.rand(n_invoices) ** 0.8).astype(np.int64))  # the shop grows
     minute = day * 1440 + rng.randint(8 * 60, 18 * 60, n_invoices)
     minute.sort()
@@ -159,16 +167,14 @@ def _choose(
     n = len(customer)
     # Guests have tastes too, one guest for each line.
     person = np.where(customer >= 0, customer, n_customers)
-    motifs = rng.randint(0, len(_MOTIFS), (n_customers + 1, 3))
-    kinds = rng.randint(0, len(_OBJECTS), (n_customers + 1, 3))
-    liked = np.minimum(rng.geometric(0.5, n) - 1, 2)  # the first is liked best
-    motif = motifs[person, liked]
-    kind = kinds[person, np.minimum(rng.geometric(0.5, n) - 1, 2)]
+    styles = rng.randint(0, _STYLES, (n_customers + 1, 3))
+    style = styles[person, np.searchsorted(np.cumsum(_STYLE_SHARES)[:-1], rng.rand(n))]
     guest = person == n_customers
-    motif[guest] = rng.randint(0, len(_MOTIFS), int(guest.sum()))
-    kind[guest] = rng.randint(0, len(_OBJECTS), int(guest.sum()))
+    style[guest] = rng.randint(0, _STYLES, int(guest.sum()))
+    motif = _favourites(rng, _N_MOTIFS)[style, np.minimum(rng.geometric(0.35, n) - 1, 5)]
+    kind = _favourites(rng, _N_OBJECTS)[style, np.minimum(rng.geometric(0.35, n) - 1, 5)]
 
-    n_kinds = len(_OBJECTS)
+    n_kinds = _N_OBJECTS
     both = products.sample(rng, products.motif * n_kinds + products.kind, motif * n_kinds + kind)
     choices = np.stack(
         [
@@ -183,9 +189,12 @@ def _choose(
     return np.where(product >= 0, product, choices[3])
 
 
-def _quantities(
-    rng: np.random.RandomState, product: np.ndarray, price: np.ndarray
-) -> np.ndarray:
+def _favourites(rng: np.random.RandomState, n: int) -> np.ndarray:
+    """Return six of ``n`` things for each style, the best liked first."""
+    return np.stack([rng.permutation(n)[:6] for _ in range(_STYLES)])
+
+
+def _quantities(rng: np.random.RandomState, product: np.ndarray, price: np.ndarray) -> np.ndarray:
     packs = np.array([1, 2, 3, 4, 6, 12, 24, 48])
     cheap = np.array([0.10, 0.14, 0.08, 0.10, 0.16, 0.26, 0.12, 0.04])
     dear = np.array([0.42, 0.24, 0.10, 0.10, 0.09, 0.04, 0.008, 0.002])

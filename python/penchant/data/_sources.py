@@ -71,7 +71,7 @@ def _expand(path: Any) -> list[str]:
 
 def from_sequences(sequences: Iterable[Iterable[Any]], users: Any, columns: Columns) -> Any:
     """Return lists of items as a table of user, item and position."""
-    lists = []
+    lists: list[list[Any]] = []
     for sequence in sequences:
         if isinstance(sequence, str | bytes) or not isinstance(sequence, Iterable):
             raise DataError(

@@ -154,11 +154,14 @@ def _from_epochs(column: Any, name: str, unit: str | None) -> np.ndarray:
     if unit not in UNITS:
         raise ParameterError(f"timestamp_unit={unit!r} is not one of 's', 'ms', 'us', 'ns'")
     if pa.types.is_integer(column.type):
-        numbers = np.asarray(column.cast(pa.int64(), safe=False))
-        if unit == "ns":
-            return numbers // 1000
+        signed = _values.cast_or_none(column, pa.int64())
+        if signed is None:
+            raise DataError(f"timestamp column {name!r} has numbers beyond int64; check the column")
+        numbers: np.ndarray = np.asarray(signed)
+        # Clipped rather than overflown: what is clipped fails the check of the years.
         largest = np.iinfo(np.int64).max // UNITS[unit]
-        return np.clip(numbers, -largest, largest) * UNITS[unit]
+        times: np.ndarray = np.clip(numbers, -largest, largest) * UNITS[unit]
+        return times // 1000 if unit == "ns" else times
     seconds = np.asarray(column.cast(pa.float64(), safe=False))
     scaled = seconds / 1000 if unit == "ns" else seconds * UNITS[unit]
     limit = float(2**62)  # infinite and huge ones fail the check of the years

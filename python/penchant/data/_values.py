@@ -26,9 +26,7 @@ CONVERSION_ERRORS = (
 
 def is_text(kind: Any) -> bool:
     """Tell whether an Arrow type is one of the string types."""
-    return (
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or str(kind) == "string_view"
-    )
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or str(kind) == "string_view"
 
 
 def is_bytes(kind: Any) -> bool:
@@ -59,7 +57,7 @@ def to_array(values: Any) -> Any:
         if values.ndim > 1:
             raise DataError(f"ids must be one-dimensional, not of shape {values.shape}")
         values = values.reshape(1)
-    elif isinstance(values, str | bytes) or not isinstance(values, Iterable):
+    elif isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
         values = [values]
     elif _is_polars(values):
         if str(values.dtype) != "Object":

@@ -46,7 +46,7 @@ class IdMap:
 
     @classmethod
     def from_column(cls, column: Any, name: str = "id") -> tuple[IdMap, np.ndarray]:
-        """Number the ids of a column.
+        """Give each id of a column a number.
 
         Parameters
         ----------
@@ -93,7 +93,7 @@ class IdMap:
 
     @property
     def dtype(self) -> str:
-        """Dtype of the caller's column: ``"int64"``, ``"string"``, ``"category"``, ``"uuid"`` ..."""
+        """Dtype of the caller's column: ``"int64"``, ``"string"``, ``"category"``, ``"uuid"``."""
         return self._type.name
 
     def __len__(self) -> int:
@@ -230,7 +230,9 @@ class IdMap:
         stored = _values.combine(stored)
         name = str(description.get("name", "id"))
         if stored.type != (pa.large_string() if id_type.text else pa.int64()) or stored.null_count:
-            raise ArtifactError(f"the ids of {name!r} are stored as {stored.type}, not as described")
+            raise ArtifactError(
+                f"the ids of {name!r} are stored as {stored.type}, not as described"
+            )
         if not _is_increasing(stored):
             raise ArtifactError(f"the ids of {name!r} are not sorted and different")
         return cls(stored, id_type, name)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,29 +12,13 @@ import pyarrow as pa
 from penchant.data import _build, _features, _repeats, _report, _sources
 from penchant.data._build import Content, Options
 from penchant.data._columns import Columns, make_columns, restore_numbers
+from penchant.data._csr import CSR, REDUCTIONS, make_csr, reduce_pairs
 from penchant.data._times import write_times
 from penchant.data.frames import from_arrow, to_arrow
 from penchant.data.ids import IdMap
 from penchant.errors import DataError, ParameterError, choose, require
 
 __all__ = ["CSR", "Columns", "Interactions"]
-
-
-class CSR(NamedTuple):
-    """A sparse users x items matrix by rows.
-
-    Attributes
-    ----------
-    indptr : ndarray of int64, shape (n_users + 1,)
-        Row ``u`` is ``indices[indptr[u]:indptr[u + 1]]``.
-    indices : ndarray of int32, shape (nnz,)
-        Item codes, increasing and different within a row.
-    values : ndarray of float32, shape (nnz,)
-    """
-
-    indptr: np.ndarray
-    indices: np.ndarray
-    values: np.ndarray
 
 
 class Interactions:
@@ -74,15 +59,15 @@ class Interactions:
     def __init__(self, content: Content) -> None:
         self._content = content
         self._csr: dict[str, CSR] = {}
-        self.users = content.users
-        self.items = content.items
-        self.sessions = content.sessions
-        self.events = content.events
-        self.columns = content.columns
-        self.backend = content.backend
+        self.users: IdMap = content.users
+        self.items: IdMap = content.items
+        self.sessions: IdMap | None = content.sessions
+        self.events: Any = content.events
+        self.columns: Columns = content.columns
+        self.backend: str = content.backend
         self.dropped = dict(content.dropped)
-        self.item_features = content.item_features
-        self.user_features = content.user_features
+        self.item_features: Any = content.item_features
+        self.user_features: Any = content.user_features
 
     @classmethod
     def from_frame(
@@ -286,35 +271,14 @@ drop_missing, duplicates, negative_values, timestamp_unit
         CSR
             Computed once; its arrays are read-only.
         """
-        choose("reduce", reduce, ("distinct", "sum", "count", "last"))
+        choose("reduce", reduce, REDUCTIONS)
         if reduce not in self._csr:
-            self._csr[reduce] = self._reduce(reduce)
+            keys = _repeats.pair_keys(self.array("user"), self.array("item"), self.n_items)
+            events = self.array("value") if self.columns.value is not None else None
+            oldest_first = self.chronological() if reduce == "last" else None
+            found = reduce_pairs(keys, events, reduce, oldest_first)
+            self._csr[reduce] = make_csr(*found, self.n_users, self.n_items)
         return self._csr[reduce]
-
-    def _reduce(self, reduce: str) -> CSR:
-        keys = _repeats.pair_keys(self.array("user"), self.array("item"), self.n_items)
-        has_value = self.columns.value is not None
-        if reduce in ("distinct", "count") or not has_value:
-            keys, counts = np.unique(keys, return_counts=True)
-            values = np.ones(len(keys)) if reduce in ("distinct", "last") else counts
-        else:
-            oldest_first = None
-            if reduce == "last":
-                oldest_first = self.chronological()
-            pairs = _repeats.group(keys, oldest_first)
-            keys, events = pairs.keys, self.array("value")
-            if reduce == "last":
-                values = events[pairs.last]
-            else:
-                values = np.add.reduceat(events[pairs.order], pairs.starts)
-        rows = keys // self.n_items
-        indptr = np.zeros(self.n_users + 1, np.int64)
-        np.cumsum(np.bincount(rows, minlength=self.n_users), out=indptr[1:])
-        indices = (keys - rows * self.n_items).astype(np.int32)
-        csr = CSR(indptr, indices, values.astype(np.float32))
-        for array in csr:
-            array.flags.writeable = False
-        return csr
 
     def chronological(self) -> np.ndarray | None:
         """Return row numbers from oldest to newest event; None if the rows are in that order."""
@@ -384,7 +348,7 @@ drop_missing, duplicates, negative_values, timestamp_unit
             features = getattr(content, f"{part}_features", None)
             if features is not None and kept is not None:
                 changed[f"{part}_features"] = features.take(pa.array(kept))
-        return Interactions(_build.replace(content, events=events, dropped={}, **changed))
+        return Interactions(replace(content, events=events, dropped={}, **changed))
 
     def _row_numbers(self, rows: np.ndarray) -> np.ndarray:
         if rows.dtype == bool:

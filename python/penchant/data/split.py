@@ -52,7 +52,7 @@ def random(
     >>> data = Interactions.from_sequences([["a", "b", "c", "d"]] * 25)
     >>> train, test = random(data, test_size=0.3, random_state=41)
     >>> len(train), len(test)
-    (65, 35)
+    (76, 24)
     """
     _check_share(test_size)
     if isinstance(random_state, bool) or not isinstance(random_state, int | np.integer):
