@@ -73,7 +73,7 @@ class FittedModel(Parameterized):
         """Make the arrays of `_weights`; from here on the model can answer."""
 
     def _fit(self, train: Interactions, monitor: FitMonitor) -> None:
-        """Train the arrays of `_weights`, calling `monitor` after each epoch; stop if it says False."""
+        """Train the arrays of `_weights`; call `monitor` after each epoch, which may say stop."""
 
     def _factors(self) -> Factors:
         """Return what scores are made of."""

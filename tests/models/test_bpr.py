@@ -1,0 +1,233 @@
+"""BPR itself: what it learns, its options, and what stops it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import penchant as pc
+from model_support import bits, events, interactions
+from penchant.errors import ParameterError
+
+
+@pytest.mark.parametrize("negatives", ["uniform", "popular", "dynamic"])
+@pytest.mark.parametrize("use_biases", [True, False])
+def test_learns_who_likes_what(negatives, use_biases):
+    """Even users took even items only: so are their recommendations."""
+    # Few candidates: the best of many would mostly be items the user has yet to discover.
+    options = {"negatives": negatives, "n_candidates": 2, "use_biases": use_biases}
+    model = pc.BPR(factors=8, epochs=80, **options)
+    model.fit(interactions(), progress=False)
+    frame = model.recommend(k=3)
+    even = (frame["customer"] // 10) % 2 == 0
+    right = frame["product"].str[-1].astype(int) % 2 == np.where(even, 0, 1)
+    assert right.mean() > 0.95
+    history = model.history_
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0] / 2
+    assert history["auc"].iloc[-1] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("factors", 9),
+        ("epochs", 4),
+        ("learning_rate", 0.04),
+        ("learning_rate_decay", 0.5),
+        ("regularization", 0.1),
+        ("user_regularization", 0.1),
+        ("positive_regularization", 0.1),
+        ("negative_regularization", 0.1),
+        ("bias_regularization", 0.1),
+        ("use_biases", False),
+        ("negatives", "popular"),
+        ("n_candidates", 3),
+        ("init_scale", 0.2),
+        ("random_state", 1),
+    ],
+)
+def test_every_option_matters(name, value):
+    model = pc.BPR(factors=8, epochs=3).fit(interactions(), progress=False)
+    other = pc.BPR(**{"factors": 8, "epochs": 3, name: value}).fit(interactions(), progress=False)
+    assert bits(model.item_factors_) != bits(other.item_factors_)
+
+
+def test_popularity_exponent_matters():
+    frame = pd.concat([events(), pd.DataFrame({"customer": range(90), "product": "item 00"})])
+    one, other = (
+        pc.BPR(factors=8, epochs=3, negatives="popular", popularity_exponent=exponent).fit(
+            interactions(frame), progress=False
+        )
+        for exponent in (0, 1)
+    )
+    assert bits(one.item_factors_) != bits(other.item_factors_)
+
+
+def test_one_regularization_stands_for_three():
+    three = dict.fromkeys(
+        ("user_regularization", "positive_regularization", "negative_regularization"), 0.2
+    )
+    one = pc.BPR(factors=8, epochs=3, regularization=0.2).fit(interactions(), progress=False)
+    own = pc.BPR(factors=8, epochs=3, **three).fit(interactions(), progress=False)
+    assert bits(one.user_factors_) == bits(own.user_factors_)
+
+
+def test_numpy_numbers_do_as_well(tmp_path):
+    model = pc.BPR(factors=np.int32(8), epochs=np.int64(3), learning_rate=np.float32(0.05))
+    model.fit(interactions(), progress=False).save(tmp_path)
+    assert pc.load(tmp_path).get_params() == model.get_params()
+    assert repr(model) == "BPR(factors=8, epochs=3, learning_rate=0.05000000074505806)"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("factors", 0, "an integer from 1 to 2048"),
+        ("factors", 2049, "an integer from 1 to 2048"),
+        ("factors", 8.0, "an integer"),
+        ("factors", True, "an integer"),
+        ("factors", None, "an integer"),
+        ("epochs", 0, "an integer"),
+        ("learning_rate", 0, "a number > 0"),
+        ("learning_rate", float("nan"), "a number > 0"),
+        ("learning_rate", float("inf"), "a number > 0"),
+        ("learning_rate", "fast", "a number > 0"),
+        ("learning_rate_decay", 1.0, "a number >= 0 and < 1"),
+        ("regularization", -0.01, "a number >= 0"),
+        ("regularization", None, "a number >= 0"),
+        ("user_regularization", -1, "a number >= 0 and <= 100 or None"),
+        ("use_biases", 1, "True or False"),
+        ("negatives", "hard", "one of 'dynamic', 'uniform', 'popular'"),
+        ("n_candidates", 257, "an integer from 1 to 256"),
+        ("init_scale", 0, "a number > 0"),
+        ("random_state", -1, "an integer from 0"),
+        ("random_state", None, "an integer from 0"),
+        ("num_threads", 0, "an integer from 1 to 4096 or None"),
+    ],
+)
+def test_values_out_of_range_are_named(name, value, allowed):
+    message = rf"BPR: {name} must be {allowed}.*, got {value!r}"
+    with pytest.raises(ParameterError, match=message):
+        pc.BPR(**{name: value})
+    with pytest.raises(ParameterError, match=message):
+        pc.BPR().set_params(**{name: value})
+    model = pc.BPR()
+    setattr(model, name, value)
+    with pytest.raises(ParameterError, match=message):
+        model.fit(interactions())
+
+
+def test_divergence_is_reported_and_leaves_no_model():
+    model = pc.BPR(factors=8, epochs=200, learning_rate=10, regularization=100)
+    with pytest.raises(ParameterError, match="diverged.*smaller learning_rate"):
+        model.fit(interactions(), progress=False)
+    with pytest.raises(pc.errors.NotFittedError):
+        model.recommend()
+
+
+def run_python(code: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def test_ctrl_c_stops_within_a_second_and_leaves_a_usable_model():
+    """The signal arrives in the middle of an epoch that takes many seconds."""
+    code = """
+        import os, signal, threading, time
+        import numpy as np, pyarrow as pa
+        import penchant as pc
+
+        rng = np.random.default_rng(0)
+        table = pa.table({"u": rng.integers(0, 20_000, 1_500_000), "i": rng.integers(0, 5_000, 1_500_000)})
+        data = pc.Interactions.from_frame(table, user="u", item="i")
+        pressed = []
+
+        def press():
+            pressed.append(time.perf_counter())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        class Start(pc.Callback):
+            def on_fit_begin(self, model, train):
+                self.first = model.recommend(0, k=5).to_pylist()
+                threading.Timer(0.7, press).start()
+
+        start = Start()
+        model = pc.BPR(factors=256, n_candidates=256, epochs=1000)
+        try:
+            model.fit(data, progress=False, callbacks=[start])
+        except KeyboardInterrupt:
+            print("stopped after", time.perf_counter() - pressed[0])
+        print("epochs", model.history_.num_rows)
+        answer = model.recommend(0, k=5).to_pylist()
+        assert len(answer) == 5 and answer != start.first
+        print("usable")
+    """
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+    stopped, epochs, usable = done.stdout.splitlines()
+    assert float(stopped.removeprefix("stopped after ")) < 1
+    assert epochs == "epochs 0", "the epoch was too short for this test to mean anything"
+    assert usable == "usable"
+
+
+def test_ctrl_c_in_a_callback_keeps_the_history():
+    class Press(pc.Callback):
+        def on_epoch_end(self, model, epoch, logs):
+            if epoch == 3:
+                raise KeyboardInterrupt
+
+    model = pc.BPR(factors=4, epochs=10)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(interactions(), progress=False, callbacks=[Press()])
+    assert len(model.history_) == 2
+    assert len(model.recommend(1000, k=3)) == 3
+
+
+def test_a_forked_child_answers_and_trains():
+    """OpenMP's threads do not survive a fork: the child must work serially instead of hanging."""
+    code = """
+        import multiprocessing
+        import pandas as pd
+        import penchant as pc
+
+        pairs = [(u, i) for u in range(200) for i in range(u % 7, 60, 3)]
+        frame = pd.DataFrame(pairs, columns=["u", "i"])
+        data = pc.Interactions.from_frame(frame, user="u", item="i")
+
+        def train():
+            return pc.BPR(factors=16, epochs=5, num_threads=2).fit(data, progress=False)
+
+        model = train()
+        expected = model.recommend(k=5)
+
+        def child(queue):
+            same = model.recommend(k=5).equals(expected)
+            same &= (model.predict(expected) == expected["score"].to_numpy()).all()
+            again = train()
+            same &= again.item_factors_.tobytes() == model.item_factors_.tobytes()
+            queue.put(bool(same))
+
+        context = multiprocessing.get_context("fork")
+        queue = context.SimpleQueue()
+        process = context.Process(target=child, args=(queue,))
+        process.start()
+        process.join(20)
+        if process.is_alive():
+            process.kill()
+            raise SystemExit("the child hangs")
+        assert process.exitcode == 0
+        print(queue.get(), model.recommend(k=5).equals(expected))
+    """
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True", "True"]
