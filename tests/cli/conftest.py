@@ -71,7 +71,7 @@ def cli():
     return run_cli
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def process():
     """Run a command in a process of its own."""
     return run_process
