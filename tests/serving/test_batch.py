@@ -200,4 +200,4 @@ def test_all_customers_of_online_retail(retail, tmp_path, capsys):
     frame = retail.recommend(users, k=10)
     written = (tmp_path / "out.csv").read_text().splitlines()
     assert len(written) == len(frame)
-    assert took < 10  # measured: well below one second on two quiet cores
+    assert took < 10  # loose: the machine may be busy; how fast it is, a quiet machine has to show
