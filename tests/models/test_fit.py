@@ -202,9 +202,7 @@ def test_progress_in_a_notebook_with_widgets(monkeypatch):
     import tqdm.std
 
     shell = types.SimpleNamespace(config={"IPKernelApp": {}})
-    monkeypatch.setitem(
-        sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell)
-    )
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
     made = []
 
     class Widget(tqdm.std.tqdm):

@@ -1,0 +1,93 @@
+"""Write the golden artifacts of the current format version: ``python tests/golden/make_golden.py``.
+
+An artifact in a ``v<number>`` folder must load for ever, so a folder that is there is never written
+again. Run this once for each new format version, and commit what it makes. `expected.json` holds
+what the models answered when they were saved.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import penchant as pc
+from penchant.storage.manifest import FORMAT_VERSION
+
+HERE = Path(__file__).resolve().parent
+K = 4
+
+
+def purchases() -> pd.DataFrame:
+    """Twenty customers of a shop with twelve products."""
+    rng = np.random.default_rng(17)
+    n = 120
+    return pd.DataFrame(
+        {
+            "CustomerID": 12340 + rng.integers(0, 20, n),
+            "Description": rng.choice(
+                [
+                    f"{thing} № {number}"
+                    for thing in ("MUG", "TRAY", "Kerze")
+                    for number in range(4)
+                ],
+                n,
+            ),
+            "Quantity": rng.integers(1, 9, n),
+            "Country": rng.choice(["France", "Österreich"], n),
+            "InvoiceDate": pd.Timestamp("2010-12-01")
+            + pd.to_timedelta(rng.integers(0, 400, n), "D"),
+        }
+    )
+
+
+def models() -> dict[str, pc.models.Recommender]:
+    """Return the models by folder name."""
+    frame = purchases()
+    data = pc.Interactions.from_frame(
+        frame,
+        user="CustomerID",
+        item="Description",
+        value="Quantity",
+        timestamp="InvoiceDate",
+        context="Country",
+    )
+    train, valid = pc.split.random(data, test_size=0.3, random_state=41)
+    watch = pc.ValidationMetric(valid, "precision@2", every=3)
+    bpr = pc.BPR(factors=5, epochs=7, num_threads=2, user_regularization=0.03)
+    bpr.fit(train, progress=False, callbacks=[watch])
+    reversed_roles = pc.Interactions.from_frame(frame, user="Description", item="CustomerID")
+    popularity = pc.Popularity().fit(reversed_roles)
+    return {"bpr": bpr, "popularity": popularity}
+
+
+def expectation(model: pc.models.Recommender) -> dict[str, object]:
+    """Return what a loaded model has to say."""
+    return {
+        "parameters": model.get_params(),
+        "recommend": model.recommend(k=K).to_dict("list"),
+        "similar_items": model.similar_items(k=K).to_dict("list") if model._has_vectors else None,
+        "history": model.history_.astype(object)
+        .where(model.history_.notna(), None)
+        .to_dict("list"),
+    }
+
+
+def main() -> None:
+    """Write the folder of this format version, or refuse."""
+    folder = HERE / f"v{FORMAT_VERSION}"
+    if folder.exists():
+        sys.exit(f"{folder} is there already: golden artifacts are never changed")
+    expected = {}
+    for name, model in models().items():
+        model.save(folder / name)
+        expected[name] = expectation(model)
+    text = json.dumps(expected, indent=1, ensure_ascii=False)
+    (folder / "expected.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
