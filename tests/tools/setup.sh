@@ -36,13 +36,13 @@ apt_install() {
 set_up_venv() { # made anew when the interpreter or a requirement changes
   local python=${PYTHON:-python3} key
   "$python" -c 'import sys; assert sys.version_info >= (3, 10), "penchant needs Python >= 3.10, this is " + sys.version'
-  key=$({ "$python" -VV; "$python" -c 'import sys; print(sys.base_prefix)'; echo "$VENV"; cat tests/requirements.txt pyproject.toml; } | sha256sum)
+  key=$({ "$python" -VV; "$python" -c 'import sys; print(sys.base_prefix)'; echo "$VENV"; cat tests/requirements*.txt pyproject.toml; } | sha256sum)
   if [[ $(cat "$VENV/requirements.key" 2>/dev/null) != "$key" ]]; then
     echo "==> virtual environment $VENV ($("$python" --version))"
     rm -rf "$VENV"
     "$python" -m venv "$VENV"
     "$VENV/bin/python" tests/tools/dependencies.py pyproject.toml >"$CACHE/dependencies.txt"
-    "$VENV/bin/pip" install -q -r tests/requirements.txt -r "$CACHE/dependencies.txt"
+    "$VENV/bin/pip" install -q -r tests/requirements.txt -r tests/requirements-libraries.txt -r "$CACHE/dependencies.txt"
     echo "$key" >"$VENV/requirements.key"
   fi
   export PATH=$VENV/bin:$PATH

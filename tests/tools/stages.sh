@@ -147,11 +147,11 @@ stage_oldest() {
   local python venv=$CACHE/venv-oldest key
   python=$(oldest_python)
   "$python" tests/tools/dependencies.py --oldest pyproject.toml >"$CACHE/oldest.txt"
-  key=$({ "$python" -VV; cat "$CACHE/oldest.txt" tests/requirements.txt; } | sha256sum)
+  key=$({ "$python" -VV; cat "$CACHE/oldest.txt" tests/requirements-libraries.txt; } | sha256sum)
   if [[ $(cat "$venv/requirements.key" 2>/dev/null) != "$key" ]]; then
     rm -rf "$venv"
     "$python" -m venv "$venv"
-    "$venv/bin/pip" install -q -r "$CACHE/oldest.txt" pytest==9.2.0 hypothesis "httpx<0.28" joblib
+    "$venv/bin/pip" install -q -r "$CACHE/oldest.txt" -r tests/requirements-libraries.txt "httpx<0.28"
     echo "$key" >"$venv/requirements.key"
   fi
   "$venv/bin/pip" install -q --force-reinstall --no-deps .
