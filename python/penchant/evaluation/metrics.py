@@ -142,8 +142,11 @@ def find_truth(
     rows = np.repeat(np.arange(test.n_users), np.diff(matrix.indptr))
     items = model.items_.codes(test.items.to_arrow())[matrix.indices]
     wanted = np.ones(len(rows), dtype=bool)
-    if exclude_seen:
-        wanted = ~_in_lists(take_lists(model.seen_, users), rows, items, len(model.items_))
+    for start in range(0, test.n_users if exclude_seen else 0, _USERS_AT_ONCE):
+        stop = min(start + _USERS_AT_ONCE, test.n_users)
+        part = slice(matrix.indptr[start], matrix.indptr[stop])
+        seen = take_lists(model.seen_, users[start:stop])
+        wanted[part] = ~_in_lists(seen, rows[part] - start, items[part], len(model.items_))
     n_relevant = np.bincount(rows[wanted], minlength=test.n_users)
     kept = n_relevant > 0
     if unknown == "drop":

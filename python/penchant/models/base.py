@@ -75,26 +75,26 @@ class Recommender(FittedModel):
         self._check_fitted()
         check_k(k)
         threads = self._threads(num_threads)
-        factors = self._factors()
-        k = min(int(k), len(self.items_))
+        users_, k = self._factors().users, min(int(k), len(self.items_))
         if users is None:
-            queries, lists = factors.users, self.seen_
+            queries, seen = users_, self.seen_
             known = np.ones(len(queries), dtype=bool)
         else:
             codes = np.asarray(users, dtype=np.int64)
             known = codes >= 0
-            queries = factors.users[codes[known]]
-            lists = take_lists(self.seen_, codes[known])
-        rows = np.empty((len(known), k), dtype=np.int64)
-        scores = np.empty((len(known), k), dtype=np.float32)
-        rows[known], scores[known] = self._topk().search(
+            queries, seen = users_[codes[known]], take_lists(self.seen_, codes[known])
+        found: tuple[Rows, Scores] = self._topk().search(
             np.ascontiguousarray(queries),
             k,
-            exclude=lists if exclude_seen else None,
+            exclude=seen if exclude_seen else None,
             num_threads=threads,
         )
-        if not known.all():
-            rows[~known], scores[~known] = self._popular(k)
+        if known.all():
+            return found
+        rows = np.empty((len(known), k), dtype=np.int64)
+        scores = np.empty((len(known), k), dtype=np.float32)
+        rows[known], scores[known] = found
+        rows[~known], scores[~known] = self._popular(k)
         return rows, scores
 
     def _popular(self, k: int) -> tuple[Rows, Scores]:

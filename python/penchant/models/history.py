@@ -65,7 +65,8 @@ def plot_rows(
     left.grid(alpha=0.25)
     right = left.twinx()
     right.set_ylabel("metric")
-    left.xaxis.get_major_locator().set_params(integer=True)
+    ticks = require("matplotlib.ticker", "plot").MaxNLocator(integer=True)
+    left.xaxis.set_major_locator(ticks)
     metrics = dict.fromkeys(name for row in rows for name in row if name not in _ALWAYS)
     for number, name in enumerate(metrics or ["auc"]):
         points = [(row["epoch"], row[name]) for row in rows if row.get(name) is not None]

@@ -1,0 +1,53 @@
+"""CSR helpers against plain lists."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from penchant.retrieval.filters import RowLists, offsets, row_lists, take_lists
+
+
+def random_lists(seed, n_lists, n_items):
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, n_items, rng.integers(0, 6)).tolist() for _ in range(n_lists)]
+
+
+def as_csr(lists):
+    return np.cumsum([0, *map(len, lists)]), np.array(sum(lists, []), dtype=np.int64)
+
+
+def as_lists(csr):
+    return [
+        csr.indices[start:end].tolist()
+        for start, end in zip(csr.indptr[:-1], csr.indptr[1:], strict=True)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_row_lists_are_sorted_and_unique(seed):
+    lists = random_lists(seed, seed % 7, 5)
+    clean = row_lists(as_csr(lists), len(lists), 5, "exclude")
+    assert as_lists(clean) == [sorted(set(row)) for row in lists]
+    assert clean.indptr.dtype == np.int64
+    assert clean.indices.dtype == np.int32
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_take_lists(seed):
+    rng = np.random.default_rng(seed)
+    lists = [sorted(set(row)) for row in random_lists(seed, 1 + seed % 7, 9)]
+    indptr, indices = as_csr(lists)
+    rows = rng.integers(-1, len(lists), seed % 11)
+    taken = take_lists(RowLists(indptr.astype(np.int64), indices.astype(np.int32)), rows)
+    assert as_lists(taken) == [lists[row] if row >= 0 else [] for row in rows]
+    assert taken.indices.dtype == np.int32
+
+
+def test_no_filter():
+    assert row_lists(None, 3, 4, "exclude") is None
+
+
+def test_offsets():
+    assert offsets(np.array([2, 0, 3])).tolist() == [0, 2, 2, 5]
+    assert offsets(np.array([], dtype=np.int64)).tolist() == [0]
