@@ -67,12 +67,14 @@ def make_columns(
     Raises
     ------
     ParameterError
-        If user or item is not a name, or a column is named for two parts.
+        If user or item is not a name, or both are the same.
     """
     for part, name in (("user", user), ("item", item)):
         if name is None:
             raise ParameterError(f"{part}= must be the name of a column")
-    columns = Columns(
+    if str(user) == str(item):
+        raise ParameterError(f"column {user!r} is named as both user and item")
+    return Columns(
         user=str(user),
         item=str(item),
         value=_optional(value),
@@ -81,12 +83,6 @@ def make_columns(
         order=_optional(order),
         context=name_list(context),
     )
-    seen: dict[str, str] = {}
-    for part, name in columns:
-        if name in seen:
-            raise ParameterError(f"column {name!r} is named as both {seen[name]} and {part}")
-        seen[name] = part
-    return columns
 
 
 def _optional(name: str | None) -> str | None:

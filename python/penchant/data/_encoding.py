@@ -190,7 +190,7 @@ def match(values: Any, id_type: IdType) -> Any:
         return _values.to_text(values)
     if not id_type.text and pa.types.is_integer(kind):
         return _to_integers(values)
-    if pa.types.is_decimal(kind) and pa.types.is_floating(values.type):
+    if pa.types.is_decimal(kind) and not pa.types.is_decimal(values.type):
         values = _values.to_text(values)
     if pa.types.is_boolean(kind) and not pa.types.is_boolean(values.type):
         if _values.is_text(values.type):
@@ -206,7 +206,16 @@ def match(values: Any, id_type: IdType) -> Any:
     ):
         return pa.nulls(len(values), pa.int64())
     converted = _values.cast_each(values, kind)
+    if pa.types.is_date(kind) and pa.types.is_timestamp(values.type):
+        converted = _at_midnight(converted, values)
     return _stored(converted, id_type)
+
+
+def _at_midnight(dates: Any, times: Any) -> Any:
+    """Return the dates of the times that are dates: the cast alone drops the time of day."""
+    import pyarrow.compute as pc
+
+    return pc.if_else(pc.equal(dates.cast(times.type), times), dates, None)
 
 
 def _is_loose(values: Any) -> bool:
@@ -222,7 +231,7 @@ def _stored(converted: Any, id_type: IdType) -> Any:
         return _temporal_to_integers(converted)
     if id_type.text:
         return _values.cast_each(converted, pa.large_string())
-    return converted.cast(pa.int64())
+    return _values.cast_each(converted, pa.int64())
 
 
 def _encode_integers(values: Any) -> tuple[IdType, Any]:

@@ -198,6 +198,9 @@ class IdMap:
         """
         if type(value) is str and self._type.text and _values.is_text(self._type.arrow):
             return self._text_code(value)
+        if type(value) is int and self._is_integer:
+            # NumPy would compare an integer beyond int64 as a float.
+            return self._integer_code(value) if -(2**63) <= value < 2**63 else -1
         if value is None or isinstance(value, list | tuple | dict | set):
             return -1
         return int(self.codes([value])[0])
@@ -248,6 +251,14 @@ class IdMap:
     @cached_property
     def _text(self) -> tuple[np.ndarray, memoryview]:
         return _values.text_buffers(self._stored)
+
+    @property
+    def _is_integer(self) -> bool:
+        return not self._type.text and pa.types.is_integer(self._type.arrow)
+
+    def _integer_code(self, key: int) -> int:
+        place = int(np.searchsorted(self._integers, key))
+        return place if place < len(self) and self._integers[place] == key else -1
 
     def _integer_codes(self, keys: Any) -> np.ndarray:
         import pyarrow.compute as pc
