@@ -1,5 +1,5 @@
-// The only conversions between NumPy arrays and the core's views. Everything that could make a kernel
-// read out of bounds is checked here, under the GIL, before it is released.
+// The only conversions between NumPy arrays and the core's views. Everything that could make a
+// kernel read out of bounds is checked here, under the GIL, before it is released.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -24,11 +24,14 @@ template <typename T>
 using Array = py::array_t<T, py::array::c_style>;
 using CsrArrays = std::pair<Array<std::int64_t>, Array<std::int32_t>>;
 
-[[noreturn]] inline void fail(const std::string& message) { throw py::value_error(message); }
+[[noreturn]] inline void fail(const std::string& message) {
+  throw py::value_error(message);
+}
 
 inline void check_dims(const py::array& array, py::ssize_t ndim, const char* name) {
   if (array.ndim() != ndim)
-    fail(std::string(name) + " has " + std::to_string(array.ndim()) + " dimensions, expected " + std::to_string(ndim));
+    fail(std::string(name) + " has " + std::to_string(array.ndim()) + " dimensions, expected " +
+         std::to_string(ndim));
 }
 
 template <typename T>
@@ -52,19 +55,23 @@ std::span<const T> vector(const Array<T>& array, const char* name) {
 
 inline void check_length(std::size_t found, std::int64_t expected, const char* name) {
   if (static_cast<std::int64_t>(found) != expected)
-    fail(std::string(name) + " has " + std::to_string(found) + " entries, expected " + std::to_string(expected));
+    fail(std::string(name) + " has " + std::to_string(found) + " entries, expected " +
+         std::to_string(expected));
 }
 
 // Refuses NaN and infinity, naming the first place.
 inline void check_finite(MatrixView<const float> view, const char* name) {
   for (std::int64_t i = 0; i < view.size(); ++i)
     if (!std::isfinite(view.data[i]))
-      fail(std::string(name) + " holds " + (std::isnan(view.data[i]) ? "NaN" : "infinity") + " at row " +
-           std::to_string(i / view.cols) + ", column " + std::to_string(i % view.cols));
+      fail(std::string(name) + " holds " + (std::isnan(view.data[i]) ? "NaN" : "infinity") +
+           " at row " + std::to_string(i / view.cols) + ", column " +
+           std::to_string(i % view.cols));
 }
 
-// A CSR whose offsets rise from 0 to the number of entries and whose rows are sorted, unique and in [0, cols).
-inline CsrView csr(const CsrArrays& arrays, std::int64_t rows, std::int64_t cols, const char* name) {
+// A CSR whose offsets rise from 0 to the number of entries and whose rows are sorted, unique and in
+// [0, cols).
+inline CsrView csr(const CsrArrays& arrays, std::int64_t rows, std::int64_t cols,
+                   const char* name) {
   const CsrView view{vector(arrays.first, name), vector(arrays.second, name)};
   const std::string prefix(name);
   check_length(view.indptr.size(), rows + 1, (prefix + " indptr").c_str());
@@ -73,14 +80,16 @@ inline CsrView csr(const CsrArrays& arrays, std::int64_t rows, std::int64_t cols
   for (std::int64_t r = 0; r < rows; ++r) {
     const std::int64_t begin = view.indptr[static_cast<std::size_t>(r)];
     const std::int64_t end = view.indptr[static_cast<std::size_t>(r) + 1];
-    if (begin > end || end > view.entries()) fail(prefix + " indptr falls at row " + std::to_string(r));
+    if (begin > end || end > view.entries())
+      fail(prefix + " indptr falls at row " + std::to_string(r));
     std::int64_t previous = -1;
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t index = view.indices[static_cast<std::size_t>(i)];
       if (index < 0 || index >= cols)
-        fail(prefix + " row " + std::to_string(r) + " holds " + std::to_string(index) + ", outside [0, " +
-             std::to_string(cols) + ")");
-      if (index <= previous) fail(prefix + " row " + std::to_string(r) + " is not sorted and unique");
+        fail(prefix + " row " + std::to_string(r) + " holds " + std::to_string(index) +
+             ", outside [0, " + std::to_string(cols) + ")");
+      if (index <= previous)
+        fail(prefix + " row " + std::to_string(r) + " is not sorted and unique");
       previous = index;
     }
   }
@@ -90,15 +99,17 @@ inline CsrView csr(const CsrArrays& arrays, std::int64_t rows, std::int64_t cols
 inline void check_rows(std::span<const std::int64_t> rows, std::int64_t bound, const char* name) {
   for (std::size_t i = 0; i < rows.size(); ++i)
     if (rows[i] < 0 || rows[i] >= bound)
-      fail(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(rows[i]) + ", outside [0, " +
-           std::to_string(bound) + ")");
+      fail(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(rows[i]) +
+           ", outside [0, " + std::to_string(bound) + ")");
 }
 
-// Number of elements of a new array, refused before anything is allocated if it cannot be addressed.
+// Number of elements of a new array, refused before anything is allocated if it cannot be
+// addressed.
 inline void check_size(std::int64_t rows, std::int64_t cols, const char* name) {
   if (rows < 0 || cols < 0) fail(std::string(name) + " cannot have a negative size");
   if (cols > 0 && rows > std::numeric_limits<std::int64_t>::max() / 8 / cols)
-    fail(std::string(name) + " of " + std::to_string(rows) + " x " + std::to_string(cols) + " is too large");
+    fail(std::string(name) + " of " + std::to_string(rows) + " x " + std::to_string(cols) +
+         " is too large");
 }
 
 }  // namespace penchant::python

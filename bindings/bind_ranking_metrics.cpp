@@ -13,10 +13,14 @@ using NamedMetric = std::pair<std::string, std::int32_t>;
 
 MetricAt parse_metric(const NamedMetric& named) {
   static const std::vector<std::pair<std::string, RankingMetric>> known = {
-      {"precision", RankingMetric::kPrecision}, {"recall", RankingMetric::kRecall},
-      {"ndcg", RankingMetric::kNdcg},           {"map", RankingMetric::kMap},
-      {"mrr", RankingMetric::kMrr},             {"hit_rate", RankingMetric::kHitRate}};
-  if (named.second < 1) fail(named.first + "@" + std::to_string(named.second) + ": k must be at least 1");
+      {"precision", RankingMetric::kPrecision},
+      {"recall", RankingMetric::kRecall},
+      {"ndcg", RankingMetric::kNdcg},
+      {"map", RankingMetric::kMap},
+      {"mrr", RankingMetric::kMrr},
+      {"hit_rate", RankingMetric::kHitRate}};
+  if (named.second < 1)
+    fail(named.first + "@" + std::to_string(named.second) + ": k must be at least 1");
   for (const auto& [name, metric] : known)
     if (name == named.first) return {metric, named.second};
   fail("unknown metric '" + named.first + "'; use precision, recall, ndcg, map, mrr or hit_rate");
@@ -35,7 +39,8 @@ Array<double> metrics(const Array<std::int64_t>& recommended, const Array<std::i
       fail("n_relevant[" + std::to_string(u) + "] is below the number of relevant items listed");
   std::vector<MetricAt> wanted;
   for (const NamedMetric& metric : named) wanted.push_back(parse_metric(metric));
-  Array<double> values({static_cast<py::ssize_t>(lists.rows), static_cast<py::ssize_t>(wanted.size())});
+  Array<double> values(
+      {static_cast<py::ssize_t>(lists.rows), static_cast<py::ssize_t>(wanted.size())});
   const auto view = mutable_matrix(values, "values");
   {
     const py::gil_scoped_release release;
@@ -50,7 +55,8 @@ double coverage_of(const Array<std::int64_t>& recommended, std::int32_t k, std::
   if (n_items < 0) fail("n_items must be at least 0");
   for (std::int64_t i = 0; i < lists.size(); ++i)
     if (lists.data[i] >= n_items)
-      fail("recommended holds item " + std::to_string(lists.data[i]) + ", but n_items is " + std::to_string(n_items));
+      fail("recommended holds item " + std::to_string(lists.data[i]) + ", but n_items is " +
+           std::to_string(n_items));
   const py::gil_scoped_release release;
   return coverage(lists, k, n_items);
 }
@@ -58,11 +64,13 @@ double coverage_of(const Array<std::int64_t>& recommended, std::int32_t k, std::
 }  // namespace
 
 void bind_ranking_metrics(py::module_& m) {
-  m.def("ranking_metrics", &metrics, py::arg("recommended").noconvert(), py::arg("indptr").noconvert(),
-        py::arg("indices").noconvert(), py::arg("n_relevant").noconvert(), py::arg("metrics"), py::kw_only(),
-        py::arg("num_threads") = 0, "Metrics (name, k) of every user's list; NaN for users without relevant items.");
-  m.def("coverage", &coverage_of, py::arg("recommended").noconvert(), py::arg("k"), py::arg("n_items"),
-        "Share of n_items that appears in the first k places of any list.");
+  m.def("ranking_metrics", &metrics, py::arg("recommended").noconvert(),
+        py::arg("indptr").noconvert(), py::arg("indices").noconvert(),
+        py::arg("n_relevant").noconvert(), py::arg("metrics"), py::kw_only(),
+        py::arg("num_threads") = 0,
+        "Metrics (name, k) of every user's list; NaN for users without relevant items.");
+  m.def("coverage", &coverage_of, py::arg("recommended").noconvert(), py::arg("k"),
+        py::arg("n_items"), "Share of n_items that appears in the first k places of any list.");
 }
 
 }  // namespace penchant::python

@@ -31,18 +31,24 @@ TopkIndex make_index(const Array<float>& vectors, const OptionalBiases& biases, 
 MatrixView<const float> checked_queries(const TopkIndex& index, const Array<float>& queries) {
   const auto view = matrix(queries, "queries");
   if (view.cols != index.dim())
-    fail("queries have " + std::to_string(view.cols) + " columns, the index has " + std::to_string(index.dim()));
+    fail("queries have " + std::to_string(view.cols) + " columns, the index has " +
+         std::to_string(index.dim()));
   check_finite(view, "queries");
   float largest = 0.0F;
-  for (std::int64_t i = 0; i < view.size(); ++i) largest = std::max(largest, std::abs(view.data[i]));
+  for (std::int64_t i = 0; i < view.size(); ++i)
+    largest = std::max(largest, std::abs(view.data[i]));
   if (index.score_bound(largest) > std::numeric_limits<float>::max() / 4)
-    fail("queries and vectors are so large that their scores would overflow float32; scale them down");
+    fail(
+        "queries and vectors are so large that their scores would overflow float32; scale them "
+        "down");
   return view;
 }
 
-std::pair<Array<std::int64_t>, Array<float>> search(const TopkIndex& index, const Array<float>& queries,
-                                                    std::int64_t k, const OptionalCsr& exclude,
-                                                    const OptionalCsr& candidates, int num_threads) {
+std::pair<Array<std::int64_t>, Array<float>> search(const TopkIndex& index,
+                                                    const Array<float>& queries, std::int64_t k,
+                                                    const OptionalCsr& exclude,
+                                                    const OptionalCsr& candidates,
+                                                    int num_threads) {
   const auto query_view = checked_queries(index, queries);
   if (k < 1) fail("k is " + std::to_string(k) + "; it must be at least 1");
   check_size(query_view.rows, k, "the answer");
@@ -50,7 +56,8 @@ std::pair<Array<std::int64_t>, Array<float>> search(const TopkIndex& index, cons
   std::optional<CsrView> candidates_view;
   if (exclude) exclude_view = csr(*exclude, query_view.rows, index.size(), "exclude");
   if (candidates) candidates_view = csr(*candidates, query_view.rows, index.size(), "candidates");
-  const TopkFilter filter{exclude_view ? &*exclude_view : nullptr, candidates_view ? &*candidates_view : nullptr};
+  const TopkFilter filter{exclude_view ? &*exclude_view : nullptr,
+                          candidates_view ? &*candidates_view : nullptr};
   Array<std::int64_t> rows({query_view.rows, k});
   Array<float> scores({query_view.rows, k});
   const auto rows_view = mutable_matrix(rows, "rows");
@@ -62,7 +69,8 @@ std::pair<Array<std::int64_t>, Array<float>> search(const TopkIndex& index, cons
   return {std::move(rows), std::move(scores)};
 }
 
-Array<float> score_pairs(const TopkIndex& index, const Array<float>& queries, const Array<std::int64_t>& query_rows,
+Array<float> score_pairs(const TopkIndex& index, const Array<float>& queries,
+                         const Array<std::int64_t>& query_rows,
                          const Array<std::int64_t>& vector_rows, int num_threads) {
   const auto query_view = checked_queries(index, queries);
   const auto q = vector(query_rows, "query_rows");
@@ -82,17 +90,22 @@ Array<float> score_pairs(const TopkIndex& index, const Array<float>& queries, co
 }  // namespace
 
 void bind_topk(py::module_& m) {
-  py::class_<TopkIndex>(m, "TopkIndex", "Exact top-k search over vectors and biases; owns a copy of them.")
-      .def(py::init(&make_index), py::arg("vectors").noconvert(), py::arg("biases").noconvert().none(true) = py::none(),
-           py::kw_only(), py::arg("num_threads") = 0)
+  py::class_<TopkIndex>(m, "TopkIndex",
+                        "Exact top-k search over vectors and biases; owns a copy of them.")
+      .def(py::init(&make_index), py::arg("vectors").noconvert(),
+           py::arg("biases").noconvert().none(true) = py::none(), py::kw_only(),
+           py::arg("num_threads") = 0)
       .def_property_readonly("size", &TopkIndex::size, "Number of vectors.")
       .def_property_readonly("dim", &TopkIndex::dim, "Length of a vector.")
       .def("search", &search, py::arg("queries").noconvert(), py::arg("k"), py::kw_only(),
-           py::arg("exclude").none(true) = py::none(), py::arg("candidates").none(true) = py::none(),
-           py::arg("num_threads") = 0, "The k best rows and their scores for every query; -1 and -inf pad.")
-      .def("score_pairs", &score_pairs, py::arg("queries").noconvert(), py::arg("query_rows").noconvert(),
-           py::arg("vector_rows").noconvert(), py::kw_only(), py::arg("num_threads") = 0,
-           "Score of vector vector_rows[i] for query query_rows[i], bit for bit what search would give.");
+           py::arg("exclude").none(true) = py::none(),
+           py::arg("candidates").none(true) = py::none(), py::arg("num_threads") = 0,
+           "The k best rows and their scores for every query; -1 and -inf pad.")
+      .def("score_pairs", &score_pairs, py::arg("queries").noconvert(),
+           py::arg("query_rows").noconvert(), py::arg("vector_rows").noconvert(), py::kw_only(),
+           py::arg("num_threads") = 0,
+           "Score of vector vector_rows[i] for query query_rows[i], bit for bit what search would "
+           "give.");
 }
 
 }  // namespace penchant::python

@@ -21,18 +21,23 @@ py::dict build_info() {
 #else
   info["parallel"] = "threads";
 #endif
-  info["pybind11"] = PYBIND11_TOSTRING(PYBIND11_VERSION_MAJOR) "." PYBIND11_TOSTRING(PYBIND11_VERSION_MINOR);
+  info["pybind11"] =
+      PYBIND11_TOSTRING(PYBIND11_VERSION_MAJOR) "." PYBIND11_TOSTRING(PYBIND11_VERSION_MINOR);
   return info;
 }
 
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
-  m.doc() = "Native kernels of Penchant. Use the Python API; this module takes exact dtypes and layouts only.";
+  m.doc() =
+      "Native kernels of Penchant. Use the Python API; this module takes exact dtypes and layouts "
+      "only.";
   penchant::kernels();  // a wrong PENCHANT_ISA fails the import, not the first fit
-  m.def("build_info", &build_info, "Compiler, parallel backend and pybind11 version of this build.");
+  m.def("build_info", &build_info,
+        "Compiler, parallel backend and pybind11 version of this build.");
   m.def("isa", [] { return penchant::kernels().name; }, "Instruction set in use.");
-  m.def("available_isas", &penchant::available_isas, "Instruction sets this CPU and build can run, best first.");
+  m.def("available_isas", &penchant::available_isas,
+        "Instruction sets this CPU and build can run, best first.");
   m.def("default_num_threads", &penchant::default_num_threads,
         "Threads used by default: environment, affinity mask and cgroup quota honoured.");
   penchant::python::bind_bpr(m);

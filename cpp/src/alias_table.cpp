@@ -10,7 +10,8 @@ namespace penchant {
 namespace {
 
 std::uint32_t to_threshold(double probability) {
-  return static_cast<std::uint32_t>(std::clamp(std::floor(probability * 0x1p32), 0.0, 0x1p32 - 1.0));
+  return static_cast<std::uint32_t>(
+      std::clamp(std::floor(probability * 0x1p32), 0.0, 0x1p32 - 1.0));
 }
 
 }  // namespace

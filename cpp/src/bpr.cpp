@@ -35,7 +35,8 @@ void shuffle(std::span<std::int32_t> values, RandomStream random) {
 // The grid of one training run: who sits in which block, and the events of each cell.
 class Grid {
  public:
-  Grid(const CsrView& interactions, std::int64_t n_items, std::int32_t size, const BprParams& params)
+  Grid(const CsrView& interactions, std::int64_t n_items, std::int32_t size,
+       const BprParams& params)
       : interactions_(interactions),
         size_(size),
         params_(params),
@@ -77,9 +78,11 @@ class Grid {
     return part(items_, block);
   }
   // Events [first, last) of a cell in event_users() and event_items().
-  [[nodiscard]] std::pair<std::int64_t, std::int64_t> cell(std::int32_t user_block, std::int32_t item_block) const {
-    const std::size_t at = static_cast<std::size_t>(user_block) * static_cast<std::size_t>(size_ + 1) +
-                           static_cast<std::size_t>(item_block);
+  [[nodiscard]] std::pair<std::int64_t, std::int64_t> cell(std::int32_t user_block,
+                                                           std::int32_t item_block) const {
+    const std::size_t at =
+        static_cast<std::size_t>(user_block) * static_cast<std::size_t>(size_ + 1) +
+        static_cast<std::size_t>(item_block);
     return {cell_begin_[at], cell_begin_[at + 1]};
   }
   [[nodiscard]] const std::int32_t* event_users() const { return event_users_.data(); }
@@ -87,16 +90,19 @@ class Grid {
   [[nodiscard]] std::int32_t size() const { return size_; }
 
   // Alias table of a block, null where draws are uniform.
-  [[nodiscard]] std::pair<const std::uint32_t*, const std::int32_t*> alias_of(std::int32_t block) const {
+  [[nodiscard]] std::pair<const std::uint32_t*, const std::int32_t*> alias_of(
+      std::int32_t block) const {
     if (weights_.empty()) return {nullptr, nullptr};
     return {threshold_.data() + begin_of(items_, block), alias_.data() + begin_of(items_, block)};
   }
 
  private:
-  [[nodiscard]] std::size_t begin_of(const std::vector<std::int32_t>& all, std::int32_t block) const {
+  [[nodiscard]] std::size_t begin_of(const std::vector<std::int32_t>& all,
+                                     std::int32_t block) const {
     return all.size() * static_cast<std::size_t>(block) / static_cast<std::size_t>(size_);
   }
-  [[nodiscard]] std::span<const std::int32_t> part(const std::vector<std::int32_t>& all, std::int32_t block) const {
+  [[nodiscard]] std::span<const std::int32_t> part(const std::vector<std::int32_t>& all,
+                                                   std::int32_t block) const {
     const std::size_t begin = begin_of(all, block);
     return std::span(all).subspan(begin, begin_of(all, block + 1) - begin);
   }
@@ -104,7 +110,8 @@ class Grid {
   // An item without events counts as one, so that any exponent gives a finite weight.
   void weigh_items() {
     std::vector<double> counts(items_.size(), 0.0);
-    for (const std::int32_t item : interactions_.indices) counts[static_cast<std::size_t>(item)] += 1.0;
+    for (const std::int32_t item : interactions_.indices)
+      counts[static_cast<std::size_t>(item)] += 1.0;
     weights_.resize(items_.size());
     std::transform(counts.begin(), counts.end(), weights_.begin(), [&](double count) {
       return std::pow(std::max(count, 1.0), static_cast<double>(params_.popularity_exponent));
@@ -117,7 +124,8 @@ class Grid {
     const auto items = items_of(block);
     std::vector<double> weights;
     weights.reserve(items.size());
-    for (const std::int32_t item : items) weights.push_back(weights_[static_cast<std::size_t>(item)]);
+    for (const std::int32_t item : items)
+      weights.push_back(weights_[static_cast<std::size_t>(item)]);
     const std::size_t begin = begin_of(items_, block);
     build_alias_table(weights, std::span(threshold_).subspan(begin, items.size()),
                       std::span(alias_).subspan(begin, items.size()));
@@ -128,7 +136,8 @@ class Grid {
     std::int64_t* begin = cell_begin_.data() + static_cast<std::ptrdiff_t>(block) * (size_ + 1);
     std::vector<std::int64_t> next(static_cast<std::size_t>(size_), 0);
     for (const std::int32_t user : users_of(block))
-      for (const std::int32_t item : interactions_.row(user)) ++next[block_of_item_[static_cast<std::size_t>(item)]];
+      for (const std::int32_t item : interactions_.row(user))
+        ++next[block_of_item_[static_cast<std::size_t>(item)]];
     begin[0] = first_event_[static_cast<std::size_t>(block)];
     for (std::int32_t c = 0; c < size_; ++c) {
       begin[c + 1] = begin[c] + next[static_cast<std::size_t>(c)];
@@ -136,7 +145,8 @@ class Grid {
     }
     for (const std::int32_t user : users_of(block))
       for (const std::int32_t item : interactions_.row(user)) {
-        const auto at = static_cast<std::size_t>(next[block_of_item_[static_cast<std::size_t>(item)]]++);
+        const auto at =
+            static_cast<std::size_t>(next[block_of_item_[static_cast<std::size_t>(item)]]++);
         event_users_[at] = user;
         event_items_[at] = item;
       }
@@ -157,11 +167,13 @@ class Grid {
   std::vector<std::int32_t> alias_;
 };
 
-// Rows padded with zeros to a multiple of kRowMultiple; the caller's own memory where it is already.
+// Rows padded with zeros to a multiple of kRowMultiple; the caller's own memory where it is
+// already.
 class PaddedRows {
  public:
   explicit PaddedRows(MatrixView<float> original)
-      : original_(original), stride_((original.cols + kRowMultiple - 1) / kRowMultiple * kRowMultiple) {
+      : original_(original),
+        stride_((original.cols + kRowMultiple - 1) / kRowMultiple * kRowMultiple) {
     if (stride_ == original.cols) return;
     copy_.assign(static_cast<std::size_t>(original.rows * stride_), 0.0F);
     for (std::int64_t r = 0; r < original.rows; ++r)
@@ -183,7 +195,8 @@ class PaddedRows {
   std::vector<float> copy_;
 };
 
-// Asks the caller's check on thread 0 only, at most every 20 ms, and remembers a yes for all threads.
+// Asks the caller's check on thread 0 only, at most every 20 ms, and remembers a yes for all
+// threads.
 class CancelFlag {
  public:
   explicit CancelFlag(const CancelCheck& check) : check_(check) {}
@@ -213,7 +226,8 @@ class Trainer {
         users_(factors.users),
         items_(factors.items),
         item_biases_(factors.item_biases),
-        seen_(static_cast<std::size_t>(std::min(resolve_num_threads(params.num_threads), grid_.size())),
+        seen_(static_cast<std::size_t>(
+                  std::min(resolve_num_threads(params.num_threads), grid_.size())),
               std::vector<std::uint8_t>(static_cast<std::size_t>(factors.items.rows), 0)),
         cancel_(cancelled) {}
 
@@ -221,7 +235,8 @@ class Trainer {
   std::optional<BprEpoch> run_epoch(std::int32_t epoch) {
     grid_.deal(epoch);
     const std::int32_t size = grid_.size();
-    std::vector<BprCellResult> results(static_cast<std::size_t>(size) * static_cast<std::size_t>(size));
+    std::vector<BprCellResult> results(static_cast<std::size_t>(size) *
+                                       static_cast<std::size_t>(size));
     for (std::int32_t step = 0; step < size && !cancel_.raised(0); ++step)
       parallel_for(size, params_.num_threads, [&](std::int64_t block, int thread) {
         const auto user_block = static_cast<std::int32_t>(block);
@@ -236,18 +251,21 @@ class Trainer {
   }
 
  private:
-  BprCellResult run_cell(std::int32_t epoch, std::int32_t user_block, std::int32_t item_block, int thread) {
+  BprCellResult run_cell(std::int32_t epoch, std::int32_t user_block, std::int32_t item_block,
+                         int thread) {
     const auto [first, last] = grid_.cell(user_block, item_block);
     BprCellArgs args = cell_args(epoch, item_block, thread);
     BprCellResult total{};
-    const std::uint64_t cell = static_cast<std::uint64_t>(user_block) << 32 | static_cast<std::uint32_t>(item_block);
+    const std::uint64_t cell =
+        static_cast<std::uint64_t>(user_block) << 32 | static_cast<std::uint32_t>(item_block);
     std::uint64_t piece = 0;
     for (std::int64_t begin = first; begin < last && !cancel_.raised(thread); ++piece) {
       const std::int64_t end = end_of_piece(begin, last);
       args.event_users = grid_.event_users() + begin;
       args.event_items = grid_.event_items() + begin;
       args.n_events = end - begin;
-      args.stream_key = stream_key(params_.seed ^ (std::uint64_t{kSgd} << 56), static_cast<std::uint64_t>(epoch), cell, piece);
+      args.stream_key = stream_key(params_.seed ^ (std::uint64_t{kSgd} << 56),
+                                   static_cast<std::uint64_t>(epoch), cell, piece);
       BprCellResult result{};
       kernels().bpr_cell(&args, &result);
       total.loss += result.loss;
@@ -290,7 +308,8 @@ class Trainer {
   }
 
   // Cells are added in a fixed order, so the sums do not depend on the threads.
-  [[nodiscard]] static BprEpoch summarize(std::int32_t epoch, const std::vector<BprCellResult>& results) {
+  [[nodiscard]] static BprEpoch summarize(std::int32_t epoch,
+                                          const std::vector<BprCellResult>& results) {
     BprEpoch summary;
     summary.epoch = epoch;
     std::int64_t correct = 0;
@@ -316,7 +335,8 @@ class Trainer {
 
 }  // namespace
 
-// An item block should fill about half a second-level cache of 1 MiB and offer some choice of negatives.
+// An item block should fill about half a second-level cache of 1 MiB and offer some choice of
+// negatives.
 std::int32_t bpr_grid_size(std::int64_t n_users, std::int64_t n_items, std::int64_t factors) {
   constexpr std::int64_t kBlockBytes = std::int64_t{512} << 10;
   constexpr std::int64_t kMinItems = 256;
@@ -327,8 +347,9 @@ std::int32_t bpr_grid_size(std::int64_t n_users, std::int64_t n_items, std::int6
   return static_cast<std::int32_t>(std::bit_floor(static_cast<std::uint64_t>(size)));
 }
 
-std::int32_t fit_bpr(const CsrView& interactions, const BprFactors& factors, const BprParams& params,
-                     const BprEpochCallback& on_epoch, const CancelCheck& cancelled) {
+std::int32_t fit_bpr(const CsrView& interactions, const BprFactors& factors,
+                     const BprParams& params, const BprEpochCallback& on_epoch,
+                     const CancelCheck& cancelled) {
   if (factors.users.rows == 0 || factors.items.rows == 0) return 0;
   Trainer trainer(interactions, factors, params, cancelled);
   for (std::int32_t epoch = 1; epoch <= params.epochs; ++epoch) {

@@ -13,8 +13,8 @@ namespace {
 // Sums over the first k places of one list.
 struct Hits {
   double count = 0.0;
-  double discounted = 0.0;      // sum of 1 / log2(rank + 1) over hits
-  double precision_sum = 0.0;   // sum of precision@rank over hits
+  double discounted = 0.0;     // sum of 1 / log2(rank + 1) over hits
+  double precision_sum = 0.0;  // sum of precision@rank over hits
   double first_reciprocal = 0.0;
 };
 
@@ -28,7 +28,9 @@ class Discounts {
     }
   }
   [[nodiscard]] double at(std::int64_t rank) const { return one_[static_cast<std::size_t>(rank)]; }
-  [[nodiscard]] double ideal(std::int64_t hits) const { return sum_[static_cast<std::size_t>(hits)]; }
+  [[nodiscard]] double ideal(std::int64_t hits) const {
+    return sum_[static_cast<std::size_t>(hits)];
+  }
 
  private:
   std::vector<double> one_;
@@ -52,15 +54,22 @@ void scan_list(std::span<const std::int64_t> list, std::span<const std::int32_t>
   }
 }
 
-double value_of(const MetricAt& wanted, const Hits& hits, std::int64_t n_relevant, const Discounts& discounts) {
+double value_of(const MetricAt& wanted, const Hits& hits, std::int64_t n_relevant,
+                const Discounts& discounts) {
   const std::int64_t reachable = std::min<std::int64_t>(wanted.k, n_relevant);
   switch (wanted.metric) {
-    case RankingMetric::kPrecision: return hits.count / static_cast<double>(wanted.k);
-    case RankingMetric::kRecall: return hits.count / static_cast<double>(n_relevant);
-    case RankingMetric::kNdcg: return hits.discounted / discounts.ideal(reachable);
-    case RankingMetric::kMap: return hits.precision_sum / static_cast<double>(reachable);
-    case RankingMetric::kMrr: return hits.first_reciprocal;
-    case RankingMetric::kHitRate: return hits.count > 0.0 ? 1.0 : 0.0;
+    case RankingMetric::kPrecision:
+      return hits.count / static_cast<double>(wanted.k);
+    case RankingMetric::kRecall:
+      return hits.count / static_cast<double>(n_relevant);
+    case RankingMetric::kNdcg:
+      return hits.discounted / discounts.ideal(reachable);
+    case RankingMetric::kMap:
+      return hits.precision_sum / static_cast<double>(reachable);
+    case RankingMetric::kMrr:
+      return hits.first_reciprocal;
+    case RankingMetric::kHitRate:
+      return hits.count > 0.0 ? 1.0 : 0.0;
   }
   return std::numeric_limits<double>::quiet_NaN();
 }
@@ -73,19 +82,21 @@ void ranking_metrics(MatrixView<const std::int64_t> recommended, const CsrView& 
   std::int64_t longest = recommended.cols;
   for (const MetricAt& wanted : metrics) longest = std::max<std::int64_t>(longest, wanted.k);
   const Discounts discounts(longest);
-  parallel_chunks(recommended.rows, 512, num_threads, [&](std::int64_t begin, std::int64_t end, int) {
-    std::vector<Hits> hits;
-    for (std::int64_t u = begin; u < end; ++u) {
-      const std::span list(recommended.row(u), static_cast<std::size_t>(recommended.cols));
-      scan_list(list, relevant.row(u), discounts, hits);
-      const std::int64_t total = n_relevant[static_cast<std::size_t>(u)];
-      for (std::size_t m = 0; m < metrics.size(); ++m) {
-        const auto places = static_cast<std::size_t>(std::min<std::int64_t>(metrics[m].k, recommended.cols));
-        values.row(u)[m] = total > 0 ? value_of(metrics[m], hits[places], total, discounts)
-                                     : std::numeric_limits<double>::quiet_NaN();
-      }
-    }
-  });
+  parallel_chunks(
+      recommended.rows, 512, num_threads, [&](std::int64_t begin, std::int64_t end, int) {
+        std::vector<Hits> hits;
+        for (std::int64_t u = begin; u < end; ++u) {
+          const std::span list(recommended.row(u), static_cast<std::size_t>(recommended.cols));
+          scan_list(list, relevant.row(u), discounts, hits);
+          const std::int64_t total = n_relevant[static_cast<std::size_t>(u)];
+          for (std::size_t m = 0; m < metrics.size(); ++m) {
+            const auto places =
+                static_cast<std::size_t>(std::min<std::int64_t>(metrics[m].k, recommended.cols));
+            values.row(u)[m] = total > 0 ? value_of(metrics[m], hits[places], total, discounts)
+                                         : std::numeric_limits<double>::quiet_NaN();
+          }
+        }
+      });
 }
 
 double coverage(MatrixView<const std::int64_t> recommended, std::int32_t k, std::int64_t n_items) {

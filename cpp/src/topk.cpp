@@ -13,13 +13,19 @@ namespace penchant {
 namespace {
 
 constexpr std::int64_t kPanel = 16;
-constexpr std::int64_t kBlock = 512;       // 32 KiB of 8-bit panels at 64 dimensions: a first-level cache
-constexpr std::int64_t kFirstBlock = 64;   // small at first: the threshold is low, and every hit is rescored
+constexpr std::int64_t kBlock =
+    512;  // 32 KiB of 8-bit panels at 64 dimensions: a first-level cache
+constexpr std::int64_t kFirstBlock =
+    64;  // small at first: the threshold is low, and every hit is rescored
 
 // Norms and errors are stored rounded up, so that the bounds stay bounds.
-float round_up(double value) { return static_cast<float>(value * (1.0 + 1e-6)); }
+float round_up(double value) {
+  return static_cast<float>(value * (1.0 + 1e-6));
+}
 
-std::int64_t padded(std::int64_t size) { return (size + kPanel - 1) / kPanel * kPanel; }
+std::int64_t padded(std::int64_t size) {
+  return (size + kPanel - 1) / kPanel * kPanel;
+}
 
 float largest_component(const float* values, std::int64_t size) {
   float largest = 0.0F;
@@ -37,14 +43,17 @@ TopkIndex::TopkIndex(MatrixView<const float> vectors, const float* biases, int n
 }
 
 // Long vectors reach high scores, so scanning them first raises the threshold early, and once even
-// |query| * |vector| + bias cannot reach it a whole block is skipped (Teflioudi et al., SIGMOD 2015).
-void TopkIndex::sort_by_norm(MatrixView<const float> vectors, const float* biases, int num_threads) {
+// |query| * |vector| + bias cannot reach it a whole block is skipped (Teflioudi et al., SIGMOD
+// 2015).
+void TopkIndex::sort_by_norm(MatrixView<const float> vectors, const float* biases,
+                             int num_threads) {
   const auto size = static_cast<std::size_t>(size_);
   std::vector<float> norm_of(size);
   parallel_chunks(size_, 4096, num_threads, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t r = begin; r < end; ++r) {
       double sum = 0.0;
-      for (std::int64_t k = 0; k < dim_; ++k) sum += static_cast<double>(vectors.row(r)[k]) * vectors.row(r)[k];
+      for (std::int64_t k = 0; k < dim_; ++k)
+        sum += static_cast<double>(vectors.row(r)[k]) * vectors.row(r)[k];
       norm_of[static_cast<std::size_t>(r)] = round_up(std::sqrt(sum));
     }
   });
@@ -81,11 +90,13 @@ void TopkIndex::quantize(int num_threads) {
     for (std::int64_t place = begin; place < end; ++place) {
       const float* vector = vectors_.data() + place * dim_;
       const float scale = largest_component(vector, dim_) / 127.0F;
-      std::int8_t* panel = panels_.data() + place / kPanel * groups_ * kPanel * 4 + place % kPanel * 4;
+      std::int8_t* panel =
+          panels_.data() + place / kPanel * groups_ * kPanel * 4 + place % kPanel * 4;
       double error = 0.0;
       std::int32_t sum = 0;
       for (std::int64_t k = 0; k < dim_; ++k) {
-        const float level = scale > 0.0F ? std::clamp(std::nearbyint(vector[k] / scale), -127.0F, 127.0F) : 0.0F;
+        const float level =
+            scale > 0.0F ? std::clamp(std::nearbyint(vector[k] / scale), -127.0F, 127.0F) : 0.0F;
         const double rest = static_cast<double>(vector[k]) - static_cast<double>(scale) * level;
         error += rest * rest;
         sum += static_cast<std::int32_t>(level);
@@ -124,35 +135,41 @@ double TopkIndex::score_bound(float largest_query) const {
   return bias + static_cast<double>(largest_query) * std::sqrt(static_cast<double>(dim_)) * norm;
 }
 
-void TopkIndex::search(MatrixView<const float> queries, const TopkFilter& filter, MatrixView<std::int64_t> rows,
-                       MatrixView<float> scores, int num_threads) const {
+void TopkIndex::search(MatrixView<const float> queries, const TopkFilter& filter,
+                       MatrixView<std::int64_t> rows, MatrixView<float> scores,
+                       int num_threads) const {
   const std::int64_t tiles = (queries.rows + TileSearch::kQueries - 1) / TileSearch::kQueries;
-  const int threads = static_cast<int>(std::min<std::int64_t>(resolve_num_threads(num_threads), tiles));
+  const int threads =
+      static_cast<int>(std::min<std::int64_t>(resolve_num_threads(num_threads), tiles));
   std::vector<TileSearch> searches;
   searches.reserve(static_cast<std::size_t>(threads));
-  for (int thread = 0; thread < threads; ++thread) searches.emplace_back(*this, queries, filter, rows.cols);
+  for (int thread = 0; thread < threads; ++thread)
+    searches.emplace_back(*this, queries, filter, rows.cols);
   parallel_for(tiles, threads, [&](std::int64_t tile, int thread) {
     searches[static_cast<std::size_t>(thread)].run(tile * TileSearch::kQueries, rows, scores);
   });
 }
 
-void TopkIndex::score_pairs(MatrixView<const float> queries, std::span<const std::int64_t> query_rows,
+void TopkIndex::score_pairs(MatrixView<const float> queries,
+                            std::span<const std::int64_t> query_rows,
                             std::span<const std::int64_t> vector_rows, std::span<float> scores,
                             int num_threads) const {
-  parallel_chunks(static_cast<std::int64_t>(query_rows.size()), 4096, num_threads,
-                  [&](std::int64_t begin, std::int64_t end, int) {
-    std::vector<std::int32_t> places;
-    for (auto at = static_cast<std::size_t>(begin); at < static_cast<std::size_t>(end);) {
-      // Pairs of one query that stand together are scored together.
-      const std::int64_t query = query_rows[at];
-      const std::size_t first = at;
-      places.clear();
-      for (; at < static_cast<std::size_t>(end) && query_rows[at] == query; ++at)
-        places.push_back(place_of_[static_cast<std::size_t>(vector_rows[at])]);
-      kernels().score_rows(queries.row(query), vectors_.data(), biases_.data(), dim_, places.data(),
-                           static_cast<std::int64_t>(places.size()), scores.data() + first);
-    }
-  });
+  parallel_chunks(
+      static_cast<std::int64_t>(query_rows.size()), 4096, num_threads,
+      [&](std::int64_t begin, std::int64_t end, int) {
+        std::vector<std::int32_t> places;
+        for (auto at = static_cast<std::size_t>(begin); at < static_cast<std::size_t>(end);) {
+          // Pairs of one query that stand together are scored together.
+          const std::int64_t query = query_rows[at];
+          const std::size_t first = at;
+          places.clear();
+          for (; at < static_cast<std::size_t>(end) && query_rows[at] == query; ++at)
+            places.push_back(place_of_[static_cast<std::size_t>(vector_rows[at])]);
+          kernels().score_rows(queries.row(query), vectors_.data(), biases_.data(), dim_,
+                               places.data(), static_cast<std::int64_t>(places.size()),
+                               scores.data() + first);
+        }
+      });
 }
 
 }  // namespace penchant

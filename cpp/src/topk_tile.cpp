@@ -18,11 +18,11 @@ void TopkHeap::offer(float score, std::int64_t row) {
   const Hit hit{score, row};
   if (hits_.size() < k_) {
     hits_.push_back(hit);
-    std::push_heap(hits_.begin(), hits_.end(), better);
-  } else if (better(hit, hits_.front())) {
-    std::pop_heap(hits_.begin(), hits_.end(), better);
+    std::push_heap(hits_.begin(), hits_.end(), Better{});
+  } else if (Better{}(hit, hits_.front())) {
+    std::pop_heap(hits_.begin(), hits_.end(), Better{});
     hits_.back() = hit;
-    std::push_heap(hits_.begin(), hits_.end(), better);
+    std::push_heap(hits_.begin(), hits_.end(), Better{});
   }
 }
 
@@ -31,7 +31,7 @@ float TopkHeap::threshold() const {
 }
 
 void TopkHeap::write(std::int64_t* rows, float* scores) {
-  std::sort_heap(hits_.begin(), hits_.end(), better);
+  std::sort_heap(hits_.begin(), hits_.end(), Better{});
   for (std::size_t i = 0; i < k_; ++i) {
     rows[i] = i < hits_.size() ? hits_[i].row : -1;
     scores[i] = i < hits_.size() ? hits_[i].score : -std::numeric_limits<float>::infinity();
@@ -39,15 +39,16 @@ void TopkHeap::write(std::int64_t* rows, float* scores) {
   hits_.clear();
 }
 
-TileSearch::TileSearch(const TopkIndex& index, MatrixView<const float> queries, const TopkFilter& filter,
-                       std::int64_t k)
+TileSearch::TileSearch(const TopkIndex& index, MatrixView<const float> queries,
+                       const TopkFilter& filter, std::int64_t k)
     : index_(index), queries_(queries), filter_(filter), k_(k) {
   if (filter.exclude != nullptr) excluded_.assign(static_cast<std::size_t>(index.size_), 0);
 }
 
 void TileSearch::run(std::int64_t first, MatrixView<std::int64_t> rows, MatrixView<float> scores) {
   const std::int64_t count = std::min(kQueries, queries_.rows - first);
-  for (std::int64_t i = 0; i < count; ++i) prepare(slots_[static_cast<std::size_t>(i)], queries_.row(first + i));
+  for (std::int64_t i = 0; i < count; ++i)
+    prepare(slots_[static_cast<std::size_t>(i)], queries_.row(first + i));
   if (filter_.exclude != nullptr) mark_excluded(first, count, true);
   if (filter_.candidates != nullptr) {
     for (std::int64_t i = 0; i < count; ++i) {
@@ -75,7 +76,9 @@ void TileSearch::prepare(Query& query, const float* values) {
   double error = 0.0;
   for (std::int64_t k = 0; k < index_.dim_; ++k) {
     const auto limit = static_cast<float>(levels);
-    const float level = query.scale > 0.0F ? std::clamp(std::nearbyint(values[k] / query.scale), -limit, limit) : 0.0F;
+    const float level = query.scale > 0.0F
+                            ? std::clamp(std::nearbyint(values[k] / query.scale), -limit, limit)
+                            : 0.0F;
     const double quantized = static_cast<double>(query.scale) * level;
     norm += static_cast<double>(values[k]) * values[k];
     quantized_norm += quantized * quantized;
@@ -93,16 +96,18 @@ void TileSearch::prepare(Query& query, const float* values) {
 void TileSearch::mark_excluded(std::int64_t first, std::int64_t count, bool on) {
   for (std::int64_t i = 0; i < count; ++i)
     for (const std::int32_t row : filter_.exclude->row(first + i)) {
-      std::uint32_t& bits = excluded_[static_cast<std::size_t>(index_.place_of_[static_cast<std::size_t>(row)])];
+      std::uint32_t& bits =
+          excluded_[static_cast<std::size_t>(index_.place_of_[static_cast<std::size_t>(row)])];
       bits = on ? bits | 1U << i : 0U;
     }
 }
 
-// Bounds the float rounding of both passes: dim + a few operations on terms whose absolute sum is at most
-// |u||v| + |b| (Higham, Accuracy and Stability, section 3.1), with a margin of two.
+// Bounds the float rounding of both passes: dim + a few operations on terms whose absolute sum is
+// at most |u||v| + |b| (Higham, Accuracy and Stability, section 3.1), with a margin of two.
 float TileSearch::rounding_slack(const Query& query, const TopkIndex::Block& block) const {
   const float terms = query.norm * block.max_norm + block.max_abs_bias;
-  return 2.0F * static_cast<float>(index_.dim_ + 16) * std::numeric_limits<float>::epsilon() * terms;
+  return 2.0F * static_cast<float>(index_.dim_ + 16) * std::numeric_limits<float>::epsilon() *
+         terms;
 }
 
 void TileSearch::scan_block(const TopkIndex::Block& block, std::int64_t count) {
@@ -140,7 +145,8 @@ void TileSearch::scan_block(const TopkIndex::Block& block, std::int64_t count) {
                       hits.data(),
                       n_hits.data()};
   kernels().scan_panels(&args);
-  for (std::size_t a = 0; a < active; ++a) rescore(slots_[slots[a]], slots[a], block.begin, n_hits[a]);
+  for (std::size_t a = 0; a < active; ++a)
+    rescore(slots_[slots[a]], slots[a], block.begin, n_hits[a]);
 }
 
 void TileSearch::rescore(Query& query, std::size_t slot, std::int64_t base, std::int32_t n_hits) {
@@ -148,19 +154,22 @@ void TileSearch::rescore(Query& query, std::size_t slot, std::int64_t base, std:
   for (std::int32_t h = 0; h < n_hits; ++h) {
     const auto place = static_cast<std::int32_t>(base) + query.hits[static_cast<std::size_t>(h)];
     if (place >= index_.size_) continue;  // padding of the last panel
-    if (!excluded_.empty() && (excluded_[static_cast<std::size_t>(place)] >> slot & 1U) != 0) continue;
+    if (!excluded_.empty() && (excluded_[static_cast<std::size_t>(place)] >> slot & 1U) != 0)
+      continue;
     places_.push_back(place);
   }
   scores_.resize(places_.size());
-  kernels().score_rows(query.values, index_.vectors_.data(), index_.biases_.data(), index_.dim_, places_.data(),
-                       static_cast<std::int64_t>(places_.size()), scores_.data());
+  kernels().score_rows(query.values, index_.vectors_.data(), index_.biases_.data(), index_.dim_,
+                       places_.data(), static_cast<std::int64_t>(places_.size()), scores_.data());
   for (std::size_t i = 0; i < places_.size(); ++i)
     query.heap.offer(scores_[i], index_.row_at_[static_cast<std::size_t>(places_[i])]);
 }
 
-void TileSearch::search_candidates(Query& query, std::span<const std::int32_t> candidates, std::size_t slot) {
+void TileSearch::search_candidates(Query& query, std::span<const std::int32_t> candidates,
+                                   std::size_t slot) {
   query.hits.clear();
-  for (const std::int32_t row : candidates) query.hits.push_back(index_.place_of_[static_cast<std::size_t>(row)]);
+  for (const std::int32_t row : candidates)
+    query.hits.push_back(index_.place_of_[static_cast<std::size_t>(row)]);
   rescore(query, slot, 0, static_cast<std::int32_t>(query.hits.size()));
 }
 

@@ -1,9 +1,11 @@
 // Top-k of one tile of queries; internal to topk.cpp.
 //
-// Pass 1 scores a block of vectors in 8 bits. With u, v the query and a vector, u', v' their quantized forms,
+// Pass 1 scores a block of vectors in 8 bits. With u, v the query and a vector, u', v' their
+// quantized forms,
 //   |u.v - u'.v'| <= |u - u'| |v| + |u'| |v - v'|,
-// so a vector whose approximate score plus that bound (and one on the rounding of both passes) is below
-// the k-th best score so far cannot be in the answer. The few others get their exact score in pass 2.
+// so a vector whose approximate score plus that bound (and one on the rounding of both passes) is
+// below the k-th best score so far cannot be in the answer. The few others get their exact score in
+// pass 2.
 #pragma once
 
 #include <array>
@@ -29,9 +31,11 @@ class TopkHeap {
     float score;
     std::int64_t row;
   };
-  static bool better(const Hit& a, const Hit& b) {
-    return a.score > b.score || (a.score == b.score && a.row < b.row);
-  }
+  struct Better {
+    bool operator()(const Hit& a, const Hit& b) const {
+      return a.score > b.score || (a.score == b.score && a.row < b.row);
+    }
+  };
 
   std::size_t k_ = 0;
   std::vector<Hit> hits_;
@@ -41,7 +45,8 @@ class TileSearch {
  public:
   static constexpr std::int64_t kQueries = 32;
 
-  TileSearch(const TopkIndex& index, MatrixView<const float> queries, const TopkFilter& filter, std::int64_t k);
+  TileSearch(const TopkIndex& index, MatrixView<const float> queries, const TopkFilter& filter,
+             std::int64_t k);
 
   // Answers queries [first, first + kQueries), as far as there are any.
   void run(std::int64_t first, MatrixView<std::int64_t> rows, MatrixView<float> scores);

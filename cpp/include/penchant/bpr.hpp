@@ -1,10 +1,11 @@
 // Bayesian personalized ranking (Rendle et al., UAI 2009) by deterministic parallel SGD.
 //
-// Users and items are dealt into a G x G grid. In step d, user block u works on item block (u + d) mod G,
-// so no two blocks of a step share a row: they run in parallel without locks and in any order with the
-// same result. A block draws its negatives from its own items; because items are dealt anew every
-// epoch, all items meet. A block's item rows also fit the second-level cache, which is where most of the
-// speed comes from. G depends on the data alone, so the bits do not depend on the number of threads.
+// Users and items are dealt into a G x G grid. In step d, user block u works on item block (u + d)
+// mod G, so no two blocks of a step share a row: they run in parallel without locks and in any
+// order with the same result. A block draws its negatives from its own items; because items are
+// dealt anew every epoch, all items meet. A block's item rows also fit the second-level cache,
+// which is where most of the speed comes from. G depends on the data alone, so the bits do not
+// depend on the number of threads.
 #pragma once
 
 #include <cstdint>
@@ -60,7 +61,8 @@ using CancelCheck = std::function<bool()>;
 std::int32_t bpr_grid_size(std::int64_t n_users, std::int64_t n_items, std::int64_t factors);
 
 // Trains on `interactions` (users x items) and returns the number of whole epochs run.
-std::int32_t fit_bpr(const CsrView& interactions, const BprFactors& factors, const BprParams& params,
-                     const BprEpochCallback& on_epoch, const CancelCheck& cancelled);
+std::int32_t fit_bpr(const CsrView& interactions, const BprFactors& factors,
+                     const BprParams& params, const BprEpochCallback& on_epoch,
+                     const CancelCheck& cancelled);
 
 }  // namespace penchant

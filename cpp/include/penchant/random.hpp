@@ -1,8 +1,8 @@
-// Counter-based random numbers: value n of a stream is a pure function of (key, n), so any thread can
-// produce any part of any stream and the result never depends on who ran first.
+// Counter-based random numbers: value n of a stream is a pure function of (key, n), so any thread
+// can produce any part of any stream and the result never depends on who ran first.
 //
-// The functions are static (internal linkage) and header-only because kernels that are compiled once
-// per instruction set use them too: a shared inline copy could be the AVX-512 one.
+// The functions are static (internal linkage) and header-only because kernels that are compiled
+// once per instruction set use them too: a shared inline copy could be the AVX-512 one.
 #pragma once
 
 #include <cstdint>

@@ -15,10 +15,11 @@ struct MetricAt {
   std::int32_t k;
 };
 
-// values(u, m) = metric m of user u, for lists `recommended` (users x longest k; -1 ends a list early).
+// values(u, m) = metric m of user u, for lists `recommended` (users x longest k; -1 ends a list
+// early).
 //
-// relevant: sorted item ids a user; n_relevant[u] >= its row's length also counts relevant items that no
-// list can hold (unknown to the model). With hits h_1..h_k (0 or 1) and R = n_relevant[u]:
+// relevant: sorted item ids a user; n_relevant[u] >= its row's length also counts relevant items
+// that no list can hold (unknown to the model). With hits h_1..h_k (0 or 1) and R = n_relevant[u]:
 //   precision  sum(h) / k                          recall    sum(h) / R
 //   hit_rate   1 if any h                          mrr       1 / rank of the first hit, else 0
 //   map        sum(h_i * precision@i) / min(k, R)

@@ -8,15 +8,15 @@
 
 namespace penchant {
 
-// Rows of every matrix that a kernel sees are padded with zeros to a multiple of this many floats, the
-// widest vector of any ISA.
+// Rows of every matrix that a kernel sees are padded with zeros to a multiple of this many floats,
+// the widest vector of any ISA.
 inline constexpr std::int64_t kRowMultiple = 16;
 
 // A run of training events of one grid cell; see bpr.hpp. Events of one user are contiguous.
 struct BprCellArgs {
   float* user_factors;
   float* item_factors;
-  float* item_biases;  // null: no biases
+  float* item_biases;   // null: no biases
   std::int64_t stride;  // floats from row to row, a multiple of kRowMultiple
   const std::int32_t* event_users;
   const std::int32_t* event_items;
@@ -43,12 +43,13 @@ struct BprCellResult {
 
 // The 8-bit pass of top-k over some panels of 16 vectors; see topk.cpp.
 struct ScanArgs {
-  const std::int8_t* panels;        // [panel][group][16][4]
-  const float* scales;              // one an item
-  const float* biases;              // one an item
-  const std::int32_t* corrections;  // one an item: minus the query offset times the sum of its dimensions
+  const std::int8_t* panels;  // [panel][group][16][4]
+  const float* scales;        // one an item
+  const float* biases;        // one an item
+  const std::int32_t*
+      corrections;  // one an item: minus the query offset times the sum of its dimensions
   std::int64_t n_panels;
-  std::int64_t groups;  // dimensions / 4, rounded up
+  std::int64_t groups;                 // dimensions / 4, rounded up
   const std::int32_t* const* queries;  // four unsigned 8-bit dimensions a word
   const float* query_scales;
   const float* thresholds;  // approximate scores below are dropped
@@ -60,11 +61,13 @@ struct ScanArgs {
 struct Kernels {
   const char* name;
   void (*bpr_cell)(const BprCellArgs* args, BprCellResult* result);
-  int query_levels;  // queries of scan_panels are quantized to [-query_levels, query_levels], plus query_levels + 1
+  int query_levels;  // queries of scan_panels are quantized to [-query_levels, query_levels], plus
+                     // query_levels + 1
   void (*scan_panels)(const ScanArgs* args);
   // scores[i] = biases[rows[i]] + query . vectors[rows[i]], in the one order that defines a score.
-  void (*score_rows)(const float* query, const float* vectors, const float* biases, std::int64_t dim,
-                     const std::int32_t* rows, std::int64_t n_rows, float* scores);
+  void (*score_rows)(const float* query, const float* vectors, const float* biases,
+                     std::int64_t dim, const std::int32_t* rows, std::int64_t n_rows,
+                     float* scores);
 };
 
 // The kernels in use: the best ISA of this CPU, or the one that PENCHANT_ISA names. Throws

@@ -1,8 +1,8 @@
 // Exact top-k by inner product plus bias: the one retrieval kernel of the library.
 //
-// A score is accumulated in float32 in the order bias, dimension 0, 1, ...; single, batch, candidate and
-// pair scoring run the same code and give the same bits. Ties go to the lower row. Missing results
-// are row -1, score -inf.
+// A score is accumulated in float32 in the order bias, dimension 0, 1, ...; single, batch,
+// candidate and pair scoring run the same code and give the same bits. Ties go to the lower row.
+// Missing results are row -1, score -inf.
 #pragma once
 
 #include <cstdint>
@@ -27,17 +27,18 @@ class TopkIndex {
   [[nodiscard]] std::int64_t size() const { return size_; }
   [[nodiscard]] std::int64_t dim() const { return dim_; }
 
-  // Largest absolute value of any score for queries whose largest component is `largest_query`, by a
-  // bound; callers refuse queries for which it is not finite.
+  // Largest absolute value of any score for queries whose largest component is `largest_query`, by
+  // a bound; callers refuse queries for which it is not finite.
   [[nodiscard]] double score_bound(float largest_query) const;
 
   // The k best vectors of every query, best first, into rows and scores (queries x k).
-  void search(MatrixView<const float> queries, const TopkFilter& filter, MatrixView<std::int64_t> rows,
-              MatrixView<float> scores, int num_threads) const;
+  void search(MatrixView<const float> queries, const TopkFilter& filter,
+              MatrixView<std::int64_t> rows, MatrixView<float> scores, int num_threads) const;
 
   // scores[i] = score of vector vector_rows[i] for query query_rows[i].
   void score_pairs(MatrixView<const float> queries, std::span<const std::int64_t> query_rows,
-                   std::span<const std::int64_t> vector_rows, std::span<float> scores, int num_threads) const;
+                   std::span<const std::int64_t> vector_rows, std::span<float> scores,
+                   int num_threads) const;
 
  private:
   friend class TileSearch;
@@ -58,10 +59,10 @@ class TopkIndex {
 
   std::int64_t size_;
   std::int64_t dim_;
-  std::int64_t groups_;                // of four dimensions
-  std::vector<std::int32_t> row_at_;   // scan position -> row: longest vectors first
-  std::vector<std::int32_t> place_of_; // row -> scan position
-  std::vector<float> vectors_;         // in scan order, like all that follows
+  std::int64_t groups_;                 // of four dimensions
+  std::vector<std::int32_t> row_at_;    // scan position -> row: longest vectors first
+  std::vector<std::int32_t> place_of_;  // row -> scan position
+  std::vector<float> vectors_;          // in scan order, like all that follows
   std::vector<float> biases_;
   std::vector<float> norms_;
   std::vector<float> scales_;

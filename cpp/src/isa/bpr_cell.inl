@@ -66,16 +66,19 @@ PENCHANT_INLINE void prefetch_row(const float* row, std::int64_t stride) {
 
 PENCHANT_INLINE void prefetch_ahead(const BprCellArgs& args, std::int64_t event) {
   if (event + kPrefetchUsers < args.n_events)
-    prefetch_row(args.user_factors + args.event_users[event + kPrefetchUsers] * args.stride, args.stride);
+    prefetch_row(args.user_factors + args.event_users[event + kPrefetchUsers] * args.stride,
+                 args.stride);
   if (event + kPrefetchItems < args.n_events)
-    prefetch_row(args.item_factors + args.event_items[event + kPrefetchItems] * args.stride, args.stride);
+    prefetch_row(args.item_factors + args.event_items[event + kPrefetchItems] * args.stride,
+                 args.stride);
 }
 
 PENCHANT_INLINE std::int32_t draw_item(BprCell* cell) {
   const BprCellArgs& args = *cell->args;
   const std::uint64_t bits = next_u64(&cell->random);
   std::uint32_t slot = below(static_cast<std::uint32_t>(bits >> 32), args.n_block_items);
-  if (args.alias_threshold != nullptr && static_cast<std::uint32_t>(bits) >= args.alias_threshold[slot])
+  if (args.alias_threshold != nullptr &&
+      static_cast<std::uint32_t>(bits) >= args.alias_threshold[slot])
     slot = static_cast<std::uint32_t>(args.alias[slot]);
   return args.block_items[slot];
 }
@@ -98,15 +101,18 @@ PENCHANT_INLINE std::int32_t draw_unseen(BprCell* cell) {
   }
   // The user has seen nearly the whole block: walk it from a random place.
   const BprCellArgs& args = *cell->args;
-  const std::uint32_t start = below(static_cast<std::uint32_t>(next_u64(&cell->random) >> 32), args.n_block_items);
+  const std::uint32_t start =
+      below(static_cast<std::uint32_t>(next_u64(&cell->random) >> 32), args.n_block_items);
   for (std::uint32_t i = 0; i < args.n_block_items; ++i) {
-    const std::uint32_t at = start + i < args.n_block_items ? start + i : start + i - args.n_block_items;
+    const std::uint32_t at =
+        start + i < args.n_block_items ? start + i : start + i - args.n_block_items;
     if (args.seen[args.block_items[at]] == 0) return args.block_items[at];
   }
   return -1;
 }
 
-// Candidates are shared by this many consecutive events, so that their rows stay in the first-level cache.
+// Candidates are shared by this many consecutive events, so that their rows stay in the first-level
+// cache.
 constexpr int kEventsPerDraw = 8;
 constexpr int kMaxCandidates = 256;
 
@@ -144,7 +150,8 @@ PENCHANT_INLINE std::int32_t best_candidate(const BprCellArgs& args, const Candi
     const Vec scores = sum_each(partial);
     for (int lane = 0; lane < kLanes; ++lane) {
       const std::int32_t item = candidates.items[first + lane];
-      const float score = scores[lane] + (args.item_biases != nullptr ? args.item_biases[item] : 0.0F);
+      const float score =
+          scores[lane] + (args.item_biases != nullptr ? args.item_biases[item] : 0.0F);
       if (args.seen[item] == 0 && (best < 0 || score > best_score)) {
         best = item;
         best_score = score;
@@ -156,15 +163,18 @@ PENCHANT_INLINE std::int32_t best_candidate(const BprCellArgs& args, const Candi
 
 // One SGD step on (user, positive, negative); `user` holds the user's row.
 template <int kVecs>
-PENCHANT_INLINE void update(BprCell* cell, Vec* user, int vecs, std::int32_t positive, std::int32_t negative) {
+PENCHANT_INLINE void update(BprCell* cell, Vec* user, int vecs, std::int32_t positive,
+                            std::int32_t negative) {
   const BprCellArgs& args = *cell->args;
   const int n = kVecs > 0 ? kVecs : vecs;
   float* p_row = args.item_factors + positive * args.stride;
   float* n_row = args.item_factors + negative * args.stride;
   Vec dot{};
-  for (int v = 0; v < n; ++v) dot += user[v] * (load(p_row + v * kLanes) - load(n_row + v * kLanes));
+  for (int v = 0; v < n; ++v)
+    dot += user[v] * (load(p_row + v * kLanes) - load(n_row + v * kLanes));
   float margin = sum_lanes(dot);
-  if (args.item_biases != nullptr) margin += args.item_biases[positive] - args.item_biases[negative];
+  if (args.item_biases != nullptr)
+    margin += args.item_biases[positive] - args.item_biases[negative];
   margin = margin < -80.0F ? -80.0F : (margin > 80.0F ? 80.0F : margin);
   const float odds = exp_bounded(-margin);  // sigmoid(-margin) = odds / (1 + odds)
   const float probability = 1.0F / (1.0F + odds);
@@ -208,7 +218,8 @@ void run_bpr_cell(BprCell* cell) {
   for (std::int64_t begin = 0; begin < args.n_events;) {
     const std::int32_t user_id = args.event_users[begin];
     std::int64_t end = begin;
-    for (; end < args.n_events && args.event_users[end] == user_id; ++end) args.seen[args.event_items[end]] = 1;
+    for (; end < args.n_events && args.event_users[end] == user_id; ++end)
+      args.seen[args.event_items[end]] = 1;
     float* user_row = args.user_factors + user_id * args.stride;
     for (int v = 0; v < n; ++v) user[v] = load(user_row + v * kLanes);
     for (std::int64_t e = begin; e < end; ++e) {
@@ -241,11 +252,21 @@ void bpr_cell(const BprCellArgs* args, BprCellResult* result) {
   cell.negative_decay = 1.0F - args->learning_rate * args->negative_regularization;
   cell.bias_decay = 1.0F - args->learning_rate * args->bias_regularization;
   switch (args->stride / kLanes) {
-    case 1: run_bpr_cell<1>(&cell); break;
-    case 2: run_bpr_cell<2>(&cell); break;
-    case 4: run_bpr_cell<4>(&cell); break;
-    case 8: run_bpr_cell<8>(&cell); break;
-    default: run_bpr_cell<0>(&cell); break;
+    case 1:
+      run_bpr_cell<1>(&cell);
+      break;
+    case 2:
+      run_bpr_cell<2>(&cell);
+      break;
+    case 4:
+      run_bpr_cell<4>(&cell);
+      break;
+    case 8:
+      run_bpr_cell<8>(&cell);
+      break;
+    default:
+      run_bpr_cell<0>(&cell);
+      break;
   }
   cell.likelihood.flush();
   result->loss = -cell.likelihood.sum;

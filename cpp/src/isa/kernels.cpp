@@ -1,6 +1,6 @@
-// Compiled once per instruction set: PENCHANT_ISA is its name, and everything lives in the namespace of that
-// name. Only plain headers may be included here: an inline function with external linkage that is compiled
-// with AVX-512 could be the copy the linker keeps for the whole program.
+// Compiled once per instruction set: PENCHANT_ISA is its name, and everything lives in the
+// namespace of that name. Only plain headers may be included here: an inline function with external
+// linkage that is compiled with AVX-512 could be the copy the linker keeps for the whole program.
 #if defined(__SSSE3__)
 #include <immintrin.h>
 #endif
@@ -23,6 +23,7 @@ namespace {
 #define PENCHANT_STRINGIFY(x) PENCHANT_STRINGIFY_(x)
 
 extern const Kernels kKernels;
-const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA), bpr_cell, kQueryLevels, scan_panels, score_rows};
+const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA), bpr_cell, kQueryLevels, scan_panels,
+                          score_rows};
 
 }  // namespace penchant::PENCHANT_ISA

@@ -1,9 +1,10 @@
 // The two passes of exact top-k. Included like vec.inl. See topk.cpp for the bounds.
 
-// ---- pass 1: 8-bit scores ------------------------------------------------------------------------
-// Items come in panels of 16: panel[g][item][4] holds four signed 8-bit dimensions of each item, so one
-// 64-byte line is one step for 16 items. Queries are unsigned (shifted by kQueryOffset); the items'
-// `corrections` take the shift out again.
+// ---- pass 1: 8-bit scores
+// ------------------------------------------------------------------------ Items come in panels of
+// 16: panel[g][item][4] holds four signed 8-bit dimensions of each item, so one 64-byte line is one
+// step for 16 items. Queries are unsigned (shifted by kQueryOffset); the items' `corrections` take
+// the shift out again.
 
 #if defined(__AVX512VNNI__)
 constexpr int kQueryLevels = 127;  // |quantized query| <= this
@@ -12,14 +13,14 @@ constexpr int kQueryLevels = 63;  // pmaddubsw adds two products in 16 bits
 #endif
 
 typedef std::int32_t VecInt __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
-typedef std::int32_t VecIntUnaligned
-    __attribute__((vector_size(kLanes * sizeof(std::int32_t)), aligned(sizeof(std::int32_t)), may_alias));
+typedef std::int32_t VecIntUnaligned __attribute__((vector_size(kLanes * sizeof(std::int32_t)),
+                                                    aligned(sizeof(std::int32_t)), may_alias));
 
 // sums[lane] += items[lane][0..3] . query[0..3]
 PENCHANT_INLINE VecInt add_dot4(VecInt sums, const std::int8_t* items, std::int32_t query) {
 #if defined(__AVX512VNNI__)
-  return reinterpret_cast<VecInt>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sums), _mm512_set1_epi32(query),
-                                                      _mm512_loadu_si512(items)));
+  return reinterpret_cast<VecInt>(_mm512_dpbusd_epi32(
+      reinterpret_cast<__m512i>(sums), _mm512_set1_epi32(query), _mm512_loadu_si512(items)));
 #elif defined(__AVX2__)
   const __m256i line = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(items));
   const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi32(query), line);
@@ -42,7 +43,8 @@ PENCHANT_INLINE unsigned not_below(Vec a, float b) {
 #if defined(__AVX512F__)
   return _mm512_cmp_ps_mask(a, _mm512_set1_ps(b), _CMP_NLT_UQ);
 #elif defined(__AVX2__)
-  return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a, _mm256_set1_ps(b), _CMP_NLT_UQ)));
+  return static_cast<unsigned>(
+      _mm256_movemask_ps(_mm256_cmp_ps(a, _mm256_set1_ps(b), _CMP_NLT_UQ)));
 #elif defined(__SSSE3__)
   return static_cast<unsigned>(_mm_movemask_ps(_mm_cmpnlt_ps(a, _mm_set1_ps(b))));
 #else
@@ -88,7 +90,8 @@ PENCHANT_INLINE void scan_tile(const ScanArgs& args, int first_query, std::int64
 #pragma GCC unroll 16
       for (int v = 0; v < kPanels * kParts; ++v) {
         const std::int64_t panel = v / kParts;
-        sums[q][v] = add_dot4(sums[q][v], items + (panel * args.groups + g) * 64 + v % kParts * kLanes * 4, query);
+        sums[q][v] = add_dot4(
+            sums[q][v], items + (panel * args.groups + g) * 64 + v % kParts * kLanes * 4, query);
       }
     }
   }
@@ -99,9 +102,11 @@ PENCHANT_INLINE void scan_tile(const ScanArgs& args, int first_query, std::int64
     const Vec biases = load(args.biases + base);
 #pragma GCC unroll 16
     for (int q = 0; q < kQueries; ++q) {
-      const Vec dots = __builtin_convertvector(sums[q][v], Vec) * broadcast(args.query_scales[first_query + q]);
+      const Vec dots =
+          __builtin_convertvector(sums[q][v], Vec) * broadcast(args.query_scales[first_query + q]);
       const unsigned mask = not_below(dots * scales + biases, args.thresholds[first_query + q]);
-      if (__builtin_expect(mask != 0, 0)) push_hits(args, first_query + q, static_cast<std::int32_t>(base), mask);
+      if (__builtin_expect(mask != 0, 0))
+        push_hits(args, first_query + q, static_cast<std::int32_t>(base), mask);
     }
   }
 }
@@ -116,13 +121,15 @@ PENCHANT_INLINE void scan_queries(const ScanArgs& args, int first_query) {
 
 void scan_panels(const ScanArgs* args) {
   int query = 0;
-  for (; query + kTileQueries <= args->n_queries; query += kTileQueries) scan_queries<kTileQueries>(*args, query);
+  for (; query + kTileQueries <= args->n_queries; query += kTileQueries)
+    scan_queries<kTileQueries>(*args, query);
   for (; query < args->n_queries; ++query) scan_queries<1>(*args, query);
 }
 
-// ---- pass 2: the score itself ----------------------------------------------------------------------
-// Every score of the library is accumulated here: bias, then dimension 0, 1, ..., one fused (or, without
-// FMA, one rounded) multiply-add each. Several rows go side by side to hide the latency of that chain.
+// ---- pass 2: the score itself
+// ---------------------------------------------------------------------- Every score of the library
+// is accumulated here: bias, then dimension 0, 1, ..., one fused (or, without FMA, one rounded)
+// multiply-add each. Several rows go side by side to hide the latency of that chain.
 constexpr int kChains = 8;
 
 void score_rows(const float* query, const float* vectors, const float* biases, std::int64_t dim,

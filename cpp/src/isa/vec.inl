@@ -15,9 +15,15 @@ typedef float VecUnaligned
 
 #define PENCHANT_INLINE static inline __attribute__((always_inline))
 
-PENCHANT_INLINE Vec load(const float* from) { return *reinterpret_cast<const VecUnaligned*>(from); }
-PENCHANT_INLINE void store(float* to, Vec value) { *reinterpret_cast<VecUnaligned*>(to) = value; }
-PENCHANT_INLINE Vec broadcast(float value) { return value - Vec{}; }
+PENCHANT_INLINE Vec load(const float* from) {
+  return *reinterpret_cast<const VecUnaligned*>(from);
+}
+PENCHANT_INLINE void store(float* to, Vec value) {
+  *reinterpret_cast<VecUnaligned*>(to) = value;
+}
+PENCHANT_INLINE Vec broadcast(float value) {
+  return value - Vec{};
+}
 
 // Sum of all lanes in a fixed order.
 PENCHANT_INLINE float sum_lanes(Vec v) {
@@ -40,15 +46,17 @@ PENCHANT_INLINE Vec sum_each(const Vec* v) {
 #if defined(__AVX512F__)
   __m512 quad[4];
   for (int i = 0; i < 4; ++i) {
-    const __m512 ab =
-        _mm512_add_ps(_mm512_unpacklo_ps(v[4 * i], v[4 * i + 1]), _mm512_unpackhi_ps(v[4 * i], v[4 * i + 1]));
+    const __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(v[4 * i], v[4 * i + 1]),
+                                    _mm512_unpackhi_ps(v[4 * i], v[4 * i + 1]));
     const __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(v[4 * i + 2], v[4 * i + 3]),
                                     _mm512_unpackhi_ps(v[4 * i + 2], v[4 * i + 3]));
     quad[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd))) +
               _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd)));
   }
-  const __m512 low = _mm512_shuffle_f32x4(quad[0], quad[1], 0x88) + _mm512_shuffle_f32x4(quad[0], quad[1], 0xdd);
-  const __m512 high = _mm512_shuffle_f32x4(quad[2], quad[3], 0x88) + _mm512_shuffle_f32x4(quad[2], quad[3], 0xdd);
+  const __m512 low =
+      _mm512_shuffle_f32x4(quad[0], quad[1], 0x88) + _mm512_shuffle_f32x4(quad[0], quad[1], 0xdd);
+  const __m512 high =
+      _mm512_shuffle_f32x4(quad[2], quad[3], 0x88) + _mm512_shuffle_f32x4(quad[2], quad[3], 0xdd);
   return _mm512_shuffle_f32x4(low, high, 0x88) + _mm512_shuffle_f32x4(low, high, 0xdd);
 #elif defined(__AVX2__)
   const __m256 abcd = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));

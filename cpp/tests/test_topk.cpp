@@ -1,0 +1,176 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "penchant/topk.hpp"
+#include "reference.hpp"
+
+using namespace penchant;
+
+namespace {
+
+struct Problem {
+  std::int64_t queries;
+  std::int64_t vectors;
+  std::int64_t dim;
+  std::vector<float> q;
+  std::vector<float> v;
+  std::vector<float> b;
+
+  Problem(std::int64_t n_queries, std::int64_t n_vectors, std::int64_t n_dim, std::uint64_t seed)
+      : queries(n_queries),
+        vectors(n_vectors),
+        dim(n_dim),
+        q(reference::random_matrix(n_queries, n_dim, seed)),
+        v(reference::random_matrix(n_vectors, n_dim, seed + 1)),
+        b(reference::random_matrix(n_vectors, 1, seed + 2)) {}
+
+  [[nodiscard]] TopkIndex index(int threads = 2) const {
+    return {{v.data(), vectors, dim}, b.data(), threads};
+  }
+  [[nodiscard]] MatrixView<const float> query_view() const { return {q.data(), queries, dim}; }
+};
+
+struct Answer {
+  std::vector<std::int64_t> rows;
+  std::vector<float> scores;
+  bool operator==(const Answer&) const = default;
+};
+
+Answer search(const TopkIndex& index, MatrixView<const float> queries, std::int64_t k,
+              const TopkFilter& filter = {}, int threads = 2) {
+  Answer answer{std::vector<std::int64_t>(static_cast<std::size_t>(queries.rows * k)),
+                std::vector<float>(static_cast<std::size_t>(queries.rows * k))};
+  index.search(queries, filter, {answer.rows.data(), queries.rows, k},
+               {answer.scores.data(), queries.rows, k}, threads);
+  return answer;
+}
+
+// Scores must be those of the oracle; rows may differ only where the oracle's scores are as good as
+// equal.
+void check_against_oracle(const Problem& p, const Answer& answer, std::int64_t k,
+                          const CsrView* exclude, const CsrView* candidates) {
+  for (std::int64_t q = 0; q < p.queries; ++q) {
+    std::vector<std::pair<double, std::int64_t>> scored;
+    const float* query = p.q.data() + q * p.dim;
+    const auto contains = [&](const CsrView* csr, std::int64_t row) {
+      const auto values = csr->row(q);
+      return std::binary_search(values.begin(), values.end(), row);
+    };
+    for (std::int64_t r = 0; r < p.vectors; ++r) {
+      if (exclude != nullptr && contains(exclude, r)) continue;
+      if (candidates != nullptr && !contains(candidates, r)) continue;
+      scored.emplace_back(
+          reference::score(query, p.v.data() + r * p.dim, p.b[static_cast<std::size_t>(r)], p.dim),
+          r);
+    }
+    const auto expected = reference::best(scored, k);
+    for (std::int64_t i = 0; i < k; ++i) {
+      const auto at = static_cast<std::size_t>(q * k + i);
+      if (i >= static_cast<std::int64_t>(expected.size())) {
+        CHECK(answer.rows[at] == -1);
+        CHECK(answer.scores[at] == -std::numeric_limits<float>::infinity());
+        continue;
+      }
+      const auto& [score, row] = expected[static_cast<std::size_t>(i)];
+      const double tolerance = 1e-5 * (1.0 + std::abs(score));
+      CHECK(std::abs(static_cast<double>(answer.scores[at]) - score) < tolerance);
+      const std::int64_t found = answer.rows[at];
+      REQUIRE(found >= 0);
+      if (found == row) continue;
+      const double other = reference::score(query, p.v.data() + found * p.dim,
+                                            p.b[static_cast<std::size_t>(found)], p.dim);
+      CHECK(std::abs(other - score) < tolerance);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("top-k agrees with a full sort, odd sizes") {
+  for (const std::int64_t vectors : reference::kOddSizes)
+    for (const std::int64_t dim : reference::kOddSizes) {
+      const Problem p(17, vectors, dim, 5);
+      const auto answer = search(p.index(), p.query_view(), 10);
+      check_against_oracle(p, answer, 10, nullptr, nullptr);
+    }
+}
+
+TEST_CASE("top-k agrees with a full sort over many blocks, with skewed norms and biases") {
+  for (const std::int64_t k : {1, 10, 100}) {
+    Problem p(33, 3001, 24, 9);
+    for (std::int64_t r = 0; r < p.vectors; ++r)
+      for (std::int64_t d = 0; d < p.dim; ++d)
+        p.v[static_cast<std::size_t>(r * p.dim + d)] *= 10.0F / static_cast<float>(1 + r % 50);
+    const auto index = p.index();
+    check_against_oracle(p, search(index, p.query_view(), k), k, nullptr, nullptr);
+    const auto seen = reference::random_csr(p.queries, p.vectors, 200, 4);
+    const CsrView seen_view = seen.view();
+    check_against_oracle(p, search(index, p.query_view(), k, {&seen_view, nullptr}), k, &seen_view,
+                         nullptr);
+    const auto only = reference::random_csr(p.queries, p.vectors, 60, 6);
+    const CsrView only_view = only.view();
+    check_against_oracle(p, search(index, p.query_view(), k, {&seen_view, &only_view}), k,
+                         &seen_view, &only_view);
+  }
+}
+
+TEST_CASE("the bits do not depend on threads, batch or path") {
+  const Problem p(97, 2000, 33, 21);
+  const auto index = p.index(1);
+  const auto batch = search(index, p.query_view(), 15, {}, 1);
+  for (const int threads : {2, 3, 8}) {
+    CHECK(search(index, p.query_view(), 15, {}, threads) == batch);
+    CHECK(search(p.index(threads), p.query_view(), 15, {}, threads) == batch);
+  }
+  std::vector<std::int64_t> query_rows;
+  for (std::int64_t q = 0; q < p.queries; ++q) {
+    const MatrixView<const float> one{p.q.data() + q * p.dim, 1, p.dim};
+    const auto single = search(index, one, 15);
+    CHECK(std::equal(single.rows.begin(), single.rows.end(), batch.rows.begin() + q * 15));
+    CHECK(std::equal(single.scores.begin(), single.scores.end(), batch.scores.begin() + q * 15));
+    query_rows.insert(query_rows.end(), 15, q);
+  }
+  std::vector<float> pairs(batch.scores.size());
+  index.score_pairs(p.query_view(), query_rows, batch.rows, pairs, 2);
+  CHECK(pairs == batch.scores);
+}
+
+TEST_CASE("ties go to the lower row") {
+  const std::int64_t n = 700;
+  std::vector<float> same(static_cast<std::size_t>(n * 4), 0.5F);
+  const TopkIndex index({same.data(), n, 4}, nullptr, 1);
+  const std::vector<float> query = {1.0F, 2.0F, 3.0F, 4.0F};
+  const auto answer = search(index, {query.data(), 1, 4}, 5);
+  CHECK(answer.rows == std::vector<std::int64_t>{0, 1, 2, 3, 4});
+}
+
+TEST_CASE("zero vectors, zero queries and empty indexes") {
+  const std::vector<float> zeros(40 * 3, 0.0F);
+  const TopkIndex index({zeros.data(), 40, 3}, nullptr, 1);
+  const auto answer = search(index, {zeros.data(), 2, 3}, 3);
+  CHECK(answer.rows == std::vector<std::int64_t>{0, 1, 2, 0, 1, 2});
+  const TopkIndex none({zeros.data(), 0, 3}, nullptr, 1);
+  CHECK(search(none, {zeros.data(), 1, 3}, 2).rows == std::vector<std::int64_t>{-1, -1});
+  CHECK(search(index, {zeros.data(), 0, 3}, 2).rows.empty());
+}
+
+TEST_CASE("values of very different size keep the answer exact") {
+  Problem p(16, 600, 16, 33);
+  for (std::size_t i = 0; i < p.v.size(); ++i)
+    p.v[i] *= std::pow(10.0F, static_cast<float>(i % 13) - 6.0F);
+  for (std::size_t i = 0; i < p.q.size(); ++i)
+    p.q[i] *= std::pow(10.0F, static_cast<float>(i % 7) - 3.0F);
+  check_against_oracle(p, search(p.index(), p.query_view(), 20), 20, nullptr, nullptr);
+}
+
+TEST_CASE("the score bound holds") {
+  const Problem p(7, 97, 15, 2);
+  const auto index = p.index();
+  float largest = 0.0F;
+  for (const float x : p.q) largest = std::max(largest, std::abs(x));
+  for (const float score : search(index, p.query_view(), 97).scores)
+    CHECK(std::abs(static_cast<double>(score)) <= index.score_bound(largest));
+}
