@@ -14,7 +14,7 @@ def random_lists(seed, n_lists, n_items):
 
 
 def as_csr(lists):
-    return np.cumsum([0, *map(len, lists)]), np.array(sum(lists, []), dtype=np.int64)
+    return np.cumsum([0, *map(len, lists)]), np.array([i for row in lists for i in row], np.int64)
 
 
 def as_lists(csr):
