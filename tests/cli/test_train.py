@@ -69,6 +69,16 @@ def test_drops_and_counts(cli, tmp_path, shop_frame):
     assert 17001 in penchant.load(tmp_path / "a").users_
 
 
+def test_times_as_numbers_need_their_unit(cli, refused, tmp_path, shop_frame):
+    shop_frame["at"] = 1_700_000_000
+    shop_frame.to_parquet(tmp_path / "shop.parquet")
+    arguments = ("train", "--data", tmp_path / "shop.parquet", *COLUMNS, *QUICK)
+    arguments += ("--timestamp", "at", "--out", tmp_path / "a")
+    assert "timestamp_unit" in refused(*arguments)
+    assert "'h'" in refused(*arguments, "--timestamp-unit", "h")
+    assert cli(*arguments, "--timestamp-unit", "s").exit_code == 0
+
+
 def test_validation_measures_on_rows_held_out(cli, shop, tmp_path):
     arguments = ("train", "--data", shop, *COLUMNS, *QUICK, "--validation", "0.25")
     result = cli(*arguments, "--out", tmp_path / "a")

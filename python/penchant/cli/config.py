@@ -12,7 +12,7 @@ __all__ = ["config"]
 def config(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Print version, compiler, instruction set, threads and the packages found."""
+    """Print what is installed: version, instruction set, packages."""
     from penchant.config import show_config
 
     found = show_config()

@@ -14,7 +14,7 @@ import typer
 
 from penchant.cli.common import make_interactions, read_table
 from penchant.cli.console import Steps, heading, say
-from penchant.cli.options import EncodingOption, TimestampOption
+from penchant.cli.options import EncodingOption, TimestampOption, TimestampUnitOption
 from penchant.errors import (
     ArtifactError,
     DataError,
@@ -63,10 +63,11 @@ _QuantityOption = Annotated[
     ),
 ]
 _SeedOption = Annotated[
-    int, typer.Option("--seed", min=0, help="Of the generated shop and of the split.")
+    int, typer.Option("--seed", metavar="N", min=0, help="Of the generated shop and of the split.")
 ]
 _EpochsOption = Annotated[
-    int | None, typer.Option("--epochs", min=1, help="Of the training, else BPR's default.")
+    int | None,
+    typer.Option("--epochs", metavar="N", min=1, help="Of the training, else BPR's default."),
 ]
 
 
@@ -76,6 +77,7 @@ def demo(
     user: _UserOption = None,
     item: _ItemOption = None,
     timestamp: TimestampOption = None,
+    timestamp_unit: TimestampUnitOption = None,
     quantity: _QuantityOption = None,
     seed: _SeedOption = 41,
     epochs: _EpochsOption = None,
@@ -102,7 +104,7 @@ def demo(
     steps = Steps()
     with steps.step("Read and clean"):
         table, named = _make_shop(seed) if data is None else _read(data, named, encoding)
-        purchases = clean(table, named)
+        purchases = clean(table, named, timestamp_unit)
     with steps.step("Split 70/30"):
         train, test = _split(purchases, seed)
     _learn_and_show(steps, train, test, out, seed, epochs)
@@ -156,7 +158,9 @@ def _read(path: Path, named: dict[str, str], encoding: str) -> tuple[pa.Table, d
     return table, named
 
 
-def clean(table: pa.Table, named: dict[str, str]) -> Interactions:
+def clean(
+    table: pa.Table, named: dict[str, str], timestamp_unit: str | None = None
+) -> Interactions:
     """Strip item names, drop rows that say nothing and returns; report every count."""
     table, stripped = _strip(table, named["item"])
     if stripped is not None:
@@ -167,6 +171,7 @@ def clean(table: pa.Table, named: dict[str, str]) -> Interactions:
         user=named["user"],
         item=named["item"],
         timestamp=named.get("timestamp"),
+        timestamp_unit=timestamp_unit,
         value=named.get("quantity"),
         negative_values="drop",
     )

@@ -27,6 +27,14 @@ ValueOption = Annotated[
 TimestampOption = Annotated[
     str | None, typer.Option("--timestamp", metavar="COLUMN", help="Column with the event's time.")
 ]
+TimestampUnitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--timestamp-unit",
+        metavar="s|ms|us|ns",
+        help="What a --timestamp column of numbers counts since 1970.",
+    ),
+]
 NegativeOption = Annotated[
     str,
     typer.Option(

@@ -17,6 +17,7 @@ from penchant.cli.options import (
     ItemOption,
     NegativeOption,
     TimestampOption,
+    TimestampUnitOption,
     UserOption,
     ValueOption,
 )
@@ -54,7 +55,9 @@ _PatienceOption = Annotated[
         help="Stop when N epochs brought no better ndcg@10 on the held-out rows.",
     ),
 ]
-_SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the --validation split.")]
+_SeedOption = Annotated[
+    int, typer.Option("--seed", metavar="N", min=0, help="Of the --validation split.")
+]
 
 
 def train(
@@ -64,6 +67,7 @@ def train(
     out: _OutOption = Path("artifact"),
     value: ValueOption = None,
     timestamp: TimestampOption = None,
+    timestamp_unit: TimestampUnitOption = None,
     model: _ModelOption = "bpr",
     param: _ParamOption = None,
     validation: _ValidationOption = 0.0,
@@ -91,6 +95,7 @@ def train(
         item=item,
         value=value,
         timestamp=timestamp,
+        timestamp_unit=timestamp_unit,
         negative_values=negative_values,
     )
     start = perf_counter()
