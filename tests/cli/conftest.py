@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from inspect import signature
 
 import pandas as pd
 import pytest
@@ -56,7 +57,9 @@ def artifact(shop, tmp_path_factory):
 
 def run_cli(*arguments):
     """Run a command in this process; `.stdout`, `.stderr` and `.exit_code` tell what happened."""
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    # Before click 8.2 stderr had to be asked for; since then there is no option.
+    split = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+    return CliRunner(**split).invoke(app, [str(argument) for argument in arguments])
 
 
 def run_process(*arguments, **options):

@@ -39,7 +39,7 @@ def test_help_of_each_command_has_examples_that_parse(cli, command):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["trian"], "No such command 'trian'. Did you mean 'train'?"),
+        (["trian"], "No such command 'trian'."),
         (["train", "--user", "a", "--item", "b"], "Missing option '--data'"),
         (["train", "--dta", "x"], "No such option"),
         (["recommend"], "Missing argument 'ARTIFACT'"),
@@ -105,7 +105,7 @@ def test_no_arguments_show_the_help(cli):
 def test_start_up_is_light():
     code = (
         "import sys; from penchant.cli.app import app\n"
-        "heavy = {'pandas', 'pyarrow', 'numpy', 'narwhals', 'matplotlib', 'fastapi', 'rich'}\n"
+        "heavy = {'pandas', 'pyarrow', 'numpy', 'narwhals', 'matplotlib', 'fastapi'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
