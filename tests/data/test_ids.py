@@ -11,8 +11,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from penchant.data import IdMap, _limits
 from penchant.errors import ArtifactError, DataError, PenchantWarning
@@ -360,45 +358,3 @@ def test_repr_and_equality() -> None:
     assert repr(ids) == "IdMap('CustomerID', 4 ids of dtype int64: [1, 2, 3, ...])"
     assert ids != IdMap.from_column(pa.array(["1", "2", "3", "4"]), "CustomerID")[0]
     assert ids != [1, 2, 3, 4]
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=40))
-def test_any_integers_round_trip(values: list[int]) -> None:
-    _round_trip(values, pa.array(values, pa.int64()))
-    ids, _ = IdMap.from_column(pa.array(values, pa.int64()), "x")
-    whole = [v for v in values if abs(v) < 10**18]
-    assert ids.to_list() == sorted(set(values))
-    assert [ids[c] for c in ids.codes([str(v) for v in whole])] == whole
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=40))
-def test_any_text_round_trips(values: list[str]) -> None:
-    ids = _round_trip(values, pa.array(values, pa.string()))
-    assert [ids.code(value) for value in values] == ids.codes(values).tolist()
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.binary(max_size=8), min_size=1, max_size=20))
-def test_any_bytes_round_trip(values: list[bytes]) -> None:
-    _round_trip(values, pa.array(values, pa.binary()))
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    st.lists(
-        st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2200, 1, 1)), min_size=1, max_size=20
-    )
-)
-def test_any_datetimes_round_trip(values: list[dt.datetime]) -> None:
-    _round_trip(values, pa.array(values, pa.timestamp("us")))
-
-
-def _round_trip(values: list[Any], column: Any) -> IdMap:
-    ids, codes = IdMap.from_column(column, "x")
-    assert [ids[int(code)] for code in codes] == values
-    assert ids.take(codes).to_pylist() == values
-    assert ids.codes(values).tolist() == codes.tolist()
-    assert len(ids) == len(set(values))
-    return ids

@@ -104,7 +104,7 @@ def build(
     content = _read_rest(content, parts, table, options)
 
     positions = np.arange(len(rows))
-    if value is not None and options.negative_values == "net" and (value < 0).any():
+    if value is not None and options.negative_values == "net" and (value <= 0).any():
         positions, amounts = _repeats.net(value, parts.pairs(len(items)))
         _count_returns(dropped, value, len(positions))
         _refuse_nothing(len(positions), n_rows, "everything that was bought was returned")
@@ -206,7 +206,8 @@ def _read_rest(content: Content, parts: Parts, table: Any, options: Options) -> 
 
 def _count_returns(dropped: dict[str, int], value: np.ndarray, n_left: int) -> None:
     returns = int((value < 0).sum())
-    dropped["negative_value"] = returns
+    if returns:
+        dropped["negative_value"] = returns
     if len(value) - returns > n_left:
         dropped["returned"] = len(value) - returns - n_left
 

@@ -17,7 +17,7 @@ _DROPPED = {
     "missing_item": "without {item}",
     "missing_session": "without {session}",
     "negative_value": "with negative {value}",
-    "returned": "bought and returned",
+    "returned": "with nothing left after returns",
     "repeated": "merged into another row of the same pair",
 }
 
@@ -26,7 +26,7 @@ def dropped_text(data: Interactions) -> list[str]:
     """Return ``"243,007 rows without CustomerID"`` and the like."""
     names = {part: name for part, name in data.columns if not part.startswith("context:")}
     return [
-        f"{count:,} row{'s' if count != 1 else ''} {_DROPPED[reason].format(**names)}"
+        f"{_count(count, 'row')} {_DROPPED[reason].format(**names)}"
         for reason, count in data.dropped.items()
     ]
 
@@ -35,8 +35,8 @@ def text(data: Interactions) -> str:
     """Return the one-line summary."""
     columns = data.columns
     parts = [
-        f"{len(data):,} events, {data.n_users:,} users {columns.user!r}, "
-        f"{data.n_items:,} items {columns.item!r}"
+        f"{_count(len(data), 'event')}, {_count(data.n_users, 'user')} {columns.user!r}, "
+        f"{_count(data.n_items, 'item')} {columns.item!r}"
     ]
     rest = [
         f"{part.partition(':')[0]} {name!r}"
@@ -88,6 +88,10 @@ def html(data: Interactions) -> str:
         for name, value in facts(data).items()
     )
     return f"<table><caption>Interactions</caption><tbody>{rows}</tbody></table>"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _spread(counts: np.ndarray) -> str:

@@ -76,7 +76,9 @@ def read_times(
         return _check(_from_epochs(column, name, unit), name, rows), TimeFormat(kind, unit)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         try:
-            micro = column.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False)
+            # Nanoseconds are cut; seconds must not wrap around.
+            cut = str(kind).startswith("timestamp[ns")
+            micro = column.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=not cut)
         except pa.ArrowInvalid as error:
             raise DataError(f"timestamp column {name!r}: {error}") from None
         return _check(np.asarray(micro.cast(pa.int64())), name, rows), TimeFormat(kind)

@@ -41,7 +41,7 @@ class Interactions:
         Library the data came from; frames are given back as its frames.
     dropped : dict of str to int
         Rows left out, by reason: ``missing_user``, ``missing_item``, ``missing_session``,
-        ``negative_value``, ``returned`` (bought and fully returned), ``repeated``.
+        ``negative_value``, ``returned`` (nothing left after returns), ``repeated``.
     item_features, user_features : pyarrow.Table or None
         One row for each code.
 
