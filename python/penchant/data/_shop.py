@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from penchant.data.split import check_seed
 from penchant.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def make_purchases(
             raise ParameterError(f"{name}={size!r} must be a positive integer")
         if size > limit:
             raise ParameterError(f"{name}={size:,} must be at most {limit:,}")
+    check_seed(random_state)
     # The legacy generator: its bits are frozen for ever, those of default_rng are not.
     rng = np.random.RandomState(random_state)
     products = _Products(rng, n_products)

@@ -19,28 +19,29 @@ from penchant.errors import ColumnError, DataError, MissingFileError, ParameterE
 
 def read_parquet(source: Any, columns: list[str]) -> Any:
     """Return columns of one or more Parquet files as one table, files in sorted order."""
-    import pyarrow.parquet as pq
-
-    tables = []
-    for path in _paths(source):
-        try:
-            file = pq.ParquetFile(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            if isinstance(error, PermissionError):
-                raise
-            raise DataError(f"{path} is not a readable Parquet file: {error}") from error
-        with file:
-            names = frames.column_names(file.schema_arrow.empty_table())
-            for name in columns:
-                if name not in names:
-                    raise ColumnError(f"{path}: {frames.missing_column(name, names)}")
-            tables.append(file.read(columns=list(dict.fromkeys(columns))).select(columns))
+    tables = [_read_file(path, columns) for path in _paths(source)]
     if len(tables) == 1:
         return tables[0]
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"the files' columns do not have matching types: {error}") from error
+
+
+def _read_file(path: str, columns: list[str]) -> Any:
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            names = frames.column_names(file.schema_arrow.empty_table())
+            for name in columns:
+                if name not in names:
+                    raise ColumnError(f"{path}: {frames.missing_column(name, names)}")
+            return file.read(columns=list(dict.fromkeys(columns)))
+    except PermissionError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} is not a readable Parquet file: {error}") from error
 
 
 def _paths(source: Any) -> list[str]:

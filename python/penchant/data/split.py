@@ -55,10 +55,7 @@ def random(
     (76, 24)
     """
     _check_share(test_size)
-    if isinstance(random_state, bool) or not isinstance(random_state, int | np.integer):
-        raise ParameterError(f"random_state={random_state!r} must be an integer")
-    if not 0 <= random_state < 2**32:
-        raise ParameterError(f"random_state={random_state} must be from 0 to 2**32 - 1")
+    check_seed(random_state)
     uniform = np.random.RandomState(int(random_state)).rand(len(data))
     return _cut(data, uniform < 1 - test_size)
 
@@ -159,6 +156,15 @@ def temporal(
             f"{show(first)} leaves one part empty"
         )
     return _cut(data, time < first)
+
+
+def check_seed(random_state: Any) -> None:
+    """Refuse what is no seed of `numpy.random.RandomState`."""
+    integer = isinstance(random_state, int | np.integer) and not isinstance(random_state, bool)
+    if not integer or not 0 <= random_state < 2**32:
+        raise ParameterError(
+            f"random_state={random_state!r} must be an integer from 0 to 2**32 - 1"
+        )
 
 
 def _check_share(test_size: Any) -> None:
