@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from penchant._version import __version__
 
 if TYPE_CHECKING:
-    from penchant import data, datasets, errors, evaluation, models, retrieval, split, storage
+    from penchant import data, errors, evaluation, models, retrieval, storage
     from penchant.config import show_config
+    from penchant.data import datasets, split
     from penchant.data.interactions import Interactions
     from penchant.evaluation import EarlyStopping, ValidationMetric, evaluate
     from penchant.models import BPR, Callback, Popularity, load

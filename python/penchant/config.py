@@ -21,7 +21,7 @@ _OPTIONAL = {
     "scipy": "",
     "scikit-learn": "",
 }
-_REQUIRED = ("numpy", "pandas", "pyarrow", "narwhals", "safetensors", "tqdm", "typer")
+_REQUIRED = ("numpy", "pandas", "pyarrow", "narwhals", "tqdm", "typer")
 # Settings that change what the native code does: worth seeing when a machine behaves oddly.
 _ENVIRONMENT = ("PENCHANT_NUM_THREADS", "OMP_NUM_THREADS", "PENCHANT_ISA", "PENCHANT_DATA")
 

@@ -92,12 +92,12 @@ def test_stops_after_patience_and_restores_the_best_epoch(train, valid):
 def test_restored_factors_answer(train, valid):
     """Nothing derived from the later factors may be left over."""
     stop = pc.EarlyStopping("ndcg@5", patience=4)
-    model = fit(small(200), train, valid, stop)
+    model = fit(small(200, learning_rate_decay=0), train, valid, stop)
     assert stop.stopped
     assert 0 < stop.best_epoch == len(model.history_) - 4
     assert stop.best_value == model.history_["ndcg@5"].max()
     assert pc.evaluate(model, valid, ["ndcg@5"])["value"].iloc[0] == stop.best_value
-    shorter = fit(small(stop.best_epoch), train, None)
+    shorter = fit(small(stop.best_epoch, learning_rate_decay=0), train, None)
     assert bits(model.item_factors_) == bits(shorter.item_factors_)
     assert bits(model.item_biases_) == bits(shorter.item_biases_)
 

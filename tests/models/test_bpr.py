@@ -21,7 +21,7 @@ def test_learns_who_likes_what(negatives, use_biases):
     """Even users took even items only: so are their recommendations."""
     # Few candidates: the best of many would mostly be items the user has yet to discover.
     options = {"negatives": negatives, "n_candidates": 2, "use_biases": use_biases}
-    model = pc.BPR(factors=8, epochs=80, **options)
+    model = pc.BPR(factors=8, epochs=80, regularization=0.002, learning_rate_decay=0, **options)
     model.fit(interactions(), progress=False)
     frame = model.recommend(k=3)
     even = (frame["customer"] // 10) % 2 == 0
@@ -69,13 +69,13 @@ def test_popularity_exponent_matters():
     assert bits(one.item_factors_) != bits(other.item_factors_)
 
 
-def test_one_regularization_stands_for_three():
-    three = dict.fromkeys(
-        ("user_regularization", "positive_regularization", "negative_regularization"), 0.2
-    )
+def test_one_regularization_stands_for_four():
+    sides = {"user": 1.0, "positive": 0.2, "negative": 0.2, "bias": 0.2}
+    four = {f"{side}_regularization": value for side, value in sides.items()}
     one = pc.BPR(factors=8, epochs=3, regularization=0.2).fit(interactions(), progress=False)
-    own = pc.BPR(factors=8, epochs=3, **three).fit(interactions(), progress=False)
+    own = pc.BPR(factors=8, epochs=3, **four).fit(interactions(), progress=False)
     assert bits(one.user_factors_) == bits(own.user_factors_)
+    assert bits(one.item_biases_) == bits(own.item_biases_)
 
 
 def test_numpy_numbers_do_as_well(tmp_path):
@@ -98,7 +98,7 @@ def test_numpy_numbers_do_as_well(tmp_path):
         ("learning_rate", float("nan"), "a number > 0"),
         ("learning_rate", float("inf"), "a number > 0"),
         ("learning_rate", "fast", "a number > 0"),
-        ("learning_rate_decay", 1.0, "a number >= 0 and < 1"),
+        ("learning_rate_decay", 1.5, "a number >= 0 and <= 1"),
         ("regularization", -0.01, "a number >= 0"),
         ("regularization", None, "a number >= 0"),
         ("user_regularization", -1, "a number >= 0 and <= 100 or None"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _REGULARIZATION = Real(0, 100)
 _OWN_REGULARIZATION = Real(0, 100, optional=True)
+_USER_SHARE = 5.0  # of `regularization`
 _USERS, _ITEMS = 0, 1  # random streams of the first factors
 
 
@@ -37,14 +38,16 @@ class BPR(Recommender):
         Passes over the training pairs.
     learning_rate : float, default 0.05
         Step size of the first epoch.
-    learning_rate_decay : float, default 0.0
-        Epoch e (from 0) of E uses ``learning_rate * (1 - learning_rate_decay * e / E)``.
-    regularization : float, default 0.01
-        L2 penalty on the factors of users, positive and negative items.
-    user_regularization, positive_regularization, negative_regularization : float, optional
+    learning_rate_decay : float, default 1.0
+        Epoch e (from 0) of E uses ``learning_rate * (1 - learning_rate_decay * e / E)``: 0 keeps
+        the rate, 1 lets it fall to nearly nothing.
+    regularization : float, default 0.02
+        L2 penalty on the factors of positive and negative items and on the item biases; users,
+        who have less to go by, get five times as much.
+    user_regularization : float, optional
+        Takes the place of five times `regularization` for users.
+    positive_regularization, negative_regularization, bias_regularization : float, optional
         Take the place of `regularization` for one of the three.
-    bias_regularization : float, default 0.01
-        L2 penalty on item biases.
     use_biases : bool, default True
         Learn a score of its own for every item, its popularity.
     negatives : {"dynamic", "uniform", "popular"}, default "dynamic"
@@ -93,12 +96,12 @@ class BPR(Recommender):
         "factors": Integer(1, 2048),
         "epochs": Integer(1, 1_000_000),
         "learning_rate": Real(0, 10, open_low=True),
-        "learning_rate_decay": Real(0, 1, open_high=True),
+        "learning_rate_decay": Real(0, 1),
         "regularization": _REGULARIZATION,
         "user_regularization": _OWN_REGULARIZATION,
         "positive_regularization": _OWN_REGULARIZATION,
         "negative_regularization": _OWN_REGULARIZATION,
-        "bias_regularization": _REGULARIZATION,
+        "bias_regularization": _OWN_REGULARIZATION,
         "use_biases": Flag(),
         "negatives": Choice(("dynamic", "uniform", "popular")),
         "popularity_exponent": Real(-10, 10),
@@ -123,12 +126,12 @@ class BPR(Recommender):
         factors: int = 64,
         epochs: int = 100,
         learning_rate: float = 0.05,
-        learning_rate_decay: float = 0.0,
-        regularization: float = 0.01,
+        learning_rate_decay: float = 1.0,
+        regularization: float = 0.02,
         user_regularization: float | None = None,
         positive_regularization: float | None = None,
         negative_regularization: float | None = None,
-        bias_regularization: float = 0.01,
+        bias_regularization: float | None = None,
         use_biases: bool = True,
         negatives: Literal["dynamic", "uniform", "popular"] = "dynamic",
         popularity_exponent: float = 0.75,
@@ -177,10 +180,10 @@ class BPR(Recommender):
             epochs=int(self.epochs),
             learning_rate=float(self.learning_rate),
             learning_rate_decay=float(self.learning_rate_decay),
-            user_regularization=self._own_regularization(self.user_regularization),
+            user_regularization=self._own_regularization(self.user_regularization, _USER_SHARE),
             positive_regularization=self._own_regularization(self.positive_regularization),
             negative_regularization=self._own_regularization(self.negative_regularization),
-            bias_regularization=float(self.bias_regularization),
+            bias_regularization=self._own_regularization(self.bias_regularization),
             negatives=self.negatives,
             popularity_exponent=float(self.popularity_exponent),
             n_candidates=int(self.n_candidates),
@@ -189,8 +192,8 @@ class BPR(Recommender):
             on_epoch=monitor,
         )
 
-    def _own_regularization(self, value: float | None) -> float:
-        return float(self.regularization if value is None else value)
+    def _own_regularization(self, value: float | None, share: float = 1.0) -> float:
+        return share * float(self.regularization) if value is None else float(value)
 
     def _factors(self) -> Factors:
         return Factors(self.user_factors_, self.item_factors_, self.item_biases_)

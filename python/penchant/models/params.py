@@ -51,12 +51,11 @@ class Integer:
 
 @dataclass(frozen=True)
 class Real:
-    """A finite number from `low` to `high`; the ends are left out where marked open."""
+    """A finite number from `low` to `high`; `low` itself is left out where marked open."""
 
     low: float
     high: float = math.inf
     open_low: bool = False
-    open_high: bool = False
     optional: bool = False
 
     def accepts(self, value: object) -> bool:
@@ -67,14 +66,13 @@ class Real:
             return False
         number = float(value)
         above = number > self.low if self.open_low else number >= self.low
-        below = number < self.high if self.open_high else number <= self.high
-        return math.isfinite(number) and above and below
+        return math.isfinite(number) and above and number <= self.high
 
     def describe(self) -> str:
         """Return the allowed values in words."""
         text = f"a number {'>' if self.open_low else '>='} {self.low:g}"
         if math.isfinite(self.high):
-            text += f" and {'<' if self.open_high else '<='} {self.high:g}"
+            text += f" and <= {self.high:g}"
         return text + (" or None" if self.optional else "")
 
 
