@@ -134,9 +134,10 @@ def test_numbers_must_be_numbers(kind: str, part: str) -> None:
 @pytest.mark.parametrize("dtype", ["int8", "uint64", "float32", "bool", "Int64", "boolean"])
 def test_values_of_every_numeric_dtype(dtype: str) -> None:
     frame = pd.DataFrame({"u": [1, 2], "i": [1, 2], "v": pd.Series([1, 0], dtype=dtype)})
+    plain = np.dtype(dtype.lower().removesuffix("ean"))
     data = read(frame, value="v")
     assert data.array("value").tolist() == [1.0, 0.0]
-    assert data.to_frame()["v"].dtype == frame["v"].to_numpy().dtype
+    assert data.to_frame()["v"].dtype == plain
 
 
 def test_decimal_values() -> None:

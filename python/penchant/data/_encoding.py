@@ -198,7 +198,7 @@ def match(values: Any, id_type: IdType) -> Any:
         integers = _to_integers(values)
         import pyarrow.compute as pc
 
-        return pc.if_else(pc.is_in(integers, pa.array([0, 1])), integers, None)
+        return _values.keep(integers, pc.is_in(integers, pa.array([0, 1])))
     if _values.is_uuid(kind):
         return _values.match_uuid(values)
     if pa.types.is_temporal(kind) and not (
@@ -215,7 +215,7 @@ def _at_midnight(dates: Any, times: Any) -> Any:
     """Return the dates of the times that are dates: the cast alone drops the time of day."""
     import pyarrow.compute as pc
 
-    return pc.if_else(pc.equal(dates.cast(times.type), times), dates, None)
+    return _values.keep(dates, pc.equal(dates.cast(times.type), times))
 
 
 def _is_loose(values: Any) -> bool:
@@ -304,7 +304,7 @@ def _to_integers(values: Any) -> Any:
     if pa.types.is_floating(kind):
         values = values.cast(pa.float64())
         whole = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), 2.0**63))
-        return pc.if_else(whole, values, None).cast(pa.int64())
+        return _values.keep(values, whole).cast(pa.int64())
     if pa.types.is_decimal(kind):
         return _values.cast_each(values, pa.int64())
     if _values.is_bytes(kind) and not pa.types.is_fixed_size_binary(kind):
@@ -312,7 +312,7 @@ def _to_integers(values: Any) -> Any:
         kind = values.type
     if _values.is_text(kind):
         numeric = pc.match_substring_regex(values, _INTEGER_TEXT)
-        digits = pc.utf8_trim_whitespace(pc.if_else(numeric, values, None))
+        digits = pc.utf8_trim_whitespace(_values.keep(values, numeric))
         digits = pc.replace_substring_regex(digits, r"\.0*$", "")
         return pc.utf8_ltrim(digits, "+").cast(pa.int64())
     return pa.nulls(len(values), pa.int64())

@@ -178,8 +178,7 @@ def _from_text(column: Any, name: str, rows: np.ndarray | None) -> tuple[np.ndar
     text = pc.replace_substring_regex(text, r"(\.\d{6})\d+", r"\1")
     zoned = pc.match_substring_regex(text, _ZONED)
     try:
-        local = pc.if_else(zoned, None, text).cast(pa.timestamp("us")).cast(pa.int64())
-        universal = pc.if_else(zoned, text, None).cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+        local, universal = _parse(text, zoned)
     except pa.ArrowInvalid:
         position = _first_bad(text, zoned)
         raise DataError(
@@ -203,10 +202,17 @@ def _first_bad(text: Any, zoned: Any) -> int:
 
 
 def _parses(text: Any, zoned: Any) -> bool:
+    try:
+        _parse(text, zoned)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _parse(text: Any, zoned: Any) -> tuple[Any, Any]:
+    """Return the times without a zone and those with one, each null where the other is not."""
     import pyarrow.compute as pc
 
-    return (
-        _values.cast_or_none(pc.if_else(zoned, None, text), pa.timestamp("us")) is not None
-        and _values.cast_or_none(pc.if_else(zoned, text, None), pa.timestamp("us", "UTC"))
-        is not None
-    )
+    local = _values.keep(text, pc.invert(zoned)).cast(pa.timestamp("us"))
+    universal = _values.keep(text, zoned).cast(pa.timestamp("us", "UTC"))
+    return local.cast(pa.int64()), universal.cast(pa.int64())

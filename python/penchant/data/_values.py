@@ -157,6 +157,15 @@ def cast_each(values: Any, kind: Any) -> Any:
     return pa.concat_arrays(halves)
 
 
+def keep(values: Any, mask: Any) -> Any:
+    """Return the values where a boolean Arrow array is true, and null elsewhere."""
+    # if_else of pyarrow 15 and 16 reads the wrong bytes of text that is a slice.
+    import pyarrow.compute as pc
+
+    wanted = np.asarray(pc.fill_null(mask, False))
+    return values.take(pa.array(np.arange(len(values)), mask=~wanted))
+
+
 def uuid_text(values: Any) -> Any:
     """Return an Arrow UUID array as canonical lower-case text."""
     raw = hexadecimal(values.storage)
@@ -218,8 +227,4 @@ def text_buffers(array: Any) -> tuple[np.ndarray, memoryview]:
 def _from_buffers(kind: Any, offsets: np.ndarray, data: bytes, like: Any) -> Any:
     buffers = [None, pa.py_buffer(np.ascontiguousarray(offsets)), pa.py_buffer(data)]
     array = pa.Array.from_buffers(kind, len(like), buffers)
-    if like.null_count == 0:
-        return array
-    import pyarrow.compute as pc
-
-    return pc.if_else(pc.is_valid(like), array, None)
+    return array if like.null_count == 0 else keep(array, like.is_valid())
