@@ -35,7 +35,13 @@ stage_lint() {
   [[ ${#failures[@]} -eq 0 ]]
 }
 
-stage_types() { mypy --strict python/penchant; }
+stage_types() {
+  if ! python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    echo "the newest NumPy for Python 3.10 has type stubs of old; the code is checked against today's"
+    return "$SKIP"
+  fi
+  mypy --strict python/penchant
+}
 
 # --- C++ -------------------------------------------------------------------------------------------------------
 
