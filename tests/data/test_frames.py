@@ -145,3 +145,23 @@ def test_frames_are_not_changed() -> None:
 def test_an_unknown_backend_is_refused() -> None:
     with pytest.raises(ParameterError, match="backend='spark'"):
         from_arrow(pa.table({"a": [1]}), "spark")
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        (pd.period_range("2020-01", periods=2, freq="M"), ["2020-01", "2020-02"]),
+        (pd.IntervalIndex.from_breaks([0, 1, 2]), ["(0, 1]", "(1, 2]"]),
+        ([1 + 2j, 3j], ["(1+2j)", "3j"]),
+    ],
+)
+def test_rare_objects_become_text_with_a_notice(values: Any, text: list[str]) -> None:
+    with pytest.warns(PenchantWarning, match="column 'x' holds .* read as text"):
+        table, _ = to_arrow(pd.DataFrame({"x": values}))
+    assert table.column("x").to_pylist() == text
+
+
+def test_text_that_is_no_unicode_is_refused_by_row() -> None:
+    frame = pd.DataFrame({"id": pd.Series(["a", "\ud800"], dtype=object)})
+    with pytest.raises(DataError, match=r"row 1: .* in column 'id' is not valid Unicode"):
+        to_arrow(frame)

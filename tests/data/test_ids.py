@@ -113,6 +113,7 @@ def test_every_lookup_finds_the_ids_given(case: tuple[Any, str, list[Any]]) -> N
         uuid.UUID(int=9),
         "",
         "1e3",
+        "\ud800",
     ],
 )
 def test_strangers_are_unknown_and_never_an_error(

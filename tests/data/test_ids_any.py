@@ -52,3 +52,14 @@ def _round_trip(values: list[Any], column: Any) -> IdMap:
     assert ids.codes(values).tolist() == codes.tolist()
     assert len(ids) == len(set(values))
     return ids
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.from_regex(r"[ \t\v\f\n\r]?[+-]?[0-9]{0,20}(\.[0-9]?)?\s?", fullmatch=True)
+    | st.text(max_size=3)
+)
+def test_one_lookup_and_many_read_numbers_alike(text: str) -> None:
+    """`code` has a way of its own for text, without Arrow."""
+    ids, _ = IdMap.from_column(pa.array([*range(-12, 120), 10**17]), "x")
+    assert ids.code(text) == ids.codes([text])[0]

@@ -19,7 +19,8 @@ from penchant.errors import ArtifactError, DataError, notice
 
 # Beyond 2**53 neighbouring integers share one float64.
 _EXACT_FLOAT = 2.0**53
-_INTEGER_TEXT = r"^\s*[+-]?[0-9]{1,18}(\.0*)?\s*$"
+_INTEGER_TEXT = r"[ \t\r\n]*([+-]?[0-9]{1,18})(\.0*)?[ \t\r\n]*"
+_INTEGER = re.compile(_INTEGER_TEXT, re.ASCII)
 _TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")
 _DECIMAL = re.compile(r"decimal(128|256)\((\d+), (-?\d+)\)")
 _FIXED_BINARY = re.compile(r"fixed_size_binary\[(\d+)\]")
@@ -211,6 +212,12 @@ def match(values: Any, id_type: IdType) -> Any:
     return _stored(converted, id_type)
 
 
+def integer_of(text: str) -> int | None:
+    """Return the integer one text stands for, by the rule of `match`; None if it is none."""
+    found = _INTEGER.fullmatch(text)
+    return int(found[1]) if found else None
+
+
 def _at_midnight(dates: Any, times: Any) -> Any:
     """Return the dates of the times that are dates: the cast alone drops the time of day."""
     import pyarrow.compute as pc
@@ -311,7 +318,7 @@ def _to_integers(values: Any) -> Any:
         values = _values.cast_each(values, pa.large_string())
         kind = values.type
     if _values.is_text(kind):
-        numeric = pc.match_substring_regex(values, _INTEGER_TEXT)
+        numeric = pc.match_substring_regex(values, f"^{_INTEGER_TEXT}$")
         digits = pc.utf8_trim_whitespace(_values.keep(values, numeric))
         digits = pc.replace_substring_regex(digits, r"\.0*$", "")
         return pc.utf8_ltrim(digits, "+").cast(pa.int64())

@@ -89,8 +89,22 @@ def _is_polars(values: Any) -> bool:
 
 
 def mixed_to_text(values: Iterable[Any]) -> Any:
-    """Return Python objects of several types as text; missing ones as null."""
-    return pa.array([_text(value) for value in values], pa.large_string())
+    """Return Python objects of several types as text; missing ones, and no text, as null."""
+    texts = [_text(value) for value in values]
+    try:
+        return pa.array(texts, pa.large_string())
+    except UnicodeEncodeError:  # JSON can hold half a surrogate pair
+        return pa.array([text if is_unicode(text) else None for text in texts], pa.large_string())
+
+
+def is_unicode(value: Any) -> bool:
+    """Tell whether a value is not text, or text that UTF-8 can hold."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return False
+    return True
 
 
 def _text(value: Any) -> str | None:

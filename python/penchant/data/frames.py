@@ -163,9 +163,12 @@ def _column(frame: Any, position: int, name: str, backend: str) -> Any:
         return series.to_arrow()
     series = frame.iloc[:, position]
     try:
-        return pa.array(series, from_pandas=True)
+        array = pa.array(series, from_pandas=True)
     except _values.CONVERSION_ERRORS:
         return _objects(series.tolist(), name)
+    if isinstance(array.type, pa.BaseExtensionType) and not _values.is_uuid(array.type):
+        return _as_text(series.tolist(), name)  # periods, intervals
+    return array
 
 
 def _objects(values: list[Any], name: str) -> Any:
@@ -174,10 +177,18 @@ def _objects(values: list[Any], name: str) -> Any:
         return pa.array(values, from_pandas=True)
     except _values.CONVERSION_ERRORS:
         pass
+    for row, value in enumerate(values):
+        if not _values.is_unicode(value):
+            raise DataError(f"row {row}: {value!r} in column {name!r} is not valid Unicode text")
+    return _as_text(values, name)
+
+
+def _as_text(values: list[Any], name: str) -> Any:
     text = _values.mixed_to_text(values)
     kinds = sorted({type(value).__name__ for value in values if value is not None})
     if kinds != ["UUID"]:
-        notice(f"column {name!r} mixes {' and '.join(kinds)} values: they are read as text")
+        verb = "holds" if len(kinds) == 1 else "mixes"
+        notice(f"column {name!r} {verb} {' and '.join(kinds)} values: they are read as text")
     return text
 
 

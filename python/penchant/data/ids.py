@@ -196,11 +196,15 @@ class IdMap:
         >>> ids.code("MUG"), ids.code("CAKESTAND")
         (1, -1)
         """
-        if type(value) is str and self._type.text and _values.is_text(self._type.arrow):
-            return self._text_code(value)
-        if type(value) is int and self._is_integer:
+        # Servers ask for one id at a time: no Arrow for the common kinds.
+        if self._is_text and type(value) in (str, int):
+            return self._text_code(str(value))
+        if self._is_integer and type(value) in (str, int):
+            number = _encoding.integer_of(value) if type(value) is str else value
             # NumPy would compare an integer beyond int64 as a float.
-            return self._integer_code(value) if -(2**63) <= value < 2**63 else -1
+            if number is None or not -(2**63) <= number < 2**63:
+                return -1
+            return self._integer_code(number)
         if value is None or isinstance(value, list | tuple | dict | set):
             return -1
         return int(self.codes([value])[0])
@@ -253,6 +257,10 @@ class IdMap:
         return _values.text_buffers(self._stored)
 
     @property
+    def _is_text(self) -> bool:
+        return self._type.text and _values.is_text(self._type.arrow)
+
+    @property
     def _is_integer(self) -> bool:
         return not self._type.text and pa.types.is_integer(self._type.arrow)
 
@@ -293,7 +301,7 @@ def _as_dictionary(column: Any) -> Any:
         return _uuid_dictionary(column)
     if str(kind) in ("string_view", "binary_view"):
         column = column.cast(pa.large_string() if _values.is_text(kind) else pa.large_binary())
-    elif pa.types.is_nested(kind):
+    elif pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
         # `encode` refuses it with a message.
         return pa.DictionaryArray.from_arrays(
             np.zeros(len(column), np.int32), _values.combine(column)[:1]
