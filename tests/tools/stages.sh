@@ -144,10 +144,16 @@ suite_on() {
     echo "this CPU has no $1"
     return "$SKIP"
   fi
+  if [[ -f $LOGS/suite.log && $(picked_isa) == "$1" ]]; then
+    echo "the stage 'suite' ran on $1: this CPU's default"
+    return "$SKIP"
+  fi
   export PENCHANT_ISA=$1
-  [[ $(python -c 'from penchant import _core; print(_core.isa())') == "$1" ]]
+  [[ $(picked_isa) == "$1" ]]
   run_pytest -m "not slow"
 }
+
+picked_isa() { python -c 'from penchant import _core; print(_core.isa())'; }
 
 stage_oldest() {
   local python venv=$CACHE/venv-oldest key
