@@ -140,7 +140,7 @@ stage_avx2() { suite_on avx2; }
 stage_avx512() { suite_on avx512; }
 
 suite_on() {
-  if ! isas | grep -qx "$1"; then
+  if [[ " $(isas | xargs) " != *" $1 "* ]]; then
     echo "this CPU has no $1"
     return "$SKIP"
   fi
