@@ -37,16 +37,16 @@ float largest_component(const float* values, std::int64_t size) {
 
 TopkIndex::TopkIndex(MatrixView<const float> vectors, const float* biases, int num_threads)
     : size_(vectors.rows), dim_(vectors.cols), groups_((vectors.cols + 3) / 4) {
-  sort_by_norm(vectors, biases, num_threads);
+  sort_by_reach(vectors, biases, num_threads);
   quantize(num_threads);
   make_blocks();
 }
 
-// Long vectors reach high scores, so scanning them first raises the threshold early, and once even
-// |query| * |vector| + bias cannot reach it a whole block is skipped (Teflioudi et al., SIGMOD
-// 2015).
-void TopkIndex::sort_by_norm(MatrixView<const float> vectors, const float* biases,
-                             int num_threads) {
+// A vector reaches |query| * |vector| + bias at most. Scanning far-reaching ones first raises the
+// threshold early, and a block that cannot reach it is skipped (Teflioudi et al., SIGMOD 2015). The
+// order must not depend on the query, so a query as long as the mean vector stands for all.
+void TopkIndex::sort_by_reach(MatrixView<const float> vectors, const float* biases,
+                              int num_threads) {
   const auto size = static_cast<std::size_t>(size_);
   std::vector<float> norm_of(size);
   parallel_chunks(size_, 4096, num_threads, [&](std::int64_t begin, std::int64_t end, int) {
@@ -57,10 +57,15 @@ void TopkIndex::sort_by_norm(MatrixView<const float> vectors, const float* biase
       norm_of[static_cast<std::size_t>(r)] = round_up(std::sqrt(sum));
     }
   });
+  const double norm_sum = std::accumulate(norm_of.begin(), norm_of.end(), 0.0);
+  mean_norm_ = size > 0 ? static_cast<float>(norm_sum / static_cast<double>(size)) : 0.0F;
+  std::vector<float> reach(size);
+  for (std::size_t r = 0; r < size; ++r)
+    reach[r] = mean_norm_ * norm_of[r] + (biases != nullptr ? biases[r] : 0.0F);
   row_at_.resize(size);
   std::iota(row_at_.begin(), row_at_.end(), 0);
   std::stable_sort(row_at_.begin(), row_at_.end(), [&](std::int32_t a, std::int32_t b) {
-    return norm_of[static_cast<std::size_t>(a)] > norm_of[static_cast<std::size_t>(b)];
+    return reach[static_cast<std::size_t>(a)] > reach[static_cast<std::size_t>(b)];
   });
   place_of_.resize(size);
   norms_.resize(size);
@@ -113,16 +118,31 @@ void TopkIndex::quantize(int num_threads) {
 void TopkIndex::make_blocks() {
   for (std::int64_t begin = 0; begin < size_;) {
     const std::int64_t end = std::min({size_, begin + kBlock, std::max(begin * 2, kFirstBlock)});
-    Block block{begin, end, 0.0F, -std::numeric_limits<float>::infinity(), 0.0F, 0.0F};
+    Block block;
+    block.begin = begin;
+    block.end = end;
+    block.hull.fill(-std::numeric_limits<float>::infinity());
     for (auto at = static_cast<std::size_t>(begin); at < static_cast<std::size_t>(end); ++at) {
       block.max_norm = std::max(block.max_norm, norms_[at]);
-      block.max_bias = std::max(block.max_bias, biases_[at]);
       block.max_abs_bias = std::max(block.max_abs_bias, std::abs(biases_[at]));
       block.max_error = std::max(block.max_error, errors_[at]);
+      for (std::size_t i = 0; i < kHull; ++i)
+        block.hull[i] =
+            std::max(block.hull[i], kHullPoints[i] * mean_norm_ * norms_[at] + biases_[at]);
     }
     blocks_.push_back(block);
     begin = end;
   }
+}
+
+float TopkIndex::largest_score(const Block& block, float query_norm) const {
+  const float x = mean_norm_ > 0.0F ? query_norm / mean_norm_ : 0.0F;
+  for (std::size_t i = 1; i < kHull; ++i) {
+    if (x > kHullPoints[i]) continue;
+    const float share = (x - kHullPoints[i - 1]) / (kHullPoints[i] - kHullPoints[i - 1]);
+    return block.hull[i - 1] + share * (block.hull[i] - block.hull[i - 1]);
+  }
+  return block.hull.back() + (query_norm - kHullPoints.back() * mean_norm_) * block.max_norm;
 }
 
 double TopkIndex::score_bound(float largest_query) const {
@@ -154,22 +174,17 @@ void TopkIndex::score_pairs(MatrixView<const float> queries,
                             std::span<const std::int64_t> query_rows,
                             std::span<const std::int64_t> vector_rows, std::span<float> scores,
                             int num_threads) const {
-  parallel_chunks(
-      static_cast<std::int64_t>(query_rows.size()), 4096, num_threads,
-      [&](std::int64_t begin, std::int64_t end, int) {
-        std::vector<std::int32_t> places;
-        for (auto at = static_cast<std::size_t>(begin); at < static_cast<std::size_t>(end);) {
-          // Pairs of one query that stand together are scored together.
-          const std::int64_t query = query_rows[at];
-          const std::size_t first = at;
-          places.clear();
-          for (; at < static_cast<std::size_t>(end) && query_rows[at] == query; ++at)
-            places.push_back(place_of_[static_cast<std::size_t>(vector_rows[at])]);
-          kernels().score_rows(queries.row(query), vectors_.data(), biases_.data(), dim_,
-                               places.data(), static_cast<std::int64_t>(places.size()),
-                               scores.data() + first);
-        }
-      });
+  const auto n_pairs = static_cast<std::int64_t>(query_rows.size());
+  parallel_chunks(n_pairs, 4096, num_threads, [&](std::int64_t begin, std::int64_t end, int) {
+    std::vector<const float*> pointers;
+    std::vector<std::int32_t> places;
+    for (auto at = static_cast<std::size_t>(begin); at < static_cast<std::size_t>(end); ++at) {
+      pointers.push_back(queries.row(query_rows[at]));
+      places.push_back(place_of_[static_cast<std::size_t>(vector_rows[at])]);
+    }
+    kernels().score_pairs(pointers.data(), vectors_.data(), biases_.data(), dim_, places.data(),
+                          end - begin, scores.data() + begin);
+  });
 }
 
 }  // namespace penchant

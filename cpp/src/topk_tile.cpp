@@ -52,8 +52,9 @@ void TileSearch::run(std::int64_t first, MatrixView<std::int64_t> rows, MatrixVi
   if (filter_.exclude != nullptr) mark_excluded(first, count, true);
   if (filter_.candidates != nullptr) {
     for (std::int64_t i = 0; i < count; ++i) {
-      const auto slot = static_cast<std::size_t>(i);
-      search_candidates(slots_[slot], filter_.candidates->row(first + i), slot);
+      for (const std::int32_t row : filter_.candidates->row(first + i))
+        queue(static_cast<std::size_t>(i), index_.place_of_[static_cast<std::size_t>(row)]);
+      rescore();
     }
   } else {
     for (const TopkIndex::Block& block : index_.blocks_) scan_block(block, count);
@@ -123,7 +124,7 @@ void TileSearch::scan_block(const TopkIndex::Block& block, std::int64_t count) {
     Query& query = slots_[slot];
     const float threshold = query.heap.threshold();
     const float slack = rounding_slack(query, block);
-    if (query.norm * block.max_norm + block.max_bias + slack < threshold) continue;
+    if (index_.largest_score(block, query.norm) + slack < threshold) continue;
     query.hits.resize(static_cast<std::size_t>(panels * 16));
     words[active] = query.words.data();
     scales[active] = query.scale;
@@ -146,31 +147,29 @@ void TileSearch::scan_block(const TopkIndex::Block& block, std::int64_t count) {
                       n_hits.data()};
   kernels().scan_panels(&args);
   for (std::size_t a = 0; a < active; ++a)
-    rescore(slots_[slots[a]], slots[a], block.begin, n_hits[a]);
+    for (std::int32_t h = 0; h < n_hits[a]; ++h) queue(slots[a], block.begin + hits[a][h]);
+  rescore();
 }
 
-void TileSearch::rescore(Query& query, std::size_t slot, std::int64_t base, std::int32_t n_hits) {
-  places_.clear();
-  for (std::int32_t h = 0; h < n_hits; ++h) {
-    const auto place = static_cast<std::int32_t>(base) + query.hits[static_cast<std::size_t>(h)];
-    if (place >= index_.size_) continue;  // padding of the last panel
-    if (!excluded_.empty() && (excluded_[static_cast<std::size_t>(place)] >> slot & 1U) != 0)
-      continue;
-    places_.push_back(place);
-  }
-  scores_.resize(places_.size());
-  kernels().score_rows(query.values, index_.vectors_.data(), index_.biases_.data(), index_.dim_,
-                       places_.data(), static_cast<std::int64_t>(places_.size()), scores_.data());
-  for (std::size_t i = 0; i < places_.size(); ++i)
-    query.heap.offer(scores_[i], index_.row_at_[static_cast<std::size_t>(places_[i])]);
+void TileSearch::queue(std::size_t slot, std::int64_t place) {
+  if (place >= index_.size_) return;  // padding of the last panel
+  if (!excluded_.empty() && (excluded_[static_cast<std::size_t>(place)] >> slot & 1U) != 0) return;
+  pair_slots_.push_back(slot);
+  pair_queries_.push_back(slots_[slot].values);
+  pair_places_.push_back(static_cast<std::int32_t>(place));
 }
 
-void TileSearch::search_candidates(Query& query, std::span<const std::int32_t> candidates,
-                                   std::size_t slot) {
-  query.hits.clear();
-  for (const std::int32_t row : candidates)
-    query.hits.push_back(index_.place_of_[static_cast<std::size_t>(row)]);
-  rescore(query, slot, 0, static_cast<std::int32_t>(query.hits.size()));
+void TileSearch::rescore() {
+  pair_scores_.resize(pair_places_.size());
+  kernels().score_pairs(pair_queries_.data(), index_.vectors_.data(), index_.biases_.data(),
+                        index_.dim_, pair_places_.data(),
+                        static_cast<std::int64_t>(pair_places_.size()), pair_scores_.data());
+  for (std::size_t i = 0; i < pair_places_.size(); ++i)
+    slots_[pair_slots_[i]].heap.offer(pair_scores_[i],
+                                      index_.row_at_[static_cast<std::size_t>(pair_places_[i])]);
+  pair_slots_.clear();
+  pair_queries_.clear();
+  pair_places_.clear();
 }
 
 }  // namespace penchant

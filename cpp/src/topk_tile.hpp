@@ -66,8 +66,10 @@ class TileSearch {
   void prepare(Query& query, const float* values);
   void mark_excluded(std::int64_t first, std::int64_t count, bool on);
   void scan_block(const TopkIndex::Block& block, std::int64_t count);
-  void rescore(Query& query, std::size_t slot, std::int64_t base, std::int32_t n_hits);
-  void search_candidates(Query& query, std::span<const std::int32_t> candidates, std::size_t slot);
+  // Queues a vector for its exact score, unless it is left out for that query.
+  void queue(std::size_t slot, std::int64_t place);
+  // Scores what is queued and offers it to the heaps.
+  void rescore();
   [[nodiscard]] float rounding_slack(const Query& query, const TopkIndex::Block& block) const;
 
   const TopkIndex& index_;
@@ -76,8 +78,11 @@ class TileSearch {
   std::int64_t k_;
   std::array<Query, kQueries> slots_;
   std::vector<std::uint32_t> excluded_;  // scan position -> bit of each slot that leaves it out
-  std::vector<std::int32_t> places_;
-  std::vector<float> scores_;
+  // Queued pairs: slot, query and scan position; and their scores.
+  std::vector<std::size_t> pair_slots_;
+  std::vector<const float*> pair_queries_;
+  std::vector<std::int32_t> pair_places_;
+  std::vector<float> pair_scores_;
 };
 
 }  // namespace penchant

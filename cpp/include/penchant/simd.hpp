@@ -64,10 +64,11 @@ struct Kernels {
   int query_levels;  // queries of scan_panels are quantized to [-query_levels, query_levels], plus
                      // query_levels + 1
   void (*scan_panels)(const ScanArgs* args);
-  // scores[i] = biases[rows[i]] + query . vectors[rows[i]], in the one order that defines a score.
-  void (*score_rows)(const float* query, const float* vectors, const float* biases,
-                     std::int64_t dim, const std::int32_t* rows, std::int64_t n_rows,
-                     float* scores);
+  // scores[i] = biases[rows[i]] + queries[i] . vectors[rows[i]], in the one order that defines a
+  // score.
+  void (*score_pairs)(const float* const* queries, const float* vectors, const float* biases,
+                      std::int64_t dim, const std::int32_t* rows, std::int64_t n_pairs,
+                      float* scores);
 };
 
 // The kernels in use: the best ISA of this CPU, or the one that PENCHANT_ISA names. Throws

@@ -5,6 +5,8 @@
 // Missing results are row -1, score -inf.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -43,24 +45,34 @@ class TopkIndex {
  private:
   friend class TileSearch;
 
+  static constexpr std::size_t kHull = 7;
+  static constexpr std::array<float, kHull> kHullPoints = {0.0F,  0.5F, 0.75F, 1.0F,
+                                                           1.25F, 1.5F, 2.0F};
+
   // Vectors [begin, end) in scan order with what bounds their scores.
   struct Block {
-    std::int64_t begin;
-    std::int64_t end;
-    float max_norm;
-    float max_bias;
-    float max_abs_bias;
-    float max_error;  // largest norm of (vector - quantized vector)
+    std::int64_t begin = 0;
+    std::int64_t end = 0;
+    float max_norm = 0.0F;
+    float max_abs_bias = 0.0F;
+    float max_error = 0.0F;  // largest norm of (vector - quantized vector)
+    // Largest x * norm + bias of the block for x = kHullPoints[i] * mean_norm_.
+    std::array<float, kHull> hull{};
   };
 
-  void sort_by_norm(MatrixView<const float> vectors, const float* biases, int num_threads);
+  // Upper bound of |query| * |vector| + bias over a block. The maximum of straight lines is convex,
+  // so interpolating between two points of it cannot fall below it.
+  [[nodiscard]] float largest_score(const Block& block, float query_norm) const;
+
+  void sort_by_reach(MatrixView<const float> vectors, const float* biases, int num_threads);
   void quantize(int num_threads);
   void make_blocks();
 
   std::int64_t size_;
   std::int64_t dim_;
-  std::int64_t groups_;                 // of four dimensions
-  std::vector<std::int32_t> row_at_;    // scan position -> row: longest vectors first
+  std::int64_t groups_;  // of four dimensions
+  float mean_norm_ = 0.0F;
+  std::vector<std::int32_t> row_at_;    // scan position -> row: furthest-reaching vectors first
   std::vector<std::int32_t> place_of_;  // row -> scan position
   std::vector<float> vectors_;          // in scan order, like all that follows
   std::vector<float> biases_;

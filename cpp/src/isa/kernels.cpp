@@ -24,6 +24,6 @@ namespace {
 
 extern const Kernels kKernels;
 const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA), bpr_cell, kQueryLevels, scan_panels,
-                          score_rows};
+                          score_pairs};
 
 }  // namespace penchant::PENCHANT_ISA

@@ -129,22 +129,24 @@ void scan_panels(const ScanArgs* args) {
 // ---- pass 2: the score itself
 // ---------------------------------------------------------------------- Every score of the library
 // is accumulated here: bias, then dimension 0, 1, ..., one fused (or, without FMA, one rounded)
-// multiply-add each. Several rows go side by side to hide the latency of that chain.
+// multiply-add each. Several pairs go side by side to hide the latency of that chain.
 constexpr int kChains = 8;
 
-void score_rows(const float* query, const float* vectors, const float* biases, std::int64_t dim,
-                const std::int32_t* rows, std::int64_t n_rows, float* scores) {
-  for (std::int64_t first = 0; first < n_rows; first += kChains) {
+void score_pairs(const float* const* queries, const float* vectors, const float* biases,
+                 std::int64_t dim, const std::int32_t* rows, std::int64_t n_pairs, float* scores) {
+  for (std::int64_t first = 0; first < n_pairs; first += kChains) {
+    const float* query[kChains];
     const float* row[kChains];
     float sum[kChains];
     for (int c = 0; c < kChains; ++c) {
-      const std::int32_t at = rows[first + c < n_rows ? first + c : n_rows - 1];
-      row[c] = vectors + at * dim;
-      sum[c] = biases[at];
+      const std::int64_t pair = first + c < n_pairs ? first + c : n_pairs - 1;
+      query[c] = queries[pair];
+      row[c] = vectors + rows[pair] * dim;
+      sum[c] = biases[rows[pair]];
     }
     for (std::int64_t k = 0; k < dim; ++k)
 #pragma GCC unroll 8
-      for (int c = 0; c < kChains; ++c) sum[c] += query[k] * row[c][k];
-    for (int c = 0; c < kChains && first + c < n_rows; ++c) scores[first + c] = sum[c];
+      for (int c = 0; c < kChains; ++c) sum[c] += query[c][k] * row[c][k];
+    for (int c = 0; c < kChains && first + c < n_pairs; ++c) scores[first + c] = sum[c];
   }
 }
