@@ -1,0 +1,51 @@
+"""`python -m bench TASK [options]`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from pathlib import Path
+
+# One thread per BLAS call, as implicit asks for: both sides bring their own parallel loops. It
+# must be set before NumPy is imported, hence the late imports below.
+for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_name] = "1"
+
+TASKS = {
+    "bpr": ("bench.bpr.task", "training of BPR: updates per second, quality, equal bits"),
+    "recommend_all": ("bench.recommend_all.task", "ten new items for every user"),
+    "demo": ("bench.demo.task", "the whole of `penchant demo`"),
+    "import": ("bench.import_time.task", "`import penchant` in a fresh process, wheel size"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
+    asked = arguments[0] if arguments else None
+    for name, (module, summary) in TASKS.items():
+        task = tasks.add_parser(name, help=summary, description=summary)
+        if name == asked:
+            importlib.import_module(module).add_arguments(task)
+            task.add_argument("--json", type=Path, metavar="FILE", help="write all runs there")
+    options = parser.parse_args(arguments)
+
+    from bench.report import Report
+    from penchant.errors import PenchantError
+
+    report = Report(options)
+    try:
+        importlib.import_module(TASKS[options.task][0]).run(options, report)
+    except PenchantError as error:
+        print(f"bench {options.task}: {error}", file=sys.stderr)
+        return 2
+    if options.json is not None:
+        report.write(options.json)
+    return report.exit_code()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Training of Bayesian personalized ranking: penchant and implicit."""

@@ -1,0 +1,50 @@
+"""implicit's side (https://github.com/benfred/implicit); import it only where it is installed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import implicit
+import numpy as np
+
+import penchant as pc
+from bench.models import GivenFactors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
+
+VERSION = implicit.__version__
+NAME = "implicit BPR.fit"
+ALS_NAME = "implicit ALS.fit"
+
+
+def fit_bpr(matrix: csr_matrix, threads: int, params: dict[str, Any] | None = None) -> Any:
+    """Fit BPR to a users x items matrix; implicit's own defaults but for `params`."""
+    from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+    model = BayesianPersonalizedRanking(num_threads=threads, random_state=0, **(params or {}))
+    model.fit(matrix, show_progress=False)
+    return model
+
+
+def fit_als(matrix: csr_matrix, threads: int, params: dict[str, Any] | None = None) -> Any:
+    """Fit ALS to a users x items matrix; implicit's own defaults but for `params`."""
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    model = AlternatingLeastSquares(num_threads=threads, random_state=0, **(params or {}))
+    model.fit(matrix, show_progress=False)
+    return model
+
+
+def as_ours(model: Any, train: pc.Interactions) -> GivenFactors:
+    """Wrap implicit's factors, biases among them, for the evaluation that all sides share."""
+    return GivenFactors(model.user_factors, model.item_factors).fit(train, progress=False)
+
+
+def recommend(
+    model: Any, matrix: csr_matrix, users: NDArray[np.int64], k: int
+) -> NDArray[np.int64]:
+    """Recommend with implicit's own top-k; -1 where it pads."""
+    ids, scores = model.recommend(users, matrix[users], N=k, filter_already_liked_items=True)
+    return np.where(scores > -1e37, ids, -1).astype(np.int64)

@@ -1,0 +1,1 @@
+"""The whole of `penchant demo`."""

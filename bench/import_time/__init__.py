@@ -1,0 +1,1 @@
+"""`import penchant` in a fresh process, and the size of the wheel."""
