@@ -43,7 +43,7 @@ _MODULES = {
     "storage": "penchant.storage",
 }
 
-__all__ = [  # noqa: PLE0604 - the names are resolved lazily
+__all__ = [
     "BPR",
     "Callback",
     "EarlyStopping",
