@@ -36,6 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     from bench.report import Report
     from penchant.errors import PenchantError
 
+    sys.stdout.reconfigure(line_buffering=True)  # long runs are watched, through pipes too
     report = Report(options)
     try:
         importlib.import_module(TASKS[options.task][0]).run(options, report)

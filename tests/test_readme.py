@@ -20,7 +20,8 @@ def test_python_examples_run_in_the_order_printed(tmp_path):
     assert blocks, "the README shows no Python example"
     script = tmp_path / "readme.py"
     script.write_text("\n".join(blocks))
-    command = [sys.executable, "-W", "error", script]
+    # Rows without a customer are dropped with a notice: that one is part of the example.
+    command = [sys.executable, "-W", "error", "-W", "default:dropped", script]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 

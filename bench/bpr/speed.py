@@ -14,6 +14,7 @@ from bench.report import Report
 from bench.timing import Measured, Side, interleave, ratio
 
 METRICS = ("recall@20", "ndcg@20")
+EPOCHS = {"gowalla": 100, "synthetic": 3}  # unless --epochs says otherwise
 _CHECKED_USERS = 1000
 
 
@@ -24,19 +25,26 @@ def run(options: argparse.Namespace, report: Report) -> None:
     print(split)
     params = ours.same_work(
         options.factors,
-        options.epochs or 100,
+        options.epochs or EPOCHS[options.data],
         options.learning_rate,
         options.regularization,
         options.threads,
     )
-    report.results["params"] = params
+    theirs = {
+        "factors": options.factors,
+        "iterations": params["epochs"],
+        "learning_rate": options.rival_learning_rate,
+        "regularization": options.regularization,
+    }
+    report.results |= {"params": params, "rival_params": theirs}
     missing = "left out by --no-rivals" if options.no_rivals else implicit_missing()
     if missing:
         report.note(missing)
-    sides = make_sides(split, params, rivals=missing is None)
+        theirs = None
+    sides = make_sides(split, params, theirs)
     before = traffic.measure_limits(options.threads)
-    warm = make_sides(split, params | {"epochs": 1}, rivals=missing is None)
-    interleave(warm, 1)
+    short = None if theirs is None else theirs | {"iterations": 1}
+    interleave(make_sides(split, params | {"epochs": 1}, short), 1)
     measured = interleave(sides, options.repeats)
     after = traffic.measure_limits(options.threads)
     limits = traffic.show_limits(report, options.threads, before, after)
@@ -44,7 +52,10 @@ def run(options: argparse.Namespace, report: Report) -> None:
     check_outputs(report, split, measured)
 
 
-def make_sides(split: data.Split, params: dict[str, Any], rivals: bool) -> list[Side]:
+def make_sides(
+    split: data.Split, params: dict[str, Any], theirs: dict[str, Any] | None
+) -> list[Side]:
+    """Return our two sides, and implicit's with its parameters `theirs` unless it takes no part."""
     train = split.train
     sides = [
         Side(
@@ -54,16 +65,10 @@ def make_sides(split: data.Split, params: dict[str, Any], rivals: bool) -> list[
         ),
         Side(ours.NAME, run=lambda _: ours.fit(train, params)),
     ]
-    if rivals:
+    if theirs is not None:
         from bench.bpr import implicit_
 
         matrix = data.user_items(train)
-        theirs = {
-            "factors": params["factors"],
-            "iterations": params["epochs"],
-            "learning_rate": params["learning_rate"],
-            "regularization": params["user_regularization"],
-        }
         threads = params["num_threads"]
         sides.append(Side(implicit_.NAME, run=lambda _: implicit_.fit_bpr(matrix, threads, theirs)))
     return sides

@@ -30,7 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=int, default=5, help="rounds of the speed comparison")
     parser.add_argument("--factors", type=int, default=64, help="of the speed comparison")
     parser.add_argument("--epochs", type=int, help="instead of the setting's own")
-    parser.add_argument("--learning-rate", type=float, default=0.05, help="both sides, for speed")
+    parser.add_argument("--learning-rate", type=float, default=0.05, help="ours, for speed")
+    parser.add_argument(
+        "--rival-learning-rate",
+        type=float,
+        default=0.01,
+        help="implicit's, for speed; its default, at which it ranks better than at ours",
+    )
     parser.add_argument("--regularization", type=float, default=0.01, help="both sides, for speed")
 
 
