@@ -368,3 +368,10 @@ def test_slices_are_looked_up_like_whole_arrays() -> None:
         expected = [i if i % 3 else -1 for i in range(first, last)]
         assert numbers.codes(asked[first:last]).tolist() == expected
         assert numbers.codes(asked.cast(pa.large_string())[first:last]).tolist() == expected
+
+
+def test_a_slice_is_a_list_of_ids():
+    ids, _ = IdMap.from_column(pa.array([30, 10, 20, 40]), "id")
+    assert ids[:2] == [10, 20]
+    assert ids[::-2] == [40, 20]
+    assert ids[9:] == []

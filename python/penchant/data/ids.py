@@ -105,8 +105,12 @@ class IdMap:
     def __contains__(self, value: object) -> bool:
         return self.code(value) >= 0
 
-    def __getitem__(self, code: int) -> Any:
+    def __getitem__(self, code: int | slice) -> Any:
+        """Return the id with that code; a list of ids for a slice."""
         n = len(self)
+        if isinstance(code, slice):
+            codes = np.arange(n, dtype=np.int64)[code]
+            return _encoding.decode(self._stored.take(pa.array(codes)), self._type).to_pylist()
         if not -n <= code < n:
             raise IndexError(f"code {code} is outside the {n:,} ids of {self._name!r}")
         return _encoding.decode(self._stored.slice(code % n, 1), self._type)[0].as_py()
