@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import implicit
-import numpy as np
-
 import penchant as pc
 from bench.models import GivenFactors
+from bench.recommend_all.implicit_ import lists_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
-VERSION = implicit.__version__
 NAME = "implicit BPR.fit"
-ALS_NAME = "implicit ALS.fit"
 
 
 def fit_bpr(matrix: csr_matrix, threads: int, params: dict[str, Any] | None = None) -> Any:
@@ -46,5 +43,4 @@ def recommend(
     model: Any, matrix: csr_matrix, users: NDArray[np.int64], k: int
 ) -> NDArray[np.int64]:
     """Recommend with implicit's own top-k; -1 where it pads."""
-    ids, scores = model.recommend(users, matrix[users], N=k, filter_already_liked_items=True)
-    return np.where(scores > -1e37, ids, -1).astype(np.int64)
+    return lists_of(model.recommend(users, matrix[users], N=k, filter_already_liked_items=True))
