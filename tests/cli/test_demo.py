@@ -95,7 +95,7 @@ def test_three_customers_with_ten_recommendations_beside_their_purchases(demo):
     assert len(customers) == 3
     answer = penchant.load(folder / "my demo" / "artifact").recommend(customers, k=10)
     shown = [name.rstrip() for name in re.findall(r"\| +\d+ [ *] (.+)$", text, re.MULTILINE)]
-    assert shown == answer.column("Description").to_pylist()
+    assert shown == answer["Description"].tolist()
     bought = re.search(r"^ +(\d+) x (.+?) +\| +1 ", text, re.MULTILINE)
     shop = datasets.make_purchases(random_state=41)
     mine = shop[(shop["CustomerID"] == int(customers[0])) & (shop["Quantity"] > 0)]

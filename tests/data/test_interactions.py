@@ -257,3 +257,11 @@ def test_importing_the_data_package_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_results_come_as_the_frame_asked_for():
+    frame = pd.DataFrame({"who": [1, 2], "what": ["a", "b"]})
+    data = Interactions.from_frame(frame, user="who", item="what", backend="pyarrow")
+    assert isinstance(data.to_frame(), pa.Table)
+    with pytest.raises(ParameterError, match=r"backend='pandsa'.*did you mean 'pandas'"):
+        Interactions.from_frame(frame, user="who", item="what", backend="pandsa")

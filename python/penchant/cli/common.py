@@ -184,7 +184,8 @@ def make_interactions(table: pa.Table, indent: str = "", **arguments: Any) -> In
     with warnings.catch_warnings():
         # The lines below say the same.
         warnings.filterwarnings("ignore", message="dropped", category=PenchantWarning)
-        data = Interactions.from_frame(table, **arguments)
+        # Whoever loads the saved model in Python gets the frames that most expect.
+        data = Interactions.from_frame(table, backend="pandas", **arguments)
     for text in dropped_text(data):
         count, _, reason = text.partition(" ")
         say(f"{indent}dropped  {count:>9}  {reason}")

@@ -14,7 +14,7 @@ from penchant.data._build import Content, Options
 from penchant.data._columns import Columns, make_columns, restore_numbers
 from penchant.data._csr import CSR, REDUCTIONS, make_csr, reduce_pairs
 from penchant.data._times import write_times
-from penchant.data.frames import from_arrow, to_arrow
+from penchant.data.frames import BACKENDS, from_arrow, to_arrow
 from penchant.data.ids import IdMap
 from penchant.errors import DataError, ParameterError, choose, require
 
@@ -87,6 +87,7 @@ class Interactions:
         duplicates: str = "keep",
         negative_values: str = "error",
         timestamp_unit: str | None = None,
+        backend: str | None = None,
     ) -> Interactions:
         """Read a pandas or polars DataFrame or a pyarrow Table, one row for each event.
 
@@ -122,6 +123,8 @@ class Interactions:
             with nothing left vanish.
         timestamp_unit : {"s", "ms", "us", "ns"}, optional
             What a timestamp column of numbers counts since 1970.
+        backend : {"pandas", "polars", "pyarrow"}, optional
+            Kind of frame that results are given in; default: the kind of ``frame``.
 
         Returns
         -------
@@ -139,8 +142,10 @@ class Interactions:
         columns = make_columns(user, item, value, timestamp, session, order, context)
         options = Options(bool(drop_missing), duplicates, negative_values, timestamp_unit)
         wanted = _wanted(columns, item_features, user_features)
-        table, backend = to_arrow(frame, wanted)
-        return cls(_build.build(table, backend, columns, options, item_features, user_features))
+        table, own = to_arrow(frame, wanted)
+        kind = backend or own
+        choose("backend", kind, BACKENDS)
+        return cls(_build.build(table, kind, columns, options, item_features, user_features))
 
     @classmethod
     def from_parquet(
@@ -185,7 +190,7 @@ drop_missing, duplicates, negative_values, timestamp_unit
         DataError
             If a file is not Parquet, or as in `from_frame`.
         """
-        choose("backend", backend, ("pandas", "polars", "pyarrow"))
+        choose("backend", backend, BACKENDS)
         columns = make_columns(user, item, value, timestamp, session, order, context)
         options = Options(bool(drop_missing), duplicates, negative_values, timestamp_unit)
         table = _sources.read_parquet(source, _wanted(columns, item_features, user_features))
@@ -223,7 +228,7 @@ drop_missing, duplicates, negative_values, timestamp_unit
         >>> Interactions.from_sequences([["a", "b", "c"], ["b", "c"]])
         Interactions(5 events, 2 users 'sequence', 3 items 'item'; order 'position')
         """
-        choose("backend", backend, ("pandas", "polars", "pyarrow"))
+        choose("backend", backend, BACKENDS)
         columns = make_columns(user, item, order=order)
         table = _sources.from_sequences(sequences, users, columns)
         return cls(_build.build(table, backend, columns, Options(), None, None))
