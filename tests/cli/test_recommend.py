@@ -22,7 +22,7 @@ def test_the_answer_is_that_of_python(cli, artifact):
         "recommend", artifact, "--user", 17003, "--user", 17000, "-k", 3, "--format", "json"
     )
     assert result.exit_code == 0, result.stderr
-    expected = penchant.load(artifact).recommend([17003, 17000], k=3).to_pylist()
+    expected = penchant.load(artifact).recommend([17003, 17000], k=3).to_dict("records")
     found = json.loads(result.stdout)
     assert [list(row) for row in found] == [["customer", "product", "score", "rank"]] * 6
     for row, wanted in zip(found, expected, strict=True):
