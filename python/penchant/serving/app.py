@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "create_app"]
 
-_JSON = ("application/json", "text/json")
+# The last one is what `curl -d` says unless it is told otherwise; the body is read as JSON all the same.
+_JSON = ("application/json", "text/json", "application/x-www-form-urlencoded")
 _JSON_LINES = ("application/jsonlines", "application/jsonl", "application/x-ndjson")
 _log = logging.getLogger(__name__)
 
