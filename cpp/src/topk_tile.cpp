@@ -97,9 +97,9 @@ void TileSearch::prepare(Query& query, const float* values) {
 void TileSearch::mark_excluded(std::int64_t first, std::int64_t count, bool on) {
   for (std::int64_t i = 0; i < count; ++i)
     for (const std::int32_t row : filter_.exclude->row(first + i)) {
-      std::uint32_t& bits =
+      std::uint64_t& bits =
           excluded_[static_cast<std::size_t>(index_.place_of_[static_cast<std::size_t>(row)])];
-      bits = on ? bits | 1U << i : 0U;
+      bits = on ? bits | std::uint64_t{1} << i : 0;
     }
 }
 
@@ -153,7 +153,7 @@ void TileSearch::scan_block(const TopkIndex::Block& block, std::int64_t count) {
 
 void TileSearch::queue(std::size_t slot, std::int64_t place) {
   if (place >= index_.size_) return;  // padding of the last panel
-  if (!excluded_.empty() && (excluded_[static_cast<std::size_t>(place)] >> slot & 1U) != 0) return;
+  if (!excluded_.empty() && (excluded_[static_cast<std::size_t>(place)] >> slot & 1) != 0) return;
   pair_slots_.push_back(slot);
   pair_queries_.push_back(slots_[slot].values);
   pair_places_.push_back(static_cast<std::int32_t>(place));

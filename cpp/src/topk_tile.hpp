@@ -43,7 +43,7 @@ class TopkHeap {
 
 class TileSearch {
  public:
-  static constexpr std::int64_t kQueries = 32;
+  static constexpr std::int64_t kQueries = 64;
 
   TileSearch(const TopkIndex& index, MatrixView<const float> queries, const TopkFilter& filter,
              std::int64_t k);
@@ -77,7 +77,7 @@ class TileSearch {
   TopkFilter filter_;
   std::int64_t k_;
   std::array<Query, kQueries> slots_;
-  std::vector<std::uint32_t> excluded_;  // scan position -> bit of each slot that leaves it out
+  std::vector<std::uint64_t> excluded_;  // scan position -> bit of each slot that leaves it out
   // Queued pairs: slot, query and scan position; and their scores.
   std::vector<std::size_t> pair_slots_;
   std::vector<const float*> pair_queries_;

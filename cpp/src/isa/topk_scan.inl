@@ -84,6 +84,9 @@ PENCHANT_INLINE void scan_tile(const ScanArgs& args, int first_query, std::int64
       sums[q][v] = *reinterpret_cast<const VecIntUnaligned*>(corrections + v * kLanes);
   const std::int8_t* items = args.panels + first_panel * args.groups * 64;
   for (std::int64_t g = 0; g < args.groups; ++g) {
+#pragma GCC unroll 2
+    for (int p = 0; p < kPanels; ++p)  // the next panels
+      __builtin_prefetch(items + ((kPanels + p) * args.groups + g) * 64);
 #pragma GCC unroll 16
     for (int q = 0; q < kQueries; ++q) {
       const std::int32_t query = args.queries[first_query + q][g];
@@ -119,12 +122,15 @@ PENCHANT_INLINE void scan_queries(const ScanArgs& args, int first_query) {
   for (; panel < args.n_panels; ++panel) scan_tile<kQueries, 1>(args, first_query, panel);
 }
 
-void scan_panels(const ScanArgs* args) {
-  int query = 0;
-  for (; query + kTileQueries <= args->n_queries; query += kTileQueries)
-    scan_queries<kTileQueries>(*args, query);
-  for (; query < args->n_queries; ++query) scan_queries<1>(*args, query);
+// As many queries side by side as the registers hold; what is left over in halves of that.
+template <int kQueries>
+PENCHANT_INLINE int scan_from(const ScanArgs& args, int query) {
+  for (; query + kQueries <= args.n_queries; query += kQueries) scan_queries<kQueries>(args, query);
+  if constexpr (kQueries > 1) query = scan_from<kQueries / 2>(args, query);
+  return query;
 }
+
+void scan_panels(const ScanArgs* args) { scan_from<kTileQueries>(*args, 0); }
 
 // ---- pass 2: the score itself
 // ---------------------------------------------------------------------- Every score of the library
