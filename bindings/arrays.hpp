@@ -29,6 +29,8 @@ using CsrArrays = std::pair<Array<std::int64_t>, Array<std::int32_t>>;
 }
 
 inline void check_dims(const py::array& array, py::ssize_t ndim, const char* name) {
+  if ((array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0)
+    fail(std::string(name) + " is not aligned in memory; pass a copy");
   if (array.ndim() != ndim)
     fail(std::string(name) + " has " + std::to_string(array.ndim()) + " dimensions, expected " +
          std::to_string(ndim));
@@ -57,6 +59,21 @@ inline void check_length(std::size_t found, std::int64_t expected, const char* n
   if (static_cast<std::int64_t>(found) != expected)
     fail(std::string(name) + " has " + std::to_string(found) + " entries, expected " +
          std::to_string(expected));
+}
+
+// Rows are numbered with 32 bits.
+inline void check_rows_fit(std::int64_t rows, const char* name) {
+  if (rows > std::numeric_limits<std::int32_t>::max())
+    fail(std::string(name) + ": " + std::to_string(rows) + " rows; at most 2^31 - 1 are possible");
+}
+
+// Two arrays that a kernel writes to must not share memory.
+inline void check_apart(const py::array& a, const py::array& b, const char* a_name,
+                        const char* b_name) {
+  const auto* a_begin = static_cast<const char*>(a.data());
+  const auto* b_begin = static_cast<const char*>(b.data());
+  if (a_begin < b_begin + b.nbytes() && b_begin < a_begin + a.nbytes())
+    fail(std::string(a_name) + " and " + b_name + " share memory");
 }
 
 // Refuses NaN and infinity, naming the first place.

@@ -4,12 +4,10 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "penchant/bpr.hpp"
+#include "penchant/simd.hpp"
 
 namespace penchant::python {
 namespace {
-
-constexpr std::int64_t kMaxFactors = 2048;
-constexpr std::int32_t kMaxCandidates = 256;
 
 NegativeSampling parse_negatives(const std::string& name) {
   if (name == "uniform") return NegativeSampling::kUniform;
@@ -37,11 +35,16 @@ BprFactors factor_views(Array<float>& users, Array<float>& items,
     fail("user_factors and item_factors differ in their number of columns");
   if (factors.users.cols < 1 || factors.users.cols > kMaxFactors)
     fail("factors must be between 1 and " + std::to_string(kMaxFactors));
+  check_rows_fit(factors.users.rows, "users");
+  check_rows_fit(factors.items.rows, "items");
   if (biases) {
     check_length(vector(*biases, "item_biases").size(), factors.items.rows, "item_biases");
     if (!biases->writeable()) fail("item_biases is read-only");
     factors.item_biases = biases->mutable_data();
+    check_apart(*biases, users, "item_biases", "user_factors");
+    check_apart(*biases, items, "item_biases", "item_factors");
   }
+  check_apart(users, items, "user_factors", "item_factors");
   return factors;
 }
 

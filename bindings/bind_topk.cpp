@@ -4,6 +4,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "penchant/simd.hpp"
 #include "penchant/topk.hpp"
 
 namespace penchant::python {
@@ -15,8 +16,10 @@ using OptionalCsr = std::optional<CsrArrays>;
 TopkIndex make_index(const Array<float>& vectors, const OptionalBiases& biases, int num_threads) {
   const auto view = matrix(vectors, "vectors");
   check_finite(view, "vectors");
-  if (view.rows > std::numeric_limits<std::int32_t>::max())
-    fail("an index holds at most 2^31 - 1 vectors, got " + std::to_string(view.rows));
+  check_rows_fit(view.rows, "vectors");
+  if (view.cols > kMaxDimension)
+    fail("vectors have " + std::to_string(view.cols) + " columns; an index takes at most " +
+         std::to_string(kMaxDimension));
   const float* bias_data = nullptr;
   if (biases) {
     const auto bias_view = vector(*biases, "biases");
@@ -98,8 +101,8 @@ void bind_topk(py::module_& m) {
       .def_property_readonly("size", &TopkIndex::size, "Number of vectors.")
       .def_property_readonly("dim", &TopkIndex::dim, "Length of a vector.")
       .def("search", &search, py::arg("queries").noconvert(), py::arg("k"), py::kw_only(),
-           py::arg("exclude").none(true) = py::none(),
-           py::arg("candidates").none(true) = py::none(), py::arg("num_threads") = 0,
+           py::arg("exclude").noconvert().none(true) = py::none(),
+           py::arg("candidates").noconvert().none(true) = py::none(), py::arg("num_threads") = 0,
            "The k best rows and their scores for every query; -1 and -inf pad.")
       .def("score_pairs", &score_pairs, py::arg("queries").noconvert(),
            py::arg("query_rows").noconvert(), py::arg("vector_rows").noconvert(), py::kw_only(),

@@ -226,8 +226,7 @@ class Trainer {
         users_(factors.users),
         items_(factors.items),
         item_biases_(factors.item_biases),
-        seen_(static_cast<std::size_t>(
-                  std::min(resolve_num_threads(params.num_threads), grid_.size())),
+        seen_(static_cast<std::size_t>(std::min(params.num_threads, grid_.size())),
               std::vector<std::uint8_t>(static_cast<std::size_t>(factors.items.rows), 0)),
         cancel_(cancelled) {}
 
@@ -351,7 +350,9 @@ std::int32_t fit_bpr(const CsrView& interactions, const BprFactors& factors,
                      const BprParams& params, const BprEpochCallback& on_epoch,
                      const CancelCheck& cancelled) {
   if (factors.users.rows == 0 || factors.items.rows == 0) return 0;
-  Trainer trainer(interactions, factors, params, cancelled);
+  BprParams fixed = params;  // asked once: the environment may change while we train
+  fixed.num_threads = resolve_num_threads(params.num_threads);
+  Trainer trainer(interactions, factors, fixed, cancelled);
   for (std::int32_t epoch = 1; epoch <= params.epochs; ++epoch) {
     const auto done = trainer.run_epoch(epoch);
     if (!done) return epoch - 1;

@@ -13,6 +13,7 @@
 #include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #ifdef PENCHANT_USE_OPENMP
@@ -74,7 +75,7 @@ class TaskQueue {
       : tasks_(tasks), body_(body) {}
 
   void work(int thread) {
-    t_inside_region = true;
+    const bool nested = std::exchange(t_inside_region, true);
     try {
       for (;;) {
         const std::int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
@@ -86,7 +87,7 @@ class TaskQueue {
       const std::lock_guard lock(mutex_);
       if (!error_) error_ = std::current_exception();
     }
-    t_inside_region = false;
+    t_inside_region = nested;
   }
 
   void rethrow() const {
@@ -119,11 +120,12 @@ void parallel_for(std::int64_t tasks, int num_threads,
                   const std::function<void(std::int64_t, int)>& body) {
   const int threads = static_cast<int>(
       std::min<std::int64_t>(resolve_num_threads(num_threads), std::max<std::int64_t>(tasks, 1)));
+  TaskQueue queue(tasks, body);
   if (threads <= 1 || must_run_serially()) {
-    for (std::int64_t task = 0; task < tasks; ++task) body(task, 0);
+    queue.work(0);
+    queue.rethrow();
     return;
   }
-  TaskQueue queue(tasks, body);
 #ifdef PENCHANT_USE_OPENMP
 #pragma omp parallel num_threads(threads)
   queue.work(omp_get_thread_num());

@@ -79,8 +79,12 @@ double value_of(const MetricAt& wanted, const Hits& hits, std::int64_t n_relevan
 void ranking_metrics(MatrixView<const std::int64_t> recommended, const CsrView& relevant,
                      std::span<const std::int64_t> n_relevant, std::span<const MetricAt> metrics,
                      MatrixView<double> values, int num_threads) {
+  // Ranks looked up: those of the lists, and the ideal ones, min(k, relevant) at most.
+  std::int64_t most = 0;
+  for (const std::int64_t count : n_relevant) most = std::max(most, count);
   std::int64_t longest = recommended.cols;
-  for (const MetricAt& wanted : metrics) longest = std::max<std::int64_t>(longest, wanted.k);
+  for (const MetricAt& wanted : metrics)
+    longest = std::max(longest, std::min<std::int64_t>(wanted.k, most));
   const Discounts discounts(longest);
   parallel_chunks(
       recommended.rows, 512, num_threads, [&](std::int64_t begin, std::int64_t end, int) {

@@ -22,14 +22,25 @@ extern const Kernels kKernels;
 
 namespace {
 
+// The features that CMakeLists.txt compiles for, one by one: older compilers do not know the names
+// of levels.
+#ifdef PENCHANT_HAS_avx2
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+}
+#endif
+
 std::vector<const Kernels*> runnable_kernels() {
   std::vector<const Kernels*> found;
 #ifdef PENCHANT_HAS_avx512
-  if (__builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512vnni"))
+  if (has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni"))
     found.push_back(&avx512::kKernels);
 #endif
 #ifdef PENCHANT_HAS_avx2
-  if (__builtin_cpu_supports("x86-64-v3")) found.push_back(&avx2::kKernels);
+  if (has_avx2()) found.push_back(&avx2::kKernels);
 #endif
   found.push_back(&baseline::kKernels);
   return found;

@@ -13,15 +13,10 @@ namespace penchant {
 namespace {
 
 constexpr std::int64_t kPanel = 16;
-constexpr std::int64_t kBlock =
-    512;  // 32 KiB of 8-bit panels at 64 dimensions: a first-level cache
-constexpr std::int64_t kFirstBlock =
-    64;  // small at first: the threshold is low, and every hit is rescored
-
-// Norms and errors are stored rounded up, so that the bounds stay bounds.
-float round_up(double value) {
-  return static_cast<float>(value * (1.0 + 1e-6));
-}
+// 8 KiB of 8-bit panels at 64 dimensions: they stay in the first-level cache for a whole tile.
+constexpr std::int64_t kBlock = 128;
+// Small at first: the threshold is low, and every hit is rescored.
+constexpr std::int64_t kFirstBlock = 64;
 
 std::int64_t padded(std::int64_t size) {
   return (size + kPanel - 1) / kPanel * kPanel;
@@ -58,7 +53,10 @@ void TopkIndex::sort_by_reach(MatrixView<const float> vectors, const float* bias
     }
   });
   const double norm_sum = std::accumulate(norm_of.begin(), norm_of.end(), 0.0);
-  mean_norm_ = size > 0 ? static_cast<float>(norm_sum / static_cast<double>(size)) : 0.0F;
+  // Not zero, so that a query's norm can be measured in it.
+  mean_norm_ =
+      std::max(std::numeric_limits<float>::min(),
+               static_cast<float>(norm_sum / static_cast<double>(std::max(size, std::size_t{1}))));
   std::vector<float> reach(size);
   for (std::size_t r = 0; r < size; ++r)
     reach[r] = mean_norm_ * norm_of[r] + (biases != nullptr ? biases[r] : 0.0F);
@@ -136,7 +134,7 @@ void TopkIndex::make_blocks() {
 }
 
 float TopkIndex::largest_score(const Block& block, float query_norm) const {
-  const float x = mean_norm_ > 0.0F ? query_norm / mean_norm_ : 0.0F;
+  const float x = query_norm / mean_norm_;
   for (std::size_t i = 1; i < kHull; ++i) {
     if (x > kHullPoints[i]) continue;
     const float share = (x - kHullPoints[i - 1]) / (kHullPoints[i] - kHullPoints[i - 1]);

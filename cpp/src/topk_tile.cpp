@@ -87,10 +87,14 @@ void TileSearch::prepare(Query& query, const float* values) {
     const auto byte = static_cast<std::uint8_t>(static_cast<int>(level) + levels + 1);
     std::memcpy(reinterpret_cast<char*>(query.words.data()) + k, &byte, 1);
   }
-  constexpr double kUp = 1.0 + 1e-6;
-  query.norm = static_cast<float>(std::sqrt(norm) * kUp);
-  query.quantized_norm = static_cast<float>(std::sqrt(quantized_norm) * kUp);
-  query.error = static_cast<float>(std::sqrt(error) * kUp);
+  query.norm = round_up(std::sqrt(norm));
+  query.quantized_norm = round_up(std::sqrt(quantized_norm));
+  query.error = round_up(std::sqrt(error));
+  // Where the 8-bit pass could overflow, its threshold becomes -infinity: everything goes on to the
+  // exact one.
+  constexpr double kLargest = std::numeric_limits<float>::max() / 2;
+  if (127.0 * static_cast<double>(largest) * static_cast<double>(index_.dim_) > kLargest)
+    query.error = std::numeric_limits<float>::infinity();
 }
 
 // One pass over the exclusions of a tile costs far less than looking each hit up.
@@ -104,11 +108,13 @@ void TileSearch::mark_excluded(std::int64_t first, std::int64_t count, bool on) 
 }
 
 // Bounds the float rounding of both passes: dim + a few operations on terms whose absolute sum is
-// at most |u||v| + |b| (Higham, Accuracy and Stability, section 3.1), with a margin of two.
+// at most |u||v| + |b| (Higham, Accuracy and Stability, section 3.1), with a margin of two; and
+// underflow, whose error is absolute.
 float TileSearch::rounding_slack(const Query& query, const TopkIndex::Block& block) const {
+  using Limits = std::numeric_limits<float>;
+  const auto operations = static_cast<float>(index_.dim_ + 16);
   const float terms = query.norm * block.max_norm + block.max_abs_bias;
-  return 2.0F * static_cast<float>(index_.dim_ + 16) * std::numeric_limits<float>::epsilon() *
-         terms;
+  return 2.0F * operations * Limits::epsilon() * terms + operations * Limits::denorm_min();
 }
 
 void TileSearch::scan_block(const TopkIndex::Block& block, std::int64_t count) {

@@ -9,12 +9,21 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "penchant/topk.hpp"
 
 namespace penchant {
+
+// A float not below `value`: norms and errors are rounded up, denormal ones too, so that bounds
+// stay bounds.
+inline float round_up(double value) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  return value > 0.0 ? std::nextafter(static_cast<float>(value * (1.0 + 1e-6)), kInfinity) : 0.0F;
+}
 
 // The k best (score, row) so far; ties go to the lower row.
 class TopkHeap {

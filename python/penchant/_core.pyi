@@ -49,15 +49,9 @@ class TopkIndex:
         queries: numpy.typing.NDArray[numpy.float32],
         k: typing.SupportsInt | typing.SupportsIndex,
         *,
-        exclude: tuple[
-            typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
-            typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
-        ]
+        exclude: tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int32]]
         | None = None,
-        candidates: tuple[
-            typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
-            typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
-        ]
+        candidates: tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int32]]
         | None = None,
         num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]:

@@ -12,6 +12,12 @@ namespace penchant {
 // the widest vector of any ISA.
 inline constexpr std::int64_t kRowMultiple = 16;
 
+// Limits that the kernels' stack arrays are made for; bindings refuse more.
+inline constexpr std::int64_t kMaxFactors = 2048;
+inline constexpr std::int32_t kMaxCandidates = 256;
+// Beyond it the 32-bit sums of the 8-bit pass could overflow.
+inline constexpr std::int64_t kMaxDimension = 65536;
+
 // A run of training events of one grid cell; see bpr.hpp. Events of one user are contiguous.
 struct BprCellArgs {
   float* user_factors;

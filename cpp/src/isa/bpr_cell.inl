@@ -114,7 +114,6 @@ PENCHANT_INLINE std::int32_t draw_unseen(BprCell* cell) {
 // Candidates are shared by this many consecutive events, so that their rows stay in the first-level
 // cache.
 constexpr int kEventsPerDraw = 8;
-constexpr int kMaxCandidates = 256;
 
 struct Candidates {
   std::int32_t items[kMaxCandidates];
@@ -175,7 +174,7 @@ PENCHANT_INLINE void update(BprCell* cell, Vec* user, int vecs, std::int32_t pos
   float margin = sum_lanes(dot);
   if (args.item_biases != nullptr)
     margin += args.item_biases[positive] - args.item_biases[negative];
-  margin = margin < -80.0F ? -80.0F : (margin > 80.0F ? 80.0F : margin);
+  margin = margin > -80.0F ? (margin < 80.0F ? margin : 80.0F) : -80.0F;  // NaN too
   const float odds = exp_bounded(-margin);  // sigmoid(-margin) = odds / (1 + odds)
   const float probability = 1.0F / (1.0F + odds);
   const float step = args.learning_rate * (odds * probability);
@@ -200,7 +199,7 @@ PENCHANT_INLINE void update(BprCell* cell, Vec* user, int vecs, std::int32_t pos
   ++cell->updates;
 }
 
-constexpr int kMaxVecs = 2048 / kLanes;
+constexpr int kMaxVecs = static_cast<int>(kMaxFactors / kLanes);
 
 template <int kVecs>
 void run_bpr_cell(BprCell* cell) {

@@ -130,7 +130,9 @@ PENCHANT_INLINE int scan_from(const ScanArgs& args, int query) {
   return query;
 }
 
-void scan_panels(const ScanArgs* args) { scan_from<kTileQueries>(*args, 0); }
+void scan_panels(const ScanArgs* args) {
+  scan_from<kTileQueries>(*args, 0);
+}
 
 // ---- pass 2: the score itself
 // ---------------------------------------------------------------------- Every score of the library
