@@ -49,16 +49,16 @@ Array<double> metrics(const Array<std::int64_t>& recommended, const Array<std::i
   return values;
 }
 
-double coverage_of(const Array<std::int64_t>& recommended, std::int32_t k, std::int64_t n_items) {
+void mark(const Array<std::int64_t>& recommended, std::int32_t k, Array<bool> shown) {
   const auto lists = matrix(recommended, "recommended");
+  const std::span<bool> out(shown.mutable_data(), vector(shown, "shown").size());
   if (k < 1) fail("k must be at least 1");
-  if (n_items < 0) fail("n_items must be at least 0");
   for (std::int64_t i = 0; i < lists.size(); ++i)
-    if (lists.data[i] >= n_items)
-      fail("recommended holds item " + std::to_string(lists.data[i]) + ", but n_items is " +
-           std::to_string(n_items));
+    if (lists.data[i] >= shown.size())
+      fail("recommended holds item " + std::to_string(lists.data[i]) + ", but shown has " +
+           std::to_string(shown.size()) + " entries");
   const py::gil_scoped_release release;
-  return coverage(lists, k, n_items);
+  mark_recommended(lists, k, out);
 }
 
 }  // namespace
@@ -69,8 +69,9 @@ void bind_ranking_metrics(py::module_& m) {
         py::arg("n_relevant").noconvert(), py::arg("metrics"), py::kw_only(),
         py::arg("num_threads") = 0,
         "Metrics (name, k) of every user's list; NaN for users without relevant items.");
-  m.def("coverage", &coverage_of, py::arg("recommended").noconvert(), py::arg("k"),
-        py::arg("n_items"), "Share of n_items that appears in the first k places of any list.");
+  m.def("mark_recommended", &mark, py::arg("recommended").noconvert(), py::arg("k"),
+        py::arg("shown").noconvert(),
+        "Set shown[item] for the items in the first k places of any list.");
 }
 
 }  // namespace penchant::python

@@ -103,17 +103,12 @@ void ranking_metrics(MatrixView<const std::int64_t> recommended, const CsrView& 
       });
 }
 
-double coverage(MatrixView<const std::int64_t> recommended, std::int32_t k, std::int64_t n_items) {
-  std::vector<bool> shown(static_cast<std::size_t>(n_items), false);
-  std::int64_t distinct = 0;
+void mark_recommended(MatrixView<const std::int64_t> recommended, std::int32_t k,
+                      std::span<bool> shown) {
   for (std::int64_t u = 0; u < recommended.rows; ++u)
-    for (std::int64_t place = 0; place < std::min<std::int64_t>(k, recommended.cols); ++place) {
-      const std::int64_t item = recommended.row(u)[place];
-      if (item < 0 || shown[static_cast<std::size_t>(item)]) continue;
-      shown[static_cast<std::size_t>(item)] = true;
-      ++distinct;
-    }
-  return n_items > 0 ? static_cast<double>(distinct) / static_cast<double>(n_items) : 0.0;
+    for (std::int64_t place = 0; place < std::min<std::int64_t>(k, recommended.cols); ++place)
+      if (const std::int64_t item = recommended.row(u)[place]; item >= 0)
+        shown[static_cast<std::size_t>(item)] = true;
 }
 
 }  // namespace penchant

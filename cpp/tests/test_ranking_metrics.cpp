@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cmath>
 #include <set>
 #include <vector>
@@ -100,10 +101,13 @@ TEST_CASE("metrics agree with their definitions") {
   }
 }
 
-TEST_CASE("coverage counts distinct items in the first k places") {
-  const std::vector<std::int64_t> lists = {0, 1, 2, 1, 0, -1};
-  CHECK(coverage({lists.data(), 2, 3}, 1, 8) == doctest::Approx(2.0 / 8));
-  CHECK(coverage({lists.data(), 2, 3}, 3, 8) == doctest::Approx(3.0 / 8));
-  CHECK(coverage({lists.data(), 2, 3}, 50, 8) == doctest::Approx(3.0 / 8));
-  CHECK(coverage({lists.data(), 0, 3}, 3, 0) == 0.0);
+TEST_CASE("items in the first k places are marked, list after list") {
+  const std::vector<std::int64_t> lists = {0, 1, 2, 5, 0, -1};
+  std::array<bool, 6> shown{};
+  mark_recommended({lists.data(), 2, 3}, 1, shown);
+  CHECK(shown == std::array<bool, 6>{true, false, false, false, false, true});
+  mark_recommended({lists.data(), 1, 3}, 2, shown);
+  CHECK(shown == std::array<bool, 6>{true, true, false, false, false, true});
+  mark_recommended({lists.data(), 2, 3}, 50, shown);
+  CHECK(shown == std::array<bool, 6>{true, true, true, false, false, true});
 }

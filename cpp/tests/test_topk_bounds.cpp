@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "penchant/simd.hpp"
 #include "penchant/topk.hpp"
 #include "reference.hpp"
 
@@ -91,6 +92,15 @@ const std::vector<std::pair<std::string, std::function<void(Case&)>>> kKinds = {
        for (float& x : c.vectors) x = c.level(-127, 127);
        for (float& x : c.queries) x = c.level(-63, 63) * 1.1F;
        for (float& x : c.biases) x = c.level(0, 3) * 1e-4F;
+     }},
+    {"nothing lost in 8 bits, digits cancelled in the score",
+     [](Case& c) {
+       // Without quantization errors only the slack for rounding covers what the score itself
+       // loses.
+       const int levels = kernels().query_levels;
+       for (float& x : c.vectors) x = 127.0F * c.level(-1, 1);
+       for (float& x : c.queries) x = static_cast<float>(levels) * c.level(-1, 1);
+       for (float& x : c.biases) x = 0.1F + 1e-4F * c.level(0, 50);
      }},
     {"neighbours by one ulp",
      [](Case& c) {

@@ -14,10 +14,10 @@ __all__: list[str] = [
     "TopkIndex",
     "available_isas",
     "build_info",
-    "coverage",
     "default_num_threads",
     "fit_bpr",
     "isa",
+    "mark_recommended",
     "random_normal",
     "ranking_metrics",
 ]
@@ -79,15 +79,6 @@ def build_info() -> dict:
     Compiler, parallel backend and pybind11 version of this build.
     """
 
-def coverage(
-    recommended: numpy.typing.NDArray[numpy.int64],
-    k: typing.SupportsInt | typing.SupportsIndex,
-    n_items: typing.SupportsInt | typing.SupportsIndex,
-) -> float:
-    """
-    Share of n_items that appears in the first k places of any list.
-    """
-
 def default_num_threads() -> int:
     """
     Threads used by default: environment, affinity mask and cgroup quota honoured.
@@ -121,6 +112,15 @@ def fit_bpr(
 def isa() -> str:
     """
     Instruction set in use.
+    """
+
+def mark_recommended(
+    recommended: numpy.typing.NDArray[numpy.int64],
+    k: typing.SupportsInt | typing.SupportsIndex,
+    shown: numpy.typing.NDArray[numpy.bool],
+) -> None:
+    """
+    Set shown[item] for the items in the first k places of any list.
     """
 
 def random_normal(

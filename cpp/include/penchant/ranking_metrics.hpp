@@ -29,7 +29,9 @@ void ranking_metrics(MatrixView<const std::int64_t> recommended, const CsrView& 
                      std::span<const std::int64_t> n_relevant, std::span<const MetricAt> metrics,
                      MatrixView<double> values, int num_threads);
 
-// Share of the catalogue that shows up in the first k places of any list.
-double coverage(MatrixView<const std::int64_t> recommended, std::int32_t k, std::int64_t n_items);
+// Sets shown[item] for every item in the first k places of any list; called list by list or chunk
+// by chunk, the share of items set is the coverage of the catalogue.
+void mark_recommended(MatrixView<const std::int64_t> recommended, std::int32_t k,
+                      std::span<bool> shown);
 
 }  // namespace penchant

@@ -209,8 +209,7 @@ def measure(
             truth.users[part], longest, exclude_seen=exclude_seen, num_threads=num_threads
         )
         for k, mask in shown.items():
-            top = rows[:, :k]
-            mask[top[top >= 0]] = True
+            _core.mark_recommended(rows, k, mask)
         if per_user:
             relevant = take_lists(truth.relevant, part)
             values[part] = _core.ranking_metrics(
