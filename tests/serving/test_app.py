@@ -13,13 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 from anyio.from_thread import start_blocking_portal
+from small_models import WARNINGS
 
 from penchant.serving import Requests, Service, create_app, to_csv, to_json
 from penchant.serving.app import Limits
 
 JSON = {"content-type": "application/json"}
 CSV = {"accept": "text/csv"}
-PENCHANT = [sys.executable, "-W", "error", "-m", "penchant"]
+PENCHANT = [sys.executable, *WARNINGS, "-m", "penchant"]
 
 
 class Client:
@@ -114,6 +115,8 @@ def test_recommend_by_query(client, number_model):
     [
         ("GET", "/recommend", None, {}, 400, "user_id is missing"),
         ("GET", "/recommend?user_id=1&top_n=x", None, {}, 400, 'top_n must be .* got "x"'),
+        ("GET", "/recommend?user_id=1&user_id=2", None, {}, 400, "user_id is given more than once"),
+        ("GET", "/recommend?user_id=1&top_n=2&top_n=2", None, {}, 400, "top_n is given more than"),
         ("GET", "/recommend?user_id=1&n=5", None, {}, 400, 'unknown field "n"'),
         ("POST", "/invocations", b"", JSON, 400, "the body is empty"),
         ("POST", "/invocations", b"{", JSON, 400, "not JSON"),
@@ -188,11 +191,7 @@ def test_requests_beside_each_other(client, number_model):
 @pytest.fixture(scope="module")
 def server(artifact):
     command = [
-        sys.executable,
-        "-W",
-        "error",
-        "-m",
-        "penchant",
+        *PENCHANT,
         "serve",
         str(artifact),
         "--port",

@@ -10,6 +10,7 @@ import time
 import tracemalloc
 
 import pytest
+from small_models import WARNINGS
 
 from penchant.cli import batch as module
 from penchant.errors import ArtifactError, DataError, ParameterError
@@ -168,7 +169,7 @@ def test_memory_does_not_grow_with_the_file(artifact, tmp_path):
 
 
 def test_pipes(artifact, number_model):
-    command = [sys.executable, "-W", "error", "-m", "penchant", "batch", "-", "-", "--header"]
+    command = [sys.executable, *WARNINGS, "-m", "penchant", "batch", "-", "-", "--header"]
     command += ["--model", str(artifact), "--top-n", "3"]
     done = subprocess.run(command, input=GOOD + b'{"user_id": 17860}\nbad\n', capture_output=True)
     said = done.stderr.decode()

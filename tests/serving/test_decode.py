@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from penchant.errors import PenchantError
-from penchant.serving import RequestError, Requests, decode_body, decode_lines
+from penchant.errors import PenchantError, RequestError
+from penchant.serving import Requests, decode_body, decode_lines
 from penchant.serving.decode import MAX_LINE_BYTES, decode_record
 
 

@@ -24,8 +24,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from penchant._version import __version__
-from penchant.config import show_config
-from penchant.serving.decode import RequestError, Requests, decode_body, decode_record
+from penchant.config import read_config
+from penchant.errors import RequestError
+from penchant.serving.decode import FIELDS, Requests, decode_body, decode_record
 from penchant.serving.encode import to_csv, to_json
 from penchant.serving.service import Service
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "create_app"]
 
-# The last one is what `curl -d` says unless it is told otherwise; the body is read as JSON all the same.
+# The last one is what `curl -d` says unless it is told otherwise; the body is JSON all the same.
 _JSON = ("application/json", "text/json", "application/x-www-form-urlencoded")
 _JSON_LINES = ("application/jsonlines", "application/jsonl", "application/x-ndjson")
 _log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ def create_app(
     app.add_exception_handler(RequestError, _answer_bad_request)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(Exception, _answer_crash)
-    slots = anyio.CapacityLimiter(show_config().threads)
+    slots = anyio.CapacityLimiter(read_config().threads)
 
     async def answer(requests: Requests, accept: str | None) -> Response:
         records = int(requests.top_n.clip(max=len(service.model.items_)).sum())
@@ -121,7 +122,11 @@ def create_app(
 
     @app.get("/recommend")
     async def recommend(request: Request) -> Response:
-        asked = decode_record(dict(request.query_params), max_top_n=limits.top_n)
+        query = request.query_params
+        for name in FIELDS:
+            if len(query.getlist(name)) > 1:
+                raise RequestError(f"{name} is given more than once")
+        asked = decode_record(dict(query), max_top_n=limits.top_n)
         return await answer(Requests.of([asked]), request.headers.get("accept"))
 
     return app
