@@ -10,7 +10,7 @@ from html import escape
 from importlib import metadata
 from typing import Any
 
-__all__ = ["Config", "show_config"]
+__all__ = ["Config", "read_config", "show_config"]
 
 # Distributions that switch on a part of Penchant, by the extra that brings them.
 _OPTIONAL = {
@@ -110,11 +110,23 @@ class Config:
         return f"<table><caption>Penchant</caption><tbody>{cells}</tbody></table>"
 
 
-def show_config() -> Config:
-    """Describe this installation: version, compiler, instruction set, threads, packages.
+def show_config() -> None:
+    """Print what this installation is: version, compiler, instruction set, threads, packages.
 
-    Nothing is printed: a notebook or an interactive session shows the returned object by itself,
-    a script says `print(penchant.show_config())`.
+    `penchant.config.read_config` returns the same as an object.
+
+    Examples
+    --------
+    >>> import penchant
+    >>> penchant.show_config()  # doctest: +ELLIPSIS
+    Penchant
+      version ...
+    """
+    print(repr(read_config()))
+
+
+def read_config() -> Config:
+    """Return what `show_config` prints.
 
     Returns
     -------
@@ -123,8 +135,8 @@ def show_config() -> Config:
 
     Examples
     --------
-    >>> import penchant
-    >>> config = penchant.show_config()
+    >>> from penchant.config import read_config
+    >>> config = read_config()
     >>> config.isa in config.isas_available
     True
     >>> config.threads >= 1

@@ -6,10 +6,12 @@ import re
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 
 import penchant
+from penchant.errors import ParameterError, PenchantWarning
 
 COMMANDS = ("demo", "train", "evaluate", "recommend", "batch", "serve", "config")
 
@@ -67,7 +69,7 @@ def test_a_bug_is_one_line_and_exit_code_1(cli, monkeypatch):
     def broken():
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("penchant.config.show_config", broken)
+    monkeypatch.setattr("penchant.config.read_config", broken)
     result = cli("config")
     assert result.exit_code == 1
     assert result.stderr == "error: unexpected ZeroDivisionError: oops (--debug shows where)\n"
@@ -77,7 +79,7 @@ def test_ctrl_c_is_one_word_and_exit_code_130(cli, monkeypatch):
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("penchant.config.show_config", interrupted)
+    monkeypatch.setattr("penchant.config.read_config", interrupted)
     result = cli("config")
     assert (result.exit_code, result.stderr) == (130, "interrupted\n")
 
@@ -99,7 +101,30 @@ def test_a_wrong_isa_is_one_clear_line(process, monkeypatch):
 
 
 def test_no_arguments_show_the_help(cli):
-    assert "Commands:" in cli().output
+    result = cli()
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == cli("--help").stdout
+    assert len(result.stdout.splitlines()) > 10
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("negative_values='drop' drops such rows", "--negative-values drop drops such rows"),
+        ("unknown='popular' or unknown='drop'", "--unknown popular or --unknown drop"),
+        ("with timestamp_unit='s', 'ms' or 'ns'", "with --timestamp-unit s, ms or ns"),
+        ("random_state=-1 or random_state=7 in it", "random_state=-1 or --seed 7 in it"),
+        ("--unknown='guess' is not one", "--unknown='guess' is not one"),
+        ("an unknown user, my_unknown='x'", "an unknown user, my_unknown='x'"),
+    ],
+)
+def test_errors_and_notes_name_options_not_python_arguments(cli, monkeypatch, message, line):
+    def refusing():
+        warnings.warn(message, PenchantWarning, stacklevel=2)
+        raise ParameterError(message)
+
+    monkeypatch.setattr("penchant.config.read_config", refusing)
+    assert cli("config").stderr == f"note: {line}\nerror: {line}\n"
 
 
 def test_start_up_is_light():

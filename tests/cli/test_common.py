@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 
 import pytest
 
@@ -43,6 +44,64 @@ def test_compressed_and_tab_separated(write):
 def test_empty_text_is_missing(write):
     table = read_table(write("a.csv", "u,i\na,x\n,y\n"), {"--user": "u", "--item": "i"})
     assert table.column("u").null_count == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "ids"),
+    [
+        (["17850", "0", "-3"], [17850, 0, -3]),
+        (["17850.0", "", "17851.00", "7"], [17850, None, 17851, 7]),  # pandas, with gaps
+        ([" 17850", "7 "], [17850, 7]),
+        (["9007199254740993.0", "1"], [2**53 + 1, 1]),  # more than a double holds
+        (["007", "7"], ["007", "7"]),
+        (["007", "", "x"], ["007", None, "x"]),
+        (["-0", "1"], ["-0", "1"]),
+        (["+1", "1"], ["+1", "1"]),
+        (["1.50", "1"], ["1.50", "1"]),
+        (["1e5", "1"], ["1e5", "1"]),
+        (["9223372036854775808", "1"], ["9223372036854775808", "1"]),
+        (["true", "false"], ["true", "false"]),
+        (["2024-01-01", "2024-01-02"], ["2024-01-01", "2024-01-02"]),
+        (["", ""], [None, None]),
+    ],
+)
+@pytest.mark.parametrize("option", ["--user", "--item"])
+def test_ids_become_integers_where_nothing_is_lost(write, option, fields, ids):
+    path = write("a.csv", "id,other\n" + "".join(f"{field},x\n" for field in fields))
+    assert read_table(path, {option: "id"}).column("id").to_pylist() == ids
+
+
+def test_other_columns_are_numbers_as_ever(write):
+    table = read_table(write("a.csv", "n\n007\n1.5\n"), {"--value": "n"})
+    assert table.column("n").to_pylist() == [7.0, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "shown"), [(";", "';'"), ("|", "'|'"), ("\t", "tab"), ("\t", "\\t")]
+)
+def test_delimiter(write, delimiter, shown):
+    path = write("a.csv", f"u{delimiter}i\n1{delimiter}a,b\n")
+    columns = {"--user": "u", "--item": "i"}
+    if shown != "\\t":
+        with pytest.raises(ColumnError, match=re.escape(f"add --delimiter {shown}") + "$"):
+            read_table(path, columns)
+    table = read_table(path, columns, delimiter=shown.strip("'"))
+    assert table.to_pydict() == {"u": [1], "i": ["a,b"]}
+
+
+def test_delimiter_is_not_suggested_without_reason(write):
+    for content in ("u\n1\n", "u,i;j\n1,2\n"):
+        with pytest.raises(ColumnError) as error:
+            read_table(write("a.csv", content), {"--user": "x"})
+        assert "--delimiter" not in str(error.value)
+    with pytest.raises(ColumnError, match=r"add --delimiter ','$"):
+        read_table(write("a.tsv", "u,i\n1,2\n"), {"--user": "u"})
+
+
+@pytest.mark.parametrize("delimiter", ["", ";;", '"', "\n", "\u2192"])
+def test_bad_delimiters(write, delimiter):
+    with pytest.raises(ParameterError, match="--delimiter takes one character"):
+        read_table(write("a.csv", CSV), COLUMNS, delimiter=delimiter)
 
 
 def test_encoding(write):

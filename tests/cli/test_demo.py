@@ -76,6 +76,7 @@ def test_progress_shows_precision_measured_both_ways(demo):
         r"epoch +(\d)/4  precision@10 new (0\.\d{4}), repeats (0\.\d{4}), loss", demo[0].stdout
     )
     assert [epoch for epoch, _, _ in lines] == ["1", "2", "3", "4"]
+    assert "measured twice, every epoch:" in demo[0].stdout
     assert all(float(repeats) > float(new) for _, new, repeats in lines)
 
 
@@ -155,6 +156,12 @@ def test_own_table_is_cleaned_as_it_says(cli, own, tmp_path):
     model = penchant.load(tmp_path / "out" / "artifact")
     assert model.users_.to_list() == list(range(17000, 17040))  # never 17000.0
     assert all(name == name.strip() for name in model.items_)
+
+
+def test_nothing_stripped_is_nothing_said(cli, shop, tmp_path):
+    result = cli("demo", "--data", shop, *COLUMNS, "--epochs", 1, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "  stripped " not in result.stdout
 
 
 def test_a_quantity_column_is_found_by_its_name(cli, own, tmp_path):

@@ -68,10 +68,24 @@ def test_numbers_find_text_ids(cli, tmp_path):
     assert [row["i"] for row in json.loads(result.stdout)] == ["b"]
 
 
+def test_leading_zeros_of_a_csv_are_kept(cli, tmp_path):
+    (tmp_path / "t.csv").write_text("u;i\n007;a\n7;b\n12;a\n")
+    arguments = ("--data", tmp_path / "t.csv", "--user", "u", "--item", "i", "--delimiter", ";")
+    trained = cli("train", *arguments, "--model", "popularity", "--out", tmp_path / "a")
+    assert trained.exit_code == 0, trained.stderr
+    assert penchant.load(tmp_path / "a").users_.to_list() == ["007", "12", "7"]
+    result = cli("recommend", tmp_path / "a", "--user", "007", "--format", "json")
+    assert [(row["u"], row["i"]) for row in json.loads(result.stdout)] == [("007", "b")]
+    (tmp_path / "users.jsonl").write_text('{"user_id": "007"}\n{"user_id": 7}\n')
+    result = cli("batch", tmp_path / "users.jsonl", "-", "--model", tmp_path / "a")
+    assert [line.split(",")[:2] for line in result.stdout.split()] == [["007", "b"], ["7", "a"]]
+
+
 def test_unknown_users(cli, refused, artifact):
     line = refused("recommend", artifact, "--user", "17000", "--user", "99999")
     assert "99999" in line
     assert "17000" not in line
+    assert "--unknown drop or --unknown popular" in line
     result = cli("recommend", artifact, "--user", 99999, "--unknown", "popular", "--format", "json")
     assert len(json.loads(result.stdout)) == 10
     result = cli("recommend", artifact, "--user", 99999, "--unknown", "drop", "--format", "json")

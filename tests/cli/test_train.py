@@ -74,8 +74,8 @@ def test_times_as_numbers_need_their_unit(cli, refused, tmp_path, shop_frame):
     shop_frame.to_parquet(tmp_path / "shop.parquet")
     arguments = ("train", "--data", tmp_path / "shop.parquet", *COLUMNS, *QUICK)
     arguments += ("--timestamp", "at", "--out", tmp_path / "a")
-    assert "timestamp_unit" in refused(*arguments)
-    assert "'h'" in refused(*arguments, "--timestamp-unit", "h")
+    assert "--timestamp-unit s, ms, us or ns" in refused(*arguments)
+    assert "--timestamp-unit h " in refused(*arguments, "--timestamp-unit", "h")
     assert cli(*arguments, "--timestamp-unit", "s").exit_code == 0
 
 
@@ -84,7 +84,8 @@ def test_validation_measures_on_rows_held_out(cli, shop, tmp_path):
     result = cli(*arguments, "--out", tmp_path / "a")
     assert result.exit_code == 0, result.stderr
     assert re.search(
-        r"^measured precision@10 0\.\d{4}, ndcg@10 0\.\d{4} on \d+ held-out rows$",
+        r"^measured precision@10 0\.\d{4}, ndcg@10 0\.\d{4} on \d+ held-out rows, "
+        r"trained on \d+\nrefit    on all 160 rows$",
         result.stdout,
         re.MULTILINE,
     )
@@ -93,13 +94,50 @@ def test_validation_measures_on_rows_held_out(cli, shop, tmp_path):
     assert again.stdout != result.stdout
 
 
-def test_patience_stops_early(cli, shop, tmp_path):
+def test_the_model_saved_after_validation_knows_all_rows(cli, shop, tmp_path):
+    arguments = ("train", "--data", shop, *COLUMNS, *QUICK)
+    assert cli(*arguments, "--out", tmp_path / "a").exit_code == 0
+    assert cli(*arguments, "--validation", "0.25", "--out", tmp_path / "b").exit_code == 0
+    plain, measured = (penchant.load(tmp_path / name).recommend(k=10) for name in "ab")
+    assert measured.equals(plain)
+
+
+def test_patience_finds_the_epochs_to_train_on_all_rows_for(cli, shop, shop_frame, tmp_path):
     result = cli(
         *("train", "--data", shop, *COLUMNS, "--param", "factors=4", "--param", "epochs=500"),
         *("--validation", "0.25", "--patience", "3", "--out", tmp_path),
     )
     assert result.exit_code == 0, result.stderr
-    assert len(penchant.load(tmp_path).history_) < 500
+    best = re.search(r"^refit    on all 160 rows up to epoch (\d+), the best$", result.stdout, re.M)
+    # By hand: the same split, stopping, and on all rows the first epochs of 500, not all of fewer.
+    data = penchant.Interactions.from_frame(shop_frame, user="customer", item="product")
+    train, held_out = penchant.split.random(data, test_size=0.25, random_state=41)
+    stop = penchant.EarlyStopping("ndcg@10", patience=3)
+    model = penchant.BPR(factors=4, epochs=500)
+    model.fit(train, held_out, progress=False, callbacks=stop)
+    assert int(best[1]) == stop.best_epoch < 497
+    expected = _first_epochs(model, data, stop.best_epoch)
+    found = penchant.load(tmp_path)
+    assert found.get_params() == model.get_params()
+    assert len(found.history_) == stop.best_epoch
+    assert found.recommend(k=10).equals(expected.recommend(k=10))
+
+
+def _first_epochs(model, data, count):
+    class Stop(penchant.Callback):
+        def on_epoch_end(self, model, epoch, logs):
+            return epoch == count
+
+    return model.fit(data, progress=False, callbacks=Stop())
+
+
+def test_patience_means_nothing_to_a_model_without_epochs(cli, shop, tmp_path):
+    result = cli(
+        *("train", "--data", shop, *COLUMNS, "--model", "popularity"),
+        *("--validation", "0.25", "--patience", "3", "--out", tmp_path),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "\nrefit    on all 160 rows\n" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -115,6 +153,7 @@ def test_patience_stops_early(cli, shop, tmp_path):
         ([*COLUMNS, "--param", "factros=1"], "did you mean 'factors'?"),
         ([*COLUMNS, "--validation", "1.5"], "--validation"),
         ([*COLUMNS, "--patience", "3"], "--validation 0.1"),
+        ([*COLUMNS, "--validation", "0.1", "--patience", "0"], "--patience"),
         ([*COLUMNS, "--negative-values", "keep"], "--negative-values='keep'"),
         ([*COLUMNS, "--out", "/dev/null/x"], "/dev/null/x"),
     ],
@@ -123,6 +162,43 @@ def test_bad_input(refused, shop, tmp_path, arguments, words):
     out = () if "--out" in arguments else ("--out", tmp_path / "a")
     assert words in refused("train", "--data", shop, *out, *arguments)
     assert not (tmp_path / "a").exists()
+
+
+def test_out_is_checked_before_anything_is_read(refused, tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "todo.txt").write_text("x")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "model.json").write_text("{}")
+    for out, words in (
+        (tmp_path / "file", "file"),
+        (tmp_path / "file" / "in", "file/in"),
+        (tmp_path / "notes", "no artifact; name an empty or a new folder"),
+        (tmp_path / "other", "not a Penchant artifact"),
+        ("/proc/penchant", "/proc/penchant"),  # nobody can make a folder there
+    ):
+        assert words in refused("train", "--data", "absent.csv", *COLUMNS, "--out", out)
+    assert "no file 'absent.csv'" in refused(
+        "train", "--data", "absent.csv", *COLUMNS, "--out", tmp_path / "new" / "a"
+    )
+    assert {path.name for path in tmp_path.rglob("*")} == {
+        *("file", "notes", "todo.txt", "other", "model.json"),
+    }
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_out_must_be_writable(refused, tmp_path):
+    tmp_path.chmod(0o500)
+    line = refused("train", "--data", "absent.csv", *COLUMNS, "--out", tmp_path)
+    assert "Permission denied" in line
+
+
+def test_an_artifact_is_replaced(cli, shop, tmp_path):
+    for factors in (4, 5):
+        setting = ("--param", f"factors={factors}", "--param", "epochs=1")
+        arguments = ("train", "--data", shop, *COLUMNS, *setting, "--out", tmp_path / "a")
+        assert cli(*arguments).exit_code == 0
+        assert penchant.load(tmp_path / "a").factors == factors
 
 
 @pytest.mark.parametrize(
@@ -146,22 +222,32 @@ def test_negative_values_are_explained(refused, tmp_path, shop_frame):
     shop_frame.loc[3, "pieces"] = -2
     shop_frame.to_parquet(tmp_path / "shop.parquet")
     arguments = ("--data", tmp_path / "shop.parquet", *COLUMNS, "--value", "pieces")
-    assert "negative_values" in refused("train", *arguments, "--out", tmp_path / "a")
+    line = refused("train", *arguments, "--out", tmp_path / "a")
+    assert "--negative-values drop drops" in line
+    assert "--negative-values net takes" in line
 
 
-def test_ctrl_c_stops_within_a_second_without_a_traceback(tmp_path, shop_frame):
+def test_ctrl_c_stops_a_training_without_a_traceback(tmp_path, shop_frame):
     many = pd.concat([shop_frame] * 50)
     many["customer"] += np.arange(len(many))
     many.to_parquet(tmp_path / "shop.parquet")
     command = [sys.executable, "-u", "-m", "penchant", "train", "--data", tmp_path / "shop.parquet"]
     command += [*COLUMNS, "--param", "epochs=1000000", "--out", tmp_path / "a"]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in the background of a shell ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout.readline().startswith("kept")
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=10)
+    try:
+        _, errors = process.communicate(timeout=60)  # against hanging; it takes a moment
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert errors == "interrupted\n"
     assert not (tmp_path / "a").exists()

@@ -6,6 +6,7 @@ Everything the commands need beyond typer is imported inside them, so `penchant 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -28,6 +29,16 @@ __all__ = ["app"]
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # click's, wherever typer keeps click
 _INTERRUPTED = 130
+# What messages written for Python callers name, and the option it is on the command line.
+_OPTIONS = {
+    "negative_values": "--negative-values",
+    "random_state": "--seed",
+    "timestamp_unit": "--timestamp-unit",
+    "unknown": "--unknown",
+}
+# unknown='drop', or several values: timestamp_unit='s', 'ms', 'us' or 'ns'
+_VALUE = r"(?:'\w+'|\d+)"
+_ARGUMENT = re.compile(rf"(?<![-\w])({'|'.join(_OPTIONS)})=({_VALUE}(?:(?:, | or ){_VALUE})*)")
 
 
 class _Group(TyperGroup):
@@ -36,7 +47,7 @@ class _Group(TyperGroup):
     def main(self, args: Sequence[str] | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
         arguments = list(sys.argv[1:] if args is None else args)
         debug = "--debug" in arguments  # accepted before and after the command's name
-        arguments = [text for text in arguments if text != "--debug"]
+        arguments = [text for text in arguments if text != "--debug"] or ["--help"]
         kwargs["standalone_mode"] = False  # the exceptions come to us, not to click's own printer
         with warnings.catch_warnings():
             warnings.simplefilter("always", PenchantWarning)
@@ -69,7 +80,7 @@ class _Group(TyperGroup):
 def _fail(message: str, debug: bool, code: int = 2) -> int:
     if debug:
         traceback.print_exc()
-    typer.secho("error: " + " ".join(message.split()), err=True, fg=typer.colors.RED)
+    typer.secho("error: " + _line(message), err=True, fg=typer.colors.RED)
     return code
 
 
@@ -77,7 +88,17 @@ def _show_warning(
     message: Warning | str, category: type[Warning], *_: object, **__: object
 ) -> None:
     if issubclass(category, PenchantWarning):
-        typer.secho("note: " + " ".join(str(message).split()), err=True, fg=typer.colors.YELLOW)
+        typer.secho("note: " + _line(str(message)), err=True, fg=typer.colors.YELLOW)
+
+
+def _line(message: str) -> str:
+    """Make one line of a message, and options of the Python arguments it names."""
+    return _ARGUMENT.sub(_option, " ".join(message.split()))
+
+
+def _option(argument: re.Match[str]) -> str:
+    name, values = argument.groups()
+    return f"{_OPTIONS[name]} {values.replace(chr(39), '')}"
 
 
 app = typer.Typer(
@@ -86,7 +107,6 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: the same text in a terminal, a pipe and a log
     pretty_exceptions_enable=False,
     add_completion=False,
-    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:

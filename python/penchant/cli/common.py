@@ -6,6 +6,7 @@ import codecs
 import json
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from penchant.models import Recommender
 
 _CSV = (".csv", ".tsv", ".txt")
+_IDS = ("--user", "--item")
+# An integer as programs write it, or as pandas does in a column with gaps: 17850, 17850.0.
+_INTEGER = r"^(0|-?[1-9][0-9]*)(\.0+)?$"
 
 
 def read_table(
@@ -27,6 +31,7 @@ def read_table(
     *,
     optional: tuple[str, ...] = (),
     encoding: str = "utf8",
+    delimiter: str | None = None,
 ) -> pa.Table:
     """Read the named columns of a Parquet or CSV file.
 
@@ -40,7 +45,10 @@ def read_table(
     optional : tuple of str
         Columns to read as well where the file has them.
     encoding : str
-        Of a CSV file.
+        Of a CSV file. Its columns of ids (`--user`, `--item`) are read as integers only where
+        that loses nothing: 007 stays text.
+    delimiter : str, optional
+        Of a CSV file, one character; a comma by default, or a tab in a `.tsv`.
 
     Raises
     ------
@@ -60,7 +68,7 @@ def read_table(
     if kind in (".parquet", ".pq"):
         return _read_parquet(path, columns, optional)
     if kind in _CSV:
-        return _read_csv(path, columns, optional, encoding)
+        return _read_csv(path, columns, optional, encoding, _delimiter(path, delimiter))
     raise DataError(f"{str(path)!r} is neither Parquet (.parquet) nor CSV (.csv, .tsv)")
 
 
@@ -77,41 +85,87 @@ def _read_parquet(
         raise DataError(f"{str(path)!r} is not a readable Parquet file: {error}") from error
 
 
+def _delimiter(path: Path, given: str | None) -> str:
+    if given is None:
+        return "\t" if ".tsv" in path.name.lower() else ","
+    character = {"tab": "\t", "\\t": "\t"}.get(given, given)
+    if len(character) != 1 or not character.isascii() or character in '"\r\n\0':
+        raise ParameterError(f"--delimiter takes one character, such as ';' or tab, not {given!r}")
+    return character
+
+
 def _read_csv(
-    path: Path, columns: Mapping[str, str | None], optional: tuple[str, ...], encoding: str
+    path: Path,
+    columns: Mapping[str, str | None],
+    optional: tuple[str, ...],
+    encoding: str,
+    delimiter: str,
 ) -> pa.Table:
     import pyarrow as pa
     from pyarrow import csv
 
-    delimiter = "\t" if ".tsv" in path.name.lower() else ","
     reading = csv.ReadOptions(encoding=encoding)
     parsing = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    # Only for the header: with a wrong delimiter the rows seldom fit it.
+    peeking = csv.ParseOptions(
+        delimiter=delimiter, newlines_in_values=True, invalid_row_handler=lambda _: "skip"
+    )
     try:
         codecs.lookup(encoding)
     except LookupError as error:
         raise DataError(f"--encoding: no text encoding {encoding!r}") from error
     try:
-        with csv.open_csv(path, read_options=reading, parse_options=parsing) as reader:
+        with csv.open_csv(path, read_options=reading, parse_options=peeking) as reader:
             names = reader.schema.names
-        wanted = _choose(names, columns, optional, path)
+        wanted = _choose(names, columns, optional, path, _other_delimiter(names))
+        ids = {name for option, name in columns.items() if name and option in _IDS}
         # An empty field is a missing one, in text columns too: a null id must not become "".
+        converting = csv.ConvertOptions(
+            include_columns=wanted,
+            column_types=dict.fromkeys(ids, pa.binary()),
+            strings_can_be_null=True,
+        )
         table = csv.read_csv(
-            path,
-            read_options=reading,
-            parse_options=parsing,
-            convert_options=csv.ConvertOptions(include_columns=wanted, strings_can_be_null=True),
+            path, read_options=reading, parse_options=parsing, convert_options=converting
         )
     except UnicodeDecodeError as error:
         raise DataError(f"{str(path)!r} is not {encoding} text: {error}; see --encoding") from error
     except pa.ArrowInvalid as error:
         raise DataError(f"{str(path)!r} is not a readable CSV file: {error}") from error
-    for field in table.schema:
-        if pa.types.is_binary(field.type):  # what pyarrow makes of bytes that are not UTF-8
+    for number, field in enumerate(table.schema):
+        if not pa.types.is_binary(field.type):
+            continue
+        try:  # ids, and what pyarrow could not make text of
+            text = table.column(number).cast(pa.string())
+        except pa.ArrowInvalid as error:
             raise DataError(
                 f"{str(path)!r}: column {field.name!r} is not UTF-8 text; "
                 "name its encoding, e.g. --encoding latin-1"
-            )
+            ) from error
+        table = table.set_column(number, field.name, _read_ids(text))
     return table
+
+
+def _read_ids(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Make integers of a column of text if no id loses anything by it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    trimmed = pc.utf8_trim_whitespace(text)
+    if not pc.all(pc.match_substring_regex(trimmed, _INTEGER)).as_py():
+        return text
+    try:
+        return pc.replace_substring_regex(trimmed, r"\.0+$", "").cast(pa.int64())
+    except pa.ArrowInvalid:  # longer than 64 bits
+        return text
+
+
+def _other_delimiter(names: list[str]) -> str:
+    """Return a hint if a header that is all one name looks like it was cut in the wrong places."""
+    for character, shown in ((";", "';'"), ("\t", "tab"), ("|", "'|'"), (",", "','")):
+        if len(names) == 1 and character in names[0]:
+            return f"; the columns seem to be separated otherwise: add --delimiter {shown}"
+    return ""
 
 
 def _choose(
@@ -119,13 +173,14 @@ def _choose(
     columns: Mapping[str, str | None],
     optional: tuple[str, ...],
     path: Path,
+    hint: str = "",
 ) -> list[str]:
     """Check the wanted columns against the ones in the file; return those to read."""
     for option, name in columns.items():
         if name is not None and name not in present:
             raise ColumnError(
                 f"{option}: no column {name!r} in {path.name}{closest(name, present) or '.'} "
-                f"Columns: {', '.join(present)}"
+                f"Columns: {', '.join(present)}{hint}"
             )
     chosen = [name for name in columns.values() if name is not None]
     if len(set(chosen)) < len(chosen):
@@ -191,3 +246,29 @@ def make_interactions(table: pa.Table, indent: str = "", **arguments: Any) -> In
         say(f"{indent}dropped  {count:>9}  {reason}")
     say(f"{indent}kept     {len(data):>9,}  rows, {data.n_users:,} users, {data.n_items:,} items")
     return data
+
+
+class _DryRunError(Exception):
+    """Ends a dry run."""
+
+
+def check_out(path: Path) -> None:
+    """Find out, before there is anything to save, whether an artifact can be saved at a path.
+
+    Raises
+    ------
+    ParameterError
+        The folder holds files, and no artifact among them.
+    ArtifactError
+        It cannot be written to, or something else is in the way.
+    """
+    from penchant.storage.artifact import replacing_artifact
+    from penchant.storage.files import pending_file
+    from penchant.storage.manifest import MANIFEST
+
+    if path.is_dir() and not (path / MANIFEST).exists() and any(path.iterdir()):
+        raise ParameterError(
+            f"--out: {str(path)!r} holds files and no artifact; name an empty or a new folder"
+        )
+    with suppress(_DryRunError), replacing_artifact(path) as writer, pending_file(writer.directory):
+        raise _DryRunError  # a folder and a file could be made; both are taken away again

@@ -13,7 +13,7 @@ def config(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Print what is installed: version, instruction set, packages."""
-    from penchant.config import show_config
+    from penchant.config import read_config
 
-    found = show_config()
+    found = read_config()
     typer.echo(found.to_json() if json else repr(found))

@@ -14,13 +14,15 @@ import typer
 
 from penchant.cli.common import make_interactions, read_table
 from penchant.cli.console import Steps, heading, say
-from penchant.cli.options import EncodingOption, TimestampOption, TimestampUnitOption
-from penchant.errors import (
-    ArtifactError,
-    DataError,
-    MissingExtraError,
-    ParameterError,
+from penchant.cli.options import (
+    DelimiterOption,
+    EncodingOption,
+    OptionalItemOption,
+    OptionalUserOption,
+    TimestampOption,
+    TimestampUnitOption,
 )
+from penchant.errors import ArtifactError, DataError, MissingExtraError, ParameterError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,12 +49,6 @@ _DataOption = Annotated[
     Path | None,
     typer.Option("--data", metavar="FILE", help="Your purchases, Parquet or CSV; else generated."),
 ]
-_UserOption = Annotated[
-    str | None, typer.Option("--user", metavar="COLUMN", help="Column with the customer.")
-]
-_ItemOption = Annotated[
-    str | None, typer.Option("--item", metavar="COLUMN", help="Column with the product.")
-]
 _QuantityOption = Annotated[
     str | None,
     typer.Option(
@@ -74,14 +70,15 @@ _EpochsOption = Annotated[
 def demo(
     out: _OutOption = Path("penchant-demo"),
     data: _DataOption = None,
-    user: _UserOption = None,
-    item: _ItemOption = None,
+    user: OptionalUserOption = None,
+    item: OptionalItemOption = None,
     timestamp: TimestampOption = None,
     timestamp_unit: TimestampUnitOption = None,
     quantity: _QuantityOption = None,
     seed: _SeedOption = 41,
     epochs: _EpochsOption = None,
     encoding: EncodingOption = "utf8",
+    delimiter: DelimiterOption = None,
 ) -> None:
     """Do the whole job on a generated shop, or on your own table.
 
@@ -95,15 +92,18 @@ def demo(
     if data is not None and not {"user", "item"} <= set(named):
         raise ParameterError("--data needs --user COLUMN and --item COLUMN")
 
-    from penchant import show_config
+    from penchant.config import read_config
 
     out.mkdir(parents=True, exist_ok=True)  # a bad --out fails now, not after the training
-    config = show_config()
+    config = read_config()
     say(f"Penchant {config.version}, {config.isa} kernels, {config.threads} threads")
     say()
     steps = Steps()
     with steps.step("Read and clean"):
-        table, named = _make_shop(seed) if data is None else _read(data, named, encoding)
+        if data is None:
+            table, named = _make_shop(seed)
+        else:
+            table, named = _read(data, named, encoding=encoding, delimiter=delimiter)
         purchases = clean(table, named, timestamp_unit)
     with steps.step("Split 70/30"):
         train, test = _split(purchases, seed)
@@ -143,13 +143,13 @@ def _make_shop(seed: int) -> tuple[pa.Table, dict[str, str]]:
     return table, _SHOP
 
 
-def _read(path: Path, named: dict[str, str], encoding: str) -> tuple[pa.Table, dict[str, str]]:
+def _read(path: Path, named: dict[str, str], **csv_format: Any) -> tuple[pa.Table, dict[str, str]]:
     """Read the user's table; a numeric `Quantity` column is taken up without being asked for."""
     import pyarrow as pa
 
     options = {f"--{option}": column for option, column in named.items()}
     extra = () if "quantity" in named else (_SHOP["quantity"],)
-    table = read_table(path, options, optional=extra, encoding=encoding)
+    table = read_table(path, options, optional=extra, **csv_format)
     say(f"  {path}: {table.num_rows:,} rows")
     for column in set(extra) & set(table.column_names) - set(named.values()):
         kind = table.schema.field(column).type
@@ -163,7 +163,7 @@ def clean(
 ) -> Interactions:
     """Strip item names, drop rows that say nothing and returns; report every count."""
     table, stripped = _strip(table, named["item"])
-    if stripped is not None:
+    if stripped:
         say(f"  stripped {stripped:>9,}  values of {named['item']} of spaces around them")
     data = make_interactions(
         table,
@@ -183,14 +183,14 @@ def clean(
     return data
 
 
-def _strip(table: pa.Table, item: str) -> tuple[pa.Table, int | None]:
-    """Strip spaces around item names, turn empty ones into nulls; count what changed, if text."""
+def _strip(table: pa.Table, item: str) -> tuple[pa.Table, int]:
+    """Strip spaces around item names, turn empty ones into nulls; count what changed."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     column = table.column(item)
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return table, None
+        return table, 0
     trimmed = pc.utf8_trim_whitespace(column)
     changed = pc.sum(pc.not_equal(trimmed, column)).as_py() or 0
     named = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, column.type), trimmed)
@@ -212,8 +212,9 @@ def _train(train: Interactions, test: Interactions, epochs: int | None) -> BPR:
 
     model = BPR() if epochs is None else BPR(epochs=epochs)
     every = max(1, model.epochs // 20)  # a measurement costs as much as half an epoch or more
+    often = "epoch" if every == 1 else f"{every} epochs"
     say(f"  {model!r}: {model.epochs} epochs, {model.factors} factors")
-    say(f"  precision@{K} on the held-out rows is measured twice, every {every} epochs:")
+    say(f"  precision@{K} on the held-out rows is measured twice, every {often}:")
     for label, (_, meaning) in MEASURED.items():
         say(f"    {label:<8} {meaning}")
     callbacks: list[Any] = [

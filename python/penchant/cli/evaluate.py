@@ -11,6 +11,7 @@ from penchant.cli.console import write_frame
 from penchant.cli.options import (
     ArtifactArgument,
     DataOption,
+    DelimiterOption,
     EncodingOption,
     FormatOption,
     IncludeSeenOption,
@@ -41,6 +42,7 @@ def evaluate(
     unknown: UnknownOption = "popular",
     format: FormatOption = "table",
     encoding: EncodingOption = "utf8",
+    delimiter: DelimiterOption = None,
 ) -> None:
     """Measure an artifact on held-out interactions.
 
@@ -54,9 +56,9 @@ def evaluate(
 
     model = penchant.load(artifact)
     user, item = user or model.columns_.user, item or model.columns_.item
-    test = penchant.Interactions.from_frame(
-        read_table(data, {"--user": user, "--item": item}, encoding=encoding), user=user, item=item
-    )
+    columns = {"--user": user, "--item": item}
+    table = read_table(data, columns, encoding=encoding, delimiter=delimiter)
+    test = penchant.Interactions.from_frame(table, user=user, item=item)
     result = penchant.evaluate(
         model,
         test,

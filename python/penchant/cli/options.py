@@ -15,12 +15,12 @@ DataOption = Annotated[
         "--data", metavar="FILE", help="Parquet or CSV (.csv, .tsv, also .gz), a row per event."
     ),
 ]
-UserOption = Annotated[
-    str, typer.Option("--user", metavar="COLUMN", help="Column with the user's id.")
-]
-ItemOption = Annotated[
-    str, typer.Option("--item", metavar="COLUMN", help="Column with the item's id or name.")
-]
+_USER = typer.Option("--user", metavar="COLUMN", help="Column with the user's id.")
+_ITEM = typer.Option("--item", metavar="COLUMN", help="Column with the item's id or name.")
+UserOption = Annotated[str, _USER]
+ItemOption = Annotated[str, _ITEM]
+OptionalUserOption = Annotated[str | None, _USER]
+OptionalItemOption = Annotated[str | None, _ITEM]
 ValueOption = Annotated[
     str | None, typer.Option("--value", metavar="COLUMN", help="Column with a quantity or weight.")
 ]
@@ -43,6 +43,14 @@ NegativeOption = Annotated[
 ]
 EncodingOption = Annotated[
     str, typer.Option("--encoding", help="Text encoding of a CSV file, e.g. latin-1.")
+]
+DelimiterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--delimiter",
+        metavar="CHAR",
+        help="Between the columns of a CSV file, e.g. ';' or tab. [default: comma; tab in .tsv]",
+    ),
 ]
 ArtifactArgument = Annotated[
     Path, typer.Argument(metavar="ARTIFACT", help="Folder written by `penchant train` or `save`.")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from penchant.cli.common import make_interactions, make_model, read_table
+from penchant.cli.common import check_out, make_interactions, make_model, read_table
 from penchant.cli.console import is_live, say
 from penchant.cli.options import (
     DataOption,
+    DelimiterOption,
     EncodingOption,
     ItemOption,
     NegativeOption,
@@ -22,10 +23,6 @@ from penchant.cli.options import (
     ValueOption,
 )
 from penchant.errors import ParameterError, choose
-
-if TYPE_CHECKING:
-    from penchant.data.interactions import Interactions
-    from penchant.models import Recommender
 
 __all__ = ["train"]
 
@@ -44,7 +41,7 @@ _ValidationOption = Annotated[
     typer.Option(
         "--validation",
         metavar="FRACTION",
-        help="Part of the rows to hold out, and to measure on while training.",
+        help="Part of the rows to hold out and measure on, before training anew on all rows.",
     ),
 ]
 _PatienceOption = Annotated[
@@ -52,7 +49,9 @@ _PatienceOption = Annotated[
     typer.Option(
         "--patience",
         metavar="N",
-        help="Stop when N epochs brought no better ndcg@10 on the held-out rows.",
+        min=1,
+        help="Stop when N epochs brought no better ndcg@10 on the held-out rows, and train on "
+        "all rows for as many epochs as were best.",
     ),
 ]
 _SeedOption = Annotated[
@@ -75,11 +74,13 @@ def train(
     seed: _SeedOption = 41,
     negative_values: NegativeOption = "error",
     encoding: EncodingOption = "utf8",
+    delimiter: DelimiterOption = None,
 ) -> None:
     """Train a model on a table of interactions and save it.
 
     Rows without a user or an item are dropped, and counted. The columns' names are kept in the
-    artifact and come back in every answer.
+    artifact and come back in every answer. With --validation the metrics are those of a first
+    training without the rows held out; the model that is saved is then trained on all rows.
     """
     if not 0 <= validation < 1:
         raise ParameterError(f"--validation takes a fraction from 0 to below 1, not {validation}")
@@ -88,9 +89,10 @@ def train(
     choose("--negative-values", negative_values, ("error", "drop", "net"))
 
     estimator = make_model(model, param or ())
+    check_out(out)
     columns = {"--user": user, "--item": item, "--value": value, "--timestamp": timestamp}
     interactions = make_interactions(
-        read_table(data, columns, encoding=encoding),
+        read_table(data, columns, encoding=encoding, delimiter=delimiter),
         user=user,
         item=item,
         value=value,
@@ -100,7 +102,9 @@ def train(
     )
     start = perf_counter()
     if validation:
-        _fit_and_measure(estimator, interactions, validation, patience, seed)
+        from penchant.cli.validation import measure_and_fit
+
+        measure_and_fit(estimator, interactions, validation, patience, seed)
     else:
         estimator.fit(interactions, progress=is_live())
     say(f"trained  {estimator!r} in {perf_counter() - start:.1f} s")
@@ -108,21 +112,3 @@ def train(
     say(f"saved    {out}")
     someone = shlex.quote(str(estimator.users_[0]))
     say(f"next     penchant recommend {shlex.quote(str(out))} --user {someone}")
-
-
-def _fit_and_measure(
-    model: Recommender, data: Interactions, fraction: float, patience: int | None, seed: int
-) -> None:
-    """Fit on a part of the data, watch and print the metrics on the rest."""
-    from penchant import EarlyStopping, ValidationMetric, evaluate, split
-    from penchant.data.frames import to_arrow
-
-    training, held_out = split.random(data, test_size=fraction, random_state=seed)
-    names = ("precision@10", "ndcg@10")
-    watchers: list[Any] = [ValidationMetric(None, name, every=5) for name in names]
-    if patience is not None:
-        watchers = [EarlyStopping("ndcg@10", patience=patience)]
-    model.fit(training, held_out, progress=is_live(), callbacks=watchers)
-    measured = to_arrow(evaluate(model, held_out, metrics=names))[0].to_pylist()
-    values = ", ".join(f"{row['metric']} {row['value']:.4f}" for row in measured)
-    say(f"measured {values} on {len(held_out):,} held-out rows")
