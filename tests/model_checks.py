@@ -270,6 +270,19 @@ class ModelChecks(RecommendChecks):
         self.fitted(interactions(events(seed=3))).save(tmp_path)
         assert_same_model(pc.load(tmp_path).fit(interactions(), progress=False), self.fitted())
 
+    def test_an_empty_path_is_not_the_current_directory(self, tmp_path, monkeypatch):
+        model = self.fitted()
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(ParameterError, match="path is empty: name a directory"):
+            model.save("")
+        assert not list(tmp_path.iterdir())
+        model.save(".")
+        with pytest.raises(ParameterError, match="path is empty: name a directory"):
+            pc.load("")
+        with pytest.raises(ParameterError, match=r"path must be .*, got None"):
+            pc.load(None)
+        assert_same_model(model, pc.load("."))
+
     def test_save_replaces(self, tmp_path):
         self.fitted(interactions(events(seed=3))).save(tmp_path)
         model = self.fitted()

@@ -17,7 +17,7 @@ from model_support import (
     interactions,
     pandas_frame,
 )
-from penchant.errors import ParameterError, UnknownIdError
+from penchant.errors import DataError, ParameterError, UnknownIdError
 
 
 class RecommendChecks(ModelFactory):
@@ -105,6 +105,17 @@ class RecommendChecks(ModelFactory):
         data = pc.Interactions.from_frame(frame, user="rank", item="score")
         result = self.fitted(data).recommend(1000, k=2)
         assert list(result.columns) == ["rank", "score", "score_", "rank_"]
+
+    def test_a_frame_or_dict_is_no_list_of_ids(self):
+        model = self.fitted()
+        frame = events()
+        ways = [frame[["customer"]], frame[["customer"]].to_dict("list"), frame]
+        for users in [*ways, *(convert(frame, backend) for backend in ("polars", "pyarrow"))]:
+            with pytest.raises(DataError, match=r"not a \w+: pass df\['customer'\]"):
+                model.recommend(users, k=2)
+        if self.has_vectors:
+            with pytest.raises(DataError, match=r"pass df\['product'\]"):
+                model.similar_items(frame[["product"]])
 
     # ---- ids ------------------------------------------------------------------------------------
 

@@ -15,6 +15,12 @@ BUILT_INS = [
     (errors.NotFittedError, ValueError),
     (errors.NotFittedError, AttributeError),
     (errors.ArtifactError, ValueError),
+    (errors.ArtifactNotFoundError, FileNotFoundError),
+    (errors.ArtifactNotFoundError, errors.ArtifactError),
+    (errors.ArtifactWriteError, OSError),
+    (errors.ArtifactWriteError, errors.ArtifactError),
+    (errors.UnsupportedError, NotImplementedError),
+    (errors.RequestError, ValueError),
     (errors.MissingExtraError, ImportError),
 ]
 

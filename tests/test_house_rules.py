@@ -150,6 +150,54 @@ def test_only_the_layers_named_in_the_design_call_core():
     assert callers <= CALLERS_OF_CORE
 
 
+def imported_names(path: Path) -> list[str]:
+    """Dotted names of what a module imports, modules and what it takes out of them."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: line {node.lineno}: a relative import"
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+def test_private_names_stay_in_their_package():
+    """`penchant.X._y` and `penchant.X.z._y` are for the modules of `penchant.X` alone."""
+    wrong = []
+    private = 0
+    for path in PACKAGE.rglob("*.py"):
+        importer = path.relative_to(PACKAGE).parts[0]
+        for name in imported_names(path):
+            top, *parts = name.split(".")
+            if parts[:1] in (["_core"], ["_version"]):
+                continue
+            if top == "penchant" and any(part.startswith("_") for part in parts[1:]):
+                private += 1
+                if parts[0] != importer.removesuffix(".py"):
+                    wrong.append(f"{path.relative_to(PACKAGE)} imports {name}")
+    assert private > 10
+    assert not wrong
+
+
+def test_errors_have_one_home():
+    homes = {
+        f"{value.__module__}.{name}"
+        for _, module in public_objects()
+        if inspect.ismodule(module)
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and inspect.isclass(value)
+        and issubclass(value, Exception | Warning)
+        and value.__module__.startswith("penchant")
+    }
+    assert homes == {
+        f"penchant.errors.{name}"
+        for name in penchant.errors.__all__
+        if inspect.isclass(getattr(penchant.errors, name))
+    }
+
+
 def test_import_pulls_in_no_heavy_library():
     code = "import sys, penchant; print(*sys.modules)"
     command = [sys.executable, "-c", code]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 import warnings
 from collections.abc import Iterable
@@ -17,6 +18,8 @@ from types import ModuleType
 
 __all__ = [
     "ArtifactError",
+    "ArtifactNotFoundError",
+    "ArtifactWriteError",
     "ColumnError",
     "DataError",
     "MissingExtraError",
@@ -25,7 +28,9 @@ __all__ = [
     "ParameterError",
     "PenchantError",
     "PenchantWarning",
+    "RequestError",
     "UnknownIdError",
+    "UnsupportedError",
     "choose",
     "closest",
     "notice",
@@ -65,6 +70,30 @@ class NotFittedError(PenchantError, ValueError, AttributeError):
 
 class ArtifactError(PenchantError, ValueError):
     """A saved artifact is damaged, foreign, newer than this version, or cannot be written."""
+
+
+class ArtifactNotFoundError(ArtifactError, FileNotFoundError):
+    """There is no artifact at the given path."""
+
+
+class ArtifactWriteError(ArtifactError, OSError):
+    """The operating system refused a write; ``errno`` says why."""
+
+    @classmethod
+    def at(cls, path: os.PathLike[str] | str, error: OSError) -> ArtifactWriteError:
+        """Describe ``error``, met while saving to ``path``."""
+        reason = error.strerror or str(error)
+        result = cls(f"cannot save to {os.fspath(path)!r}: {reason}")
+        result.errno = error.errno
+        return result
+
+
+class UnsupportedError(PenchantError, NotImplementedError):
+    """The model has no answer to this kind of question."""
+
+
+class RequestError(PenchantError, ValueError):
+    """A request that cannot be answered; the message names the line and the field."""
 
 
 class MissingExtraError(PenchantError, ImportError):

@@ -1,8 +1,9 @@
 """Write the golden artifacts of the current format version: ``python tests/golden/make_golden.py``.
 
 An artifact in a ``v<number>`` folder must load for ever, so a folder that is there is never written
-again. Run this once for each new format version, and commit what it makes. `expected.json` holds
-what the models answered when they were saved.
+again. Run this once for each new format version, and commit what it makes. Each folder in it is an
+artifact: one of each model, named in `expected.json` with what the models answered when they were
+saved, and ``arrays``, which is no model (tests/storage/test_golden.py says what it holds).
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 import penchant as pc
+from penchant.storage import write_artifact
 from penchant.storage.manifest import FORMAT_VERSION
 
 HERE = Path(__file__).resolve().parent
@@ -76,6 +79,27 @@ def expectation(model: pc.models.Recommender) -> dict[str, object]:
     }
 
 
+def write_arrays(folder: Path) -> None:
+    """Write an artifact of every kind of content."""
+    meta = {
+        "class": "Golden",
+        "parameters": {"factors": 3, "rate": 0.05, "name": "Zoë", "seed": None},
+        "metrics": {"ndcg@10": 0.25},
+        "columns": ["user", "item"],
+    }
+    arrays = {
+        "factors": np.arange(12, dtype=np.float32).reshape(4, 3) / 8,
+        "offsets": np.array([0, 2, 2, 2**40]),
+        "flags": np.array([True, False]),
+        "empty": np.zeros((0, 4), np.int32),
+    }
+    tables = {
+        "users": pa.table({"id": pa.array([-1, 17850])}),
+        "items": pa.table({"id": pa.array(["", "MUG", "TÊTE À TÊTE"], pa.large_string())}),
+    }
+    write_artifact(folder, meta=meta, arrays=arrays, tables=tables)
+
+
 def main() -> None:
     """Write the folder of this format version, or refuse."""
     folder = HERE / f"v{FORMAT_VERSION}"
@@ -85,6 +109,7 @@ def main() -> None:
     for name, model in models().items():
         model.save(folder / name)
         expected[name] = expectation(model)
+    write_arrays(folder / "arrays")
     text = json.dumps(expected, indent=1, ensure_ascii=False)
     (folder / "expected.json").write_text(text + "\n", encoding="utf-8")
 

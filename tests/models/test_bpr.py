@@ -58,6 +58,89 @@ def test_every_option_matters(name, value):
     assert bits(model.item_factors_) != bits(other.item_factors_)
 
 
+def norms(array):
+    return np.linalg.norm(array, axis=-1)
+
+
+def with_a_hit():
+    """Everybody took the hit, so it is never drawn as an item that somebody did not take."""
+    frame = events()
+    hit = pd.DataFrame({"customer": frame["customer"].unique(), "product": "hit"})
+    return interactions(pd.concat([frame, hit]))
+
+
+@pytest.mark.parametrize("side", ["user", "positive", "negative"])
+def test_regularization_shrinks_its_own_factors(side):
+    data = with_a_hit()
+    options = {"factors": 8, "epochs": 30, "negatives": "uniform", "regularization": 0}
+    hit = data.items.code("hit")
+
+    def sizes(value):
+        strength = {"user_regularization": 0, f"{side}_regularization": value}
+        model = pc.BPR(**options | strength).fit(data, progress=False)
+        of_items = norms(model.item_factors_)
+        return {
+            "user": norms(model.user_factors_).mean(),
+            "positive": of_items[hit],
+            "negative": np.delete(of_items, hit).mean(),
+        }
+
+    free, weak, strong = sizes(0), sizes(0.05), sizes(0.5)
+    assert strong[side] < weak[side] < free[side]
+    assert strong[side] < free[side] / 2
+    if side == "negative":  # the hit's own factors are never penalized
+        assert strong["positive"] > free["positive"] / 2
+
+
+def test_bias_regularization_shrinks_the_biases():
+    free, weak, strong = (
+        np.abs(
+            pc.BPR(factors=8, epochs=30, bias_regularization=value)
+            .fit(with_a_hit(), progress=False)
+            .item_biases_
+        ).mean()
+        for value in (0, 0.05, 0.5)
+    )
+    assert strong < weak < free
+    assert strong < free / 2
+
+
+class Steps(pc.Callback):
+    """How far the item factors move in each epoch, and where they start."""
+
+    def on_fit_begin(self, model, train):
+        self.start = self.last = model.item_factors_.copy()
+        self.sizes = []
+
+    def on_epoch_end(self, model, epoch, logs):
+        self.sizes.append(float(norms(model.item_factors_ - self.last).mean()))
+        self.last = model.item_factors_.copy()
+
+
+def steps(**options):
+    steps = Steps()
+    plain = {"factors": 8, "epochs": 20, "negatives": "uniform"}
+    pc.BPR(**plain | options).fit(interactions(), progress=False, callbacks=[steps])
+    return steps
+
+
+def test_decay_makes_the_last_steps_small():
+    constant, half, full = (steps(learning_rate_decay=decay).sizes for decay in (0, 0.5, 1))
+    assert constant[0] == half[0] == full[0]  # the first epoch runs at the full rate
+    assert constant[-1] > 1.5 * half[-1] > 1.5 * 1.5 * full[-1]
+
+
+def test_a_larger_learning_rate_makes_larger_steps():
+    slow, fast = (steps(learning_rate=rate).sizes for rate in (0.01, 0.05))
+    assert fast[0] > 3 * slow[0]
+
+
+def test_init_scale_is_the_size_of_the_first_factors():
+    small, large = (steps(init_scale=scale, epochs=1).start for scale in (0.1, 0.3))
+    np.testing.assert_allclose(large, 3 * small, rtol=1e-5)
+    assert norms(small).mean() == pytest.approx(0.1, rel=0.2)
+
+
 def test_popularity_exponent_matters():
     frame = pd.concat([events(), pd.DataFrame({"customer": range(90), "product": "item 00"})])
     one, other = (

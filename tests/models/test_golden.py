@@ -13,7 +13,11 @@ import penchant as pc
 from penchant.storage.manifest import FORMAT_VERSION
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
-FOLDERS = sorted(path.parent for path in GOLDEN.glob("v*/*/model.json"))
+FOLDERS = sorted(
+    path.parent / name
+    for path in GOLDEN.glob("v*/expected.json")
+    for name in json.loads(path.read_text("utf-8"))
+)
 
 
 def test_there_is_one_of_every_model_and_version():

@@ -8,15 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from penchant.errors import ArtifactError
-from penchant.storage import (
-    ArtifactNotFoundError,
-    ArtifactWriteError,
-    pack,
-    read_artifact,
-    unpack,
-    write_artifact,
-)
+from artifact_support import contents, edit_manifest
+from penchant.errors import ArtifactError, ArtifactNotFoundError, ArtifactWriteError
+from penchant.storage import pack, read_artifact, unpack, write_artifact
 
 FACTORS = np.random.default_rng(0).normal(size=(300, 7)).astype(np.float32)
 
@@ -34,10 +28,6 @@ def artifact(tmp_path):
 def archive(artifact, tmp_path):
     pack(artifact, tmp_path / "model.tar.gz")
     return tmp_path / "model.tar.gz"
-
-
-def contents(path):
-    return {file.name: file.read_bytes() for file in path.iterdir()}
 
 
 def repack(archive, change):
@@ -188,14 +178,21 @@ def test_files_missing_or_left_over(archive, refused):
     refused(r"not a Penchant artifact: no model\.json in it")
 
 
-def test_a_newer_format(archive, refused):
+def test_a_newer_format(artifact, tmp_path):
+    edit_manifest(artifact, lambda document: document.update(format_version=7))
+    subprocess.run(["tar", "czf", tmp_path / "newer.tgz", "-C", artifact, "."], check=True)
+    with pytest.raises(ArtifactError, match=r"newer\.tgz: .*written in format 7"):
+        unpack(tmp_path / "newer.tgz", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_edited_manifest(archive, refused):
     def change(members):
         info, content = members[0]
-        content = content.replace(b'"format_version": 1', b'"format_version": 7')
-        members[0] = info, content
+        members[0] = info, content.replace(b'"class": "BPR"', b'"class": "BQR"')
 
     repack(archive, change)
-    refused("written in format 7")
+    refused(r"model\.json: damaged: its content does not match")
 
 
 def test_an_archive_of_more_than_we_allow(refused):

@@ -8,12 +8,12 @@ import pytest
 from penchant.storage import read_artifact
 from penchant.storage.manifest import FORMAT_VERSION
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 
 
 @pytest.mark.parametrize("verify", ["full", "size"])
 def test_format_1(verify):
-    read = read_artifact(GOLDEN / "format-1", verify=verify)
+    read = read_artifact(GOLDEN / "v1" / "arrays", verify=verify)
     assert read.meta == {
         "class": "Golden",
         "parameters": {"factors": 3, "rate": 0.05, "name": "Zoë", "seed": None},
@@ -33,4 +33,4 @@ def test_format_1(verify):
 
 def test_every_version_has_one():
     versions = range(1, FORMAT_VERSION + 1)
-    assert {path.name for path in GOLDEN.iterdir()} == {f"format-{n}" for n in versions}
+    assert {path.parent.name for path in GOLDEN.glob("*/arrays")} == {f"v{n}" for n in versions}

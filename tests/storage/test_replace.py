@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from penchant.errors import ArtifactError
-from penchant.storage import ArtifactWriteError, read_artifact, write_artifact
+from penchant.errors import ArtifactError, ArtifactWriteError
+from penchant.storage import read_artifact, write_artifact
 
 
 def save(path, number, size=1000):

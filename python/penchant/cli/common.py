@@ -234,7 +234,7 @@ def _parse(text: str) -> Any:
 def make_interactions(table: pa.Table, indent: str = "", **arguments: Any) -> Interactions:
     """Call `Interactions.from_frame`, print how many rows it dropped, why, and what is left."""
     from penchant import Interactions
-    from penchant.data._report import dropped_text
+    from penchant.data.report import dropped_text
 
     with warnings.catch_warnings():
         # The lines below say the same.

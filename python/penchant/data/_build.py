@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from penchant.data import _features, _limits, _repeats, _values
+from penchant.data import _features, _limits, _repeats, arrow
 from penchant.data._columns import Columns, context_part, missing, read_numbers
 from penchant.data._times import TimeFormat, read_times
 from penchant.data.ids import IdMap
@@ -135,7 +135,7 @@ def compact(ids: IdMap, codes: np.ndarray) -> tuple[IdMap, np.ndarray, np.ndarra
 
 
 def _part(table: Any, name: str) -> Any:
-    return _values.combine(table.column(name))
+    return arrow.combine(table.column(name))
 
 
 def _drop_missing(

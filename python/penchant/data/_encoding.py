@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from penchant.data import _values
+from penchant.data import arrow
 from penchant.errors import ArtifactError, DataError, notice
 
 # Beyond 2**53 neighbouring integers share one float64.
@@ -84,7 +84,7 @@ class IdType:
 
 def type_name(data_type: Any) -> str:
     """Return the Arrow name of a type; `type_from_name` reads it."""
-    return "uuid" if _values.is_uuid(data_type) else str(data_type)
+    return "uuid" if arrow.is_uuid(data_type) else str(data_type)
 
 
 def type_from_name(name: str) -> Any:
@@ -131,7 +131,7 @@ def encode(values: Any, column: str) -> tuple[IdType, Any]:
     if pa.types.is_floating(kind):
         return _encode_floats(values, column)
     if pa.types.is_decimal(kind):
-        integers = _values.cast_or_none(values, pa.int64())
+        integers = arrow.cast_or_none(values, pa.int64())
         if integers is not None:
             return IdType(kind, text=False), integers
         return IdType(kind, text=True), values.cast(pa.large_string())
@@ -139,12 +139,12 @@ def encode(values: Any, column: str) -> tuple[IdType, Any]:
         return IdType(kind, text=False), values.cast(pa.int64())
     if pa.types.is_temporal(kind):
         return IdType(kind, text=False), _temporal_to_integers(values)
-    if _values.is_text(kind):
+    if arrow.is_text(kind):
         plain = kind if kind in (pa.string(), pa.large_string()) else pa.large_string()
         return IdType(plain, text=True), values.cast(pa.large_string())
-    if _values.is_uuid(kind):
-        return IdType(kind, text=True), _values.uuid_text(values)
-    if _values.is_bytes(kind):
+    if arrow.is_uuid(kind):
+        return IdType(kind, text=True), arrow.uuid_text(values)
+    if arrow.is_bytes(kind):
         return _encode_bytes(values)
     raise DataError(
         f"column {column!r} holds {kind} values, which cannot be ids; "
@@ -157,10 +157,10 @@ def decode(encoded: Any, id_type: IdType) -> Any:
     kind = id_type.arrow
     if encoded.type.equals(kind):
         return encoded
-    if _values.is_uuid(kind):
-        return _values.uuid_from_text(encoded)
+    if arrow.is_uuid(kind):
+        return arrow.uuid_from_text(encoded)
     if id_type.hexadecimal:
-        return _values.from_hexadecimal(encoded).cast(kind)
+        return arrow.from_hexadecimal(encoded).cast(kind)
     if pa.types.is_decimal(kind):
         # int64 does not cast to a decimal of fewer than 19 digits; text does.
         return encoded.cast(pa.string()).cast(kind)
@@ -187,26 +187,26 @@ def match(values: Any, id_type: IdType) -> Any:
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     kind = id_type.arrow
-    if id_type.text and (_values.is_text(kind) or (_values.is_bytes(kind) and _is_loose(values))):
-        return _values.to_text(values)
+    if id_type.text and (arrow.is_text(kind) or (arrow.is_bytes(kind) and _is_loose(values))):
+        return arrow.to_text(values)
     if not id_type.text and pa.types.is_integer(kind):
         return _to_integers(values)
     if pa.types.is_decimal(kind) and not pa.types.is_decimal(values.type):
-        values = _values.to_text(values)
+        values = arrow.to_text(values)
     if pa.types.is_boolean(kind) and not pa.types.is_boolean(values.type):
-        if _values.is_text(values.type):
-            return _values.cast_each(values, pa.bool_()).cast(pa.int64())
+        if arrow.is_text(values.type):
+            return arrow.cast_each(values, pa.bool_()).cast(pa.int64())
         integers = _to_integers(values)
         import pyarrow.compute as pc
 
-        return _values.keep(integers, pc.is_in(integers, pa.array([0, 1])))
-    if _values.is_uuid(kind):
-        return _values.match_uuid(values)
+        return arrow.keep(integers, pc.is_in(integers, pa.array([0, 1])))
+    if arrow.is_uuid(kind):
+        return arrow.match_uuid(values)
     if pa.types.is_temporal(kind) and not (
-        pa.types.is_temporal(values.type) or _values.is_text(values.type)
+        pa.types.is_temporal(values.type) or arrow.is_text(values.type)
     ):
         return pa.nulls(len(values), pa.int64())
-    converted = _values.cast_each(values, kind)
+    converted = arrow.cast_each(values, kind)
     if pa.types.is_date(kind) and pa.types.is_timestamp(values.type):
         converted = _at_midnight(converted, values)
     return _stored(converted, id_type)
@@ -222,27 +222,27 @@ def _at_midnight(dates: Any, times: Any) -> Any:
     """Return the dates of the times that are dates: the cast alone drops the time of day."""
     import pyarrow.compute as pc
 
-    return _values.keep(dates, pc.equal(dates.cast(times.type), times))
+    return arrow.keep(dates, pc.equal(dates.cast(times.type), times))
 
 
 def _is_loose(values: Any) -> bool:
     """Tell whether a lookup in a column of bytes came as text (which is then the stored form)."""
-    return not _values.is_bytes(values.type)
+    return not arrow.is_bytes(values.type)
 
 
 def _stored(converted: Any, id_type: IdType) -> Any:
     """Store values that already have the caller's type, nulls included."""
     if id_type.hexadecimal:
-        return _values.hexadecimal(converted)
+        return arrow.hexadecimal(converted)
     if pa.types.is_temporal(id_type.arrow):
         return _temporal_to_integers(converted)
     if id_type.text:
-        return _values.cast_each(converted, pa.large_string())
-    return _values.cast_each(converted, pa.int64())
+        return arrow.cast_each(converted, pa.large_string())
+    return arrow.cast_each(converted, pa.int64())
 
 
 def _encode_integers(values: Any) -> tuple[IdType, Any]:
-    integers = _values.cast_or_none(values, pa.int64())
+    integers = arrow.cast_or_none(values, pa.int64())
     if integers is not None:
         return IdType(values.type, text=False), integers
     # Hashes are often uint64: the upper half does not fit int64.
@@ -258,13 +258,13 @@ def _encode_floats(values: Any, column: str) -> tuple[IdType, Any]:
         raise DataError(
             f"column {column!r} has an infinite id; remove such rows or use a text column"
         )
-    integers = _values.cast_or_none(values, pa.int64())
+    integers = arrow.cast_or_none(values, pa.int64())
     if integers is None:
         notice(
             f"column {column!r} has ids that are not whole numbers, such as "
             f"{_first_fraction(values)!r}: its ids are kept as text"
         )
-        return IdType(pa.large_string(), text=True), _values.to_text(values)
+        return IdType(pa.large_string(), text=True), arrow.to_text(values)
     if pc.any(pc.greater(pc.abs(values), _EXACT_FLOAT)).as_py():
         notice(
             f"column {column!r} has ids above 2**53 stored as floats, which may have been rounded "
@@ -282,11 +282,11 @@ def _first_fraction(values: Any) -> float:
 
 def _encode_bytes(values: Any) -> tuple[IdType, Any]:
     if not pa.types.is_fixed_size_binary(values.type):
-        text = _values.cast_or_none(values.cast(pa.large_binary()), pa.large_string())
+        text = arrow.cast_or_none(values.cast(pa.large_binary()), pa.large_string())
         if text is not None:
             return IdType(_plain_bytes(values.type), text=True), text
     id_type = IdType(_plain_bytes(values.type), text=True)
-    return replace(id_type, hexadecimal=True), _values.hexadecimal(values)
+    return replace(id_type, hexadecimal=True), arrow.hexadecimal(values)
 
 
 def _plain_bytes(kind: Any) -> Any:
@@ -307,19 +307,19 @@ def _to_integers(values: Any) -> Any:
 
     kind = values.type
     if pa.types.is_integer(kind):
-        return _values.cast_each(values, pa.int64())
+        return arrow.cast_each(values, pa.int64())
     if pa.types.is_floating(kind):
         values = values.cast(pa.float64())
         whole = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), 2.0**63))
-        return _values.keep(values, whole).cast(pa.int64())
+        return arrow.keep(values, whole).cast(pa.int64())
     if pa.types.is_decimal(kind):
-        return _values.cast_each(values, pa.int64())
-    if _values.is_bytes(kind) and not pa.types.is_fixed_size_binary(kind):
-        values = _values.cast_each(values, pa.large_string())
+        return arrow.cast_each(values, pa.int64())
+    if arrow.is_bytes(kind) and not pa.types.is_fixed_size_binary(kind):
+        values = arrow.cast_each(values, pa.large_string())
         kind = values.type
-    if _values.is_text(kind):
+    if arrow.is_text(kind):
         numeric = pc.match_substring_regex(values, f"^{_INTEGER_TEXT}$")
-        digits = pc.utf8_trim_whitespace(_values.keep(values, numeric))
+        digits = pc.utf8_trim_whitespace(arrow.keep(values, numeric))
         digits = pc.replace_substring_regex(digits, r"\.0*$", "")
         return pc.utf8_ltrim(digits, "+").cast(pa.int64())
     return pa.nulls(len(values), pa.int64())

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from penchant.data import _values, frames
+from penchant.data import arrow, frames
 from penchant.data._columns import Columns
 from penchant.errors import ColumnError, DataError, MissingFileError, ParameterError
 
@@ -82,10 +82,10 @@ def from_sequences(sequences: Iterable[Iterable[Any]], users: Any, columns: Colu
     lengths = np.array([len(sequence) for sequence in lists], np.int64)
     if lengths.sum() == 0:
         raise DataError("the sequences hold no items")
-    names = _values.to_array(np.arange(len(lists)) if users is None else users)
+    names = arrow.to_array(np.arange(len(lists)) if users is None else users)
     if len(names) != len(lists):
         raise ParameterError(f"there are {len(names):,} users for {len(lists):,} sequences")
-    items = _values.to_array(list(itertools.chain.from_iterable(lists)))
+    items = arrow.to_array(list(itertools.chain.from_iterable(lists)))
     starts = np.cumsum(lengths) - lengths
     positions = np.arange(len(items)) - np.repeat(starts, lengths)
     owners = names.take(pa.array(np.repeat(np.arange(len(lists)), lengths)))

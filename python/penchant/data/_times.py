@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from penchant.data import _values
+from penchant.data import arrow
 from penchant.errors import DataError, ParameterError
 
 UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 1}
@@ -82,7 +82,7 @@ def read_times(
         except pa.ArrowInvalid as error:
             raise DataError(f"timestamp column {name!r}: {error}") from None
         return _check(np.asarray(micro.cast(pa.int64())), name, rows), TimeFormat(kind)
-    if _values.is_text(kind):
+    if arrow.is_text(kind):
         times, zoned = _from_text(column, name, rows)
         return _check(times, name, rows), TimeFormat(kind, zoned=zoned)
     raise DataError(f"timestamp column {name!r} is {kind}; it must hold dates, times or numbers")
@@ -100,7 +100,7 @@ def write_times(times: Any, time_format: TimeFormat) -> Any:
         if pa.types.is_integer(kind):
             return pc.divide(times, step).cast(kind)
         return pc.divide(times.cast(pa.float64()), float(step)).cast(kind)
-    if _values.is_text(kind):
+    if arrow.is_text(kind):
         text = times.cast(pa.timestamp("us")).cast(pa.string())
         text = pc.replace_substring_regex(text, r"\.?0*$", "") if _whole(times) else text
         text = pc.replace_substring(text, " ", "T", max_replacements=1)
@@ -117,7 +117,7 @@ def to_moment(value: Any, name: str) -> int:
     if isinstance(value, bool | int | float):
         raise ParameterError(f"{name}={value!r} must be a date, such as '2011-09-01'")
     try:
-        times, _ = read_times(_values.to_array(value), name, None)
+        times, _ = read_times(arrow.to_array(value), name, None)
     except DataError as error:
         raise ParameterError(f"{name}={value!r} is not a date: {error}") from None
     return int(times[0])
@@ -156,7 +156,7 @@ def _from_epochs(column: Any, name: str, unit: str | None) -> np.ndarray:
     if unit not in UNITS:
         raise ParameterError(f"timestamp_unit={unit!r} is not one of 's', 'ms', 'us', 'ns'")
     if pa.types.is_integer(column.type):
-        signed = _values.cast_or_none(column, pa.int64())
+        signed = arrow.cast_or_none(column, pa.int64())
         if signed is None:
             raise DataError(f"timestamp column {name!r} has numbers beyond int64; check the column")
         numbers: np.ndarray = np.asarray(signed)
@@ -213,6 +213,6 @@ def _parse(text: Any, zoned: Any) -> tuple[Any, Any]:
     """Return the times without a zone and those with one, each null where the other is not."""
     import pyarrow.compute as pc
 
-    local = _values.keep(text, pc.invert(zoned)).cast(pa.timestamp("us"))
-    universal = _values.keep(text, zoned).cast(pa.timestamp("us", "UTC"))
+    local = arrow.keep(text, pc.invert(zoned)).cast(pa.timestamp("us"))
+    universal = arrow.keep(text, zoned).cast(pa.timestamp("us", "UTC"))
     return local.cast(pa.int64()), universal.cast(pa.int64())

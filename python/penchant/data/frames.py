@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from penchant.data import _values
+from penchant.data import arrow
 from penchant.errors import ColumnError, DataError, ParameterError, closest, notice
 
 __all__ = ["BACKENDS", "column_names", "from_arrow", "to_arrow"]
@@ -164,9 +164,9 @@ def _column(frame: Any, position: int, name: str, backend: str) -> Any:
     series = frame.iloc[:, position]
     try:
         array = pa.array(series, from_pandas=True)
-    except _values.CONVERSION_ERRORS:
+    except arrow.CONVERSION_ERRORS:
         return _objects(series.tolist(), name)
-    if isinstance(array.type, pa.BaseExtensionType) and not _values.is_uuid(array.type):
+    if isinstance(array.type, pa.BaseExtensionType) and not arrow.is_uuid(array.type):
         return _as_text(series.tolist(), name)  # periods, intervals
     return array
 
@@ -175,16 +175,16 @@ def _objects(values: list[Any], name: str) -> Any:
     """Return Python objects as one Arrow type if there is one, else as text with a notice."""
     try:
         return pa.array(values, from_pandas=True)
-    except _values.CONVERSION_ERRORS:
+    except arrow.CONVERSION_ERRORS:
         pass
     for row, value in enumerate(values):
-        if not _values.is_unicode(value):
+        if not arrow.is_unicode(value):
             raise DataError(f"row {row}: {value!r} in column {name!r} is not valid Unicode text")
     return _as_text(values, name)
 
 
 def _as_text(values: list[Any], name: str) -> Any:
-    text = _values.mixed_to_text(values)
+    text = arrow.mixed_to_text(values)
     kinds = sorted({type(value).__name__ for value in values if value is not None})
     if kinds != ["UUID"]:
         verb = "holds" if len(kinds) == 1 else "mixes"
@@ -195,7 +195,7 @@ def _as_text(values: list[Any], name: str) -> Any:
 def _uuids_as_text(table: Any) -> Any:
     """Polars has no UUIDs: give them as text."""
     for position, field in enumerate(table.schema):
-        if _values.is_uuid(field.type):
-            text = _values.uuid_text(_values.combine(table.column(position)))
+        if arrow.is_uuid(field.type):
+            text = arrow.uuid_text(arrow.combine(table.column(position)))
             table = table.set_column(position, field.name, text)
     return table

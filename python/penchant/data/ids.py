@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from penchant.data import _encoding, _limits, _values
+from penchant.data import _encoding, _limits, arrow
 from penchant.data._encoding import IdType
 from penchant.errors import ArtifactError, DataError
 
@@ -69,7 +69,7 @@ class IdMap:
         """
         if column.null_count or pa.types.is_null(column.type):
             raise DataError(f"column {name!r} has {column.null_count:,} rows without an id")
-        encoded = _values.combine(_as_dictionary(column))
+        encoded = arrow.combine(_as_dictionary(column))
         values = encoded.dictionary
         _limits.check_ids(len(values), name)
         id_type, stored = _encoding.encode(values, name)
@@ -179,8 +179,13 @@ class IdMap:
         Returns
         -------
         ndarray of int32, shape (n,)
+
+        Raises
+        ------
+        DataError
+            For a frame, a dict, or an array of more dimensions.
         """
-        keys = _encoding.match(_values.to_array(values), self._type)
+        keys = _encoding.match(arrow.to_array(values, self._name), self._type)
         if not self._type.text:
             return self._integer_codes(keys)
         if len(keys) * _LOOKUPS_PER_HASH < len(self):
@@ -238,7 +243,7 @@ class IdMap:
             If the ids are not sorted and different, or do not have the type described.
         """
         id_type = IdType.from_state(description)
-        stored = _values.combine(stored)
+        stored = arrow.combine(stored)
         name = str(description.get("name", "id"))
         if stored.type != (pa.large_string() if id_type.text else pa.int64()) or stored.null_count:
             raise ArtifactError(
@@ -258,11 +263,11 @@ class IdMap:
 
     @cached_property
     def _text(self) -> tuple[np.ndarray, memoryview]:
-        return _values.text_buffers(self._stored)
+        return arrow.text_buffers(self._stored)
 
     @property
     def _is_text(self) -> bool:
-        return self._type.text and _values.is_text(self._type.arrow)
+        return self._type.text and arrow.is_text(self._type.arrow)
 
     @property
     def _is_integer(self) -> bool:
@@ -301,20 +306,20 @@ def _as_dictionary(column: Any) -> Any:
         if isinstance(column, pa.ChunkedArray):
             return column.unify_dictionaries()
         return column
-    if _values.is_uuid(kind):
+    if arrow.is_uuid(kind):
         return _uuid_dictionary(column)
     if str(kind) in ("string_view", "binary_view"):
-        column = column.cast(pa.large_string() if _values.is_text(kind) else pa.large_binary())
+        column = column.cast(pa.large_string() if arrow.is_text(kind) else pa.large_binary())
     elif pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
         # `encode` refuses it with a message.
         return pa.DictionaryArray.from_arrays(
-            np.zeros(len(column), np.int32), _values.combine(column)[:1]
+            np.zeros(len(column), np.int32), arrow.combine(column)[:1]
         )
     return column.dictionary_encode()
 
 
 def _uuid_dictionary(column: Any) -> Any:
-    combined = _values.combine(column)
+    combined = arrow.combine(column)
     encoded = combined.storage.dictionary_encode()
     values = pa.ExtensionArray.from_storage(column.type, encoded.dictionary)
     return pa.DictionaryArray.from_arrays(encoded.indices, values)

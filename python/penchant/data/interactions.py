@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from penchant.data import _build, _features, _repeats, _report, _sources
+from penchant.data import _build, _features, _repeats, _sources, report
 from penchant.data._build import Content, Options
 from penchant.data._columns import Columns, make_columns, restore_numbers
 from penchant.data._csr import CSR, REDUCTIONS, make_csr, reduce_pairs
@@ -373,15 +373,15 @@ drop_missing, duplicates, negative_values, timestamp_unit
 
     def describe(self) -> Any:
         """Return a summary to read, as a frame with the columns ``statistic`` and ``value``."""
-        facts = _report.facts(self)
+        facts = report.facts(self)
         table = pa.table({"statistic": list(facts), "value": list(facts.values())})
         return from_arrow(table, self.backend)
 
     def __repr__(self) -> str:
-        return _report.text(self)
+        return report.text(self)
 
     def _repr_html_(self) -> str:
-        return _report.html(self)
+        return report.html(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"content": self._content}

@@ -11,7 +11,7 @@ from penchant.errors import ParameterError, closest
 PER_USER = ("precision", "recall", "ndcg", "map", "mrr", "hit_rate")
 KNOWN = (*PER_USER, "coverage")
 
-_NAME = re.compile(r"([^@]+)@([0-9]{1,9})")
+_NAME = re.compile(r"([^@]+)(?:@([0-9]{1,9})?)?")
 
 
 class MetricName(NamedTuple):
@@ -30,7 +30,7 @@ def parse_metric(name: object) -> MetricName:
     Raises
     ------
     ParameterError
-        With the closest known name.
+        With the closest known name, or what is wrong with the k.
 
     Examples
     --------
@@ -46,7 +46,11 @@ Metrics are precision, recall, ndcg, map, mrr, hit_rate, coverage, each with @k
         return name
     found = _NAME.fullmatch(name.strip()) if isinstance(name, str) else None
     metric = found[1].casefold().replace("-", "_") if found else ""
-    if found and metric in KNOWN and int(found[2]) >= 1:
+    if found and metric in KNOWN:
+        if found[2] is None:
+            raise ParameterError(f"metric {name!r} has no k: add @k, as in {metric}@10")
+        if int(found[2]) < 1:
+            raise ParameterError(f"metric {name!r}: k must be >= 1, as in {metric}@10")
         return MetricName(metric, int(found[2]))
     hint = ""
     if isinstance(name, str):

@@ -13,24 +13,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from penchant import _core
-from penchant.errors import PenchantError
+from penchant.errors import UnsupportedError
 from penchant.models import results, state
 from penchant.models.fitted import Factors, FittedModel
 from penchant.models.params import Integer
 from penchant.retrieval.exact import MAX_THREADS, ExactIndex, check_k, thread_count
 from penchant.retrieval.filters import RowLists, take_lists
 
-__all__ = ["Factors", "Recommender", "UnsupportedError"]
+__all__ = ["Factors", "Recommender"]
 
 Unknown = Literal["error", "drop", "popular"]
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float32]
 
 NUM_THREADS = Integer(1, MAX_THREADS, optional=True)
-
-
-class UnsupportedError(PenchantError, NotImplementedError):
-    """The model has no answer to this kind of question."""
 
 
 class Recommender(FittedModel):
@@ -71,6 +67,23 @@ class Recommender(FittedModel):
             Codes of `items_`, best first, ties by the lower code; -1 where none are left.
         scores : float32 array of the same shape
             -inf where `rows` is -1.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ParameterError
+            `k` or `num_threads` is not a positive integer.
+        IndexError
+            A code of `n_users` or more.
+
+        Examples
+        --------
+        >>> import penchant as pc
+        >>> data = pc.Interactions.from_sequences([["tea"], ["tea", "jam"], ["tea", "jam"]])
+        >>> rows, scores = pc.Popularity().fit(data).recommend_codes([0, -1], k=2)
+        >>> rows.tolist(), scores.tolist()
+        ([[0, -1], [1, 0]], [[2.0, -inf], [3.0, 2.0]])
         """
         self._check_fitted()
         check_k(k)
@@ -158,6 +171,12 @@ class Recommender(FittedModel):
         ------
         UnknownIdError
             With ``unknown="error"``, naming the first five unknown users.
+        DataError
+            `users` is a whole frame, not one column of ids.
+        ParameterError
+            `k`, `unknown` or `num_threads` is out of range.
+        NotFittedError
+            Before `fit`.
 
         Examples
         --------
@@ -206,7 +225,21 @@ class Recommender(FittedModel):
         Returns
         -------
         frame
-            <item column>, neighbor, score (float32, -1 to 1), rank (int64, from 1).
+            <item column>, neighbor, score (float32, -1 to 1), rank (int64, from 1); at most k rows
+            for each item asked about, best first.
+
+        Raises
+        ------
+        UnknownIdError
+            With ``unknown="error"``, naming the first five unknown items.
+        UnsupportedError
+            The model learns no vectors.
+        DataError
+            `items` is a whole frame, not one column of ids.
+        ParameterError
+            `k`, `unknown` or `num_threads` is out of range.
+        NotFittedError
+            Before `fit`.
 
         Examples
         --------
@@ -286,26 +319,64 @@ class Recommender(FittedModel):
 
         Returns
         -------
-        frame
+        frame of n_users rows
             Columns factor_0, factor_1, ... (float32). pandas: indexed by user id; polars and
             pyarrow: the id is the first column.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        UnsupportedError
+            The model learns no vectors.
+
+        Examples
+        --------
+        >>> import penchant as pc
+        >>> data = pc.Interactions.from_sequences([["tea", "jam"], ["tea", "milk"]])
+        >>> model = pc.BPR(factors=4, epochs=3).fit(data, progress=False)
+        >>> model.user_vectors().shape
+        (2, 4)
         """
-        self._check_vectors()
-        factors = self._factors().users
-        return results.vector_frame(self.users_, factors, self.columns_.user, self.backend_)
+        return self._vectors("user")
 
     def item_vectors(self) -> Any:
         """Return the item factors, one row per item; biases are in ``item_biases_``.
 
         Returns
         -------
-        frame
+        frame of n_items rows
             Columns factor_0, factor_1, ... (float32). pandas: indexed by item id; polars and
             pyarrow: the id is the first column.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        UnsupportedError
+            The model learns no vectors.
+
+        Examples
+        --------
+        >>> import penchant as pc
+        >>> data = pc.Interactions.from_sequences([["tea", "jam"], ["tea", "milk"]])
+        >>> model = pc.BPR(factors=4, epochs=3).fit(data, progress=False)
+        >>> model.item_vectors().index.tolist()
+        ['jam', 'milk', 'tea']
+        >>> model.item_vectors().shape
+        (3, 4)
         """
+        return self._vectors("item")
+
+    def _vectors(self, side: Literal["user", "item"]) -> Any:
         self._check_vectors()
-        factors = self._factors().items
-        return results.vector_frame(self.items_, factors, self.columns_.item, self.backend_)
+        factors, columns = self._factors(), self.columns_
+        ids, vectors, name = (
+            (self.users_, factors.users, columns.user)
+            if side == "user"
+            else (self.items_, factors.items, columns.item)
+        )
+        return results.vector_frame(ids, vectors, name, self.backend_)
 
     def _check_vectors(self) -> None:
         self._check_fitted()

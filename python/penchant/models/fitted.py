@@ -231,6 +231,10 @@ class FittedModel(Parameterized):
         ArtifactError
             The disk is full, the path is not writable or holds something else; an artifact that
             was there is intact.
+        ParameterError
+            The path is empty.
+        NotFittedError
+            Before `fit`.
 
         Examples
         --------

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from penchant.data import _values
+from penchant.data import arrow
 from penchant.data.frames import from_arrow, to_arrow
 from penchant.data.interactions import Interactions
 from penchant.errors import DataError, UnknownIdError, choose
@@ -46,12 +46,14 @@ def resolve(ids: IdMap, values: Any, kind: str, unknown: str, policies: tuple[st
     ------
     UnknownIdError
         With "error", naming the first five unknown ids.
+    DataError
+        For a frame, a dict, or an array of more dimensions.
     """
     choose("unknown", unknown, policies)
     if values is None:
         codes = np.arange(len(ids), dtype=np.int32)
         return Asked(codes, ids.take(codes))
-    given = _values.to_array(values)
+    given = arrow.to_array(values, ids.name)
     codes = ids.codes(given)
     missing = codes < 0
     if not missing.any():
@@ -84,8 +86,8 @@ def _labels(ids: IdMap, codes: Codes, given: Any) -> Any:
         known = known.cast(known.type.value_type)
     if pa.types.is_dictionary(others.type):
         others = others.cast(others.type.value_type)
-    same = _values.cast_or_none(others, known.type)
-    parts = [_values.to_text(known), _values.to_text(others)] if same is None else [known, same]
+    same = arrow.cast_or_none(others, known.type)
+    parts = [arrow.to_text(known), arrow.to_text(others)] if same is None else [known, same]
     order = np.empty(len(codes), dtype=np.int64)
     order[np.concatenate([np.flatnonzero(codes >= 0), np.flatnonzero(codes < 0)])] = np.arange(
         len(codes)

@@ -228,6 +228,8 @@ def load(path: str | PathLike[str], verify: Literal["full", "size"] = "full") ->
     ArtifactError
         Not an artifact, damaged, inconsistent, written by a newer version, or of a model class
         that is not known here.
+    ParameterError
+        An empty path.
 
     Examples
     --------

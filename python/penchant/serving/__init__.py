@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from penchant.errors import require
-from penchant.serving.decode import RequestError, Requests, decode_body, decode_lines
+from penchant.serving.decode import Requests, decode_body, decode_lines
 from penchant.serving.encode import Records, to_csv, to_json
 from penchant.serving.service import Service
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Records",
-    "RequestError",
     "Requests",
     "Service",
     "create_app",

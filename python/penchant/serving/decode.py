@@ -13,18 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from penchant.errors import PenchantError, closest
+from penchant.errors import RequestError, closest
 
-__all__ = ["BadLine", "RequestError", "Requests", "decode_body", "decode_lines", "decode_record"]
+__all__ = ["BadLine", "Requests", "decode_body", "decode_lines", "decode_record"]
 
 FIELDS = ("user_id", "top_n")
 MAX_LINE_BYTES = 2**16
 _MAX_ID_BYTES = 4096
 _WHOLE = re.compile(r"\s*[0-9]{1,18}(\.0*)?\s*")  # "10", and "10.0" out of a float column
-
-
-class RequestError(PenchantError, ValueError):
-    """A request that cannot be answered; the message names the line and the field."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from penchant.data._values import text_buffers
+from penchant.data.arrow import text_buffers
 
 __all__ = ["CSV_HEADER", "Ids", "Records", "to_csv", "to_json"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from penchant.data import _values
+from penchant.data import arrow
 from penchant.errors import choose
 from penchant.models import load
 from penchant.serving.decode import Requests
@@ -121,4 +121,4 @@ def known_ids(ids: IdMap, codes: Any) -> Ids:
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     literal = pa.types.is_integer(values.type) or pa.types.is_boolean(values.type)
-    return Ids(_values.to_text(values), pa.array(np.full(len(values), literal)))
+    return Ids(arrow.to_text(values), pa.array(np.full(len(values), literal)))

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from penchant.storage.archive import pack, unpack
 from penchant.storage.artifact import Artifact, read_artifact, write_artifact
-from penchant.storage.files import ArtifactNotFoundError, ArtifactWriteError
 
 __all__ = [
     "Artifact",
-    "ArtifactNotFoundError",
-    "ArtifactWriteError",
     "pack",
     "read_artifact",
     "unpack",

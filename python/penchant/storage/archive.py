@@ -9,9 +9,9 @@ import tarfile
 import zlib
 from typing import IO, cast
 
-from penchant.errors import ArtifactError
+from penchant.errors import ArtifactError, ArtifactNotFoundError, ArtifactWriteError
 from penchant.storage.artifact import ArtifactWriter, map_artifact, replacing_artifact
-from penchant.storage.files import ArtifactNotFoundError, ArtifactWriteError, replaced_file
+from penchant.storage.files import replaced_file
 from penchant.storage.manifest import MANIFEST, MAX_MANIFEST_BYTES, data_file, parse_manifest
 
 # Trained floats hardly compress: a higher level costs time and saves nothing.

@@ -32,10 +32,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from penchant.errors import ArtifactError, choose
+from penchant.errors import ArtifactError, ArtifactNotFoundError, ArtifactWriteError, choose
 from penchant.storage.files import (
-    ArtifactNotFoundError,
-    ArtifactWriteError,
+    given_path,
     is_temporary,
     locked_directory,
     made_directory,
@@ -109,6 +108,8 @@ def write_artifact(
     ArtifactWriteError
         If the system refuses (full disk, no permission, ``path`` is a file). In every case the
         old artifact is intact and no half-written file is left behind.
+    ParameterError
+        If ``path`` is empty.
 
     Examples
     --------
@@ -137,7 +138,8 @@ def read_artifact(path: os.PathLike[str] | str, *, verify: Verify = "full") -> A
     verify : {"full", "size"}
         "full" reads every file once, compares its SHA-256 and checks every offset inside the
         tables: safe for an artifact from anyone. "size" compares the sizes only, which costs no
-        time: for files that were verified when they were installed.
+        time: for files that were verified when they were installed. ``model.json`` is checked
+        against its checksum either way.
 
     Returns
     -------
@@ -150,6 +152,8 @@ def read_artifact(path: os.PathLike[str] | str, *, verify: Verify = "full") -> A
     ArtifactError
         If it is not a Penchant artifact, is newer than this version, is incomplete or damaged,
         or refers to anything outside its own directory.
+    ParameterError
+        If ``path`` is empty or ``verify`` is neither of the two.
     """
     artifact = map_artifact(path, verify=verify)
     arrays = {}
@@ -175,7 +179,7 @@ class MappedArtifact:
 def map_artifact(path: os.PathLike[str] | str, *, verify: Verify) -> MappedArtifact:
     """Map an artifact's files without looking into them; see :func:`read_artifact`."""
     choose("verify", verify, ("full", "size"))
-    directory = Path(path)
+    directory = given_path(path)
     manifest = _read_manifest(directory)
     for _ in range(_READ_ATTEMPTS):
         meta, entries = parse_manifest(manifest, directory / MANIFEST)
@@ -247,8 +251,10 @@ def replacing_artifact(path: os.PathLike[str] | str) -> Iterator[ArtifactWriter]
     ------
     ArtifactWriteError
         In place of any OSError of the block.
+    ParameterError
+        If ``path`` is empty.
     """
-    directory = Path(path)
+    directory = given_path(path)
     try:
         if directory.exists() and not directory.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "it is a file, and an artifact is a directory")

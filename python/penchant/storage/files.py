@@ -10,30 +10,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from penchant.errors import ArtifactError, PenchantError
+from penchant.errors import ArtifactWriteError, ParameterError, PenchantError
 
 _TEMPORARY = re.compile(r"\.penchant-[0-9a-f]{16}")
+
+
+def given_path(path: os.PathLike[str] | str) -> Path:
+    """Return the caller's path, unless it is none: ``""`` would mean the current directory.
+
+    Raises
+    ------
+    ParameterError
+        For an empty path, or something that is not one.
+    """
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        raise ParameterError(f"path must be text or a pathlib.Path, got {path!r:.200}")
+    if not os.fspath(path):
+        raise ParameterError("path is empty: name a directory ('.' is the current one)")
+    return Path(path)
 
 
 def is_temporary(name: str) -> bool:
     """Tell whether a file's name is that of a :class:`PendingFile`."""
     return _TEMPORARY.fullmatch(name) is not None
-
-
-class ArtifactNotFoundError(ArtifactError, FileNotFoundError):
-    """There is no artifact at the given path."""
-
-
-class ArtifactWriteError(ArtifactError, OSError):
-    """The operating system refused a write; ``errno`` says why."""
-
-    @classmethod
-    def at(cls, path: os.PathLike[str] | str, error: OSError) -> ArtifactWriteError:
-        """Describe ``error``, met while saving to ``path``."""
-        reason = error.strerror or str(error)
-        result = cls(f"cannot save to {os.fspath(path)!r}: {reason}")
-        result.errno = error.errno
-        return result
 
 
 class PendingFile:

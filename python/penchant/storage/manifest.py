@@ -13,10 +13,13 @@ Format version 1, an example::
       "format_version": 1,
       "meta": {...},                          the rest of ``meta``
       "metrics": {"precision@10": 0.21},      these three are on top for people and
-      "parameters": {"factors": 64}           for tools that know no model
+      "parameters": {"factors": 64},          for tools that know no model
+      "sha256": "9c56cc51b374c3ba..."         of this document without this field
     }
 
 The JSON is canonical (sorted keys, no clock, no host name): equal content gives equal bytes.
+``sha256`` is that of the canonical bytes, in every format version: readers check it before they
+believe anything else, so the file may be indented differently but not say anything different.
 A data file's name carries the start of its own SHA-256, so a name never means two contents and
 files are immutable: a new version of an artifact only ever adds files.
 """
@@ -24,6 +27,7 @@ files are immutable: a new version of an artifact only ever adds files.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import re
@@ -110,8 +114,7 @@ def build_manifest(meta: Mapping[str, Any], entries: Iterable[Entry]) -> bytes:
         "meta": plain,
     }
     try:
-        text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-        return (text + "\n").encode()
+        return _canonical(document | {"sha256": _digest(document)})
     except UnicodeEncodeError as error:
         raise ArtifactError(f"meta holds text that is not valid Unicode: {error}") from error
 
@@ -140,6 +143,7 @@ def parse_manifest(data: bytes, where: object) -> tuple[dict[str, Any], list[Ent
         ) from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ArtifactError(f'{where}: not a Penchant artifact: no "format": {FORMAT!r} in it')
+    _check_digest(document, where)
     version = document.get("format_version")
     if type(version) is not int or version < 1:
         raise ArtifactError(f"{where}: damaged: format_version is {version!r}")
@@ -155,6 +159,28 @@ def parse_manifest(data: bytes, where: object) -> tuple[dict[str, Any], list[Ent
     if len({(entry.kind, entry.name) for entry in entries}) < len(entries):
         raise ArtifactError(f"{where}: damaged: it lists the same name twice")
     return meta | {key: document[key] for key in _TOP if key in document}, entries
+
+
+def _canonical(document: dict[str, Any]) -> bytes:
+    text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode()
+
+
+def _digest(document: dict[str, Any]) -> str:
+    return hashlib.sha256(_canonical(document)).hexdigest()
+
+
+def _check_digest(document: dict[str, Any], where: object) -> None:
+    rest = {key: value for key, value in document.items() if key != "sha256"}
+    try:
+        sound = document.get("sha256") == _digest(rest)
+    except (ValueError, RecursionError):  # 1e999, half a surrogate pair: never written
+        sound = False
+    if not sound:
+        raise ArtifactError(
+            f"{where}: damaged: its content does not match the SHA-256 checksum in it; copy the "
+            "artifact again or save the model again (the file is not meant to be edited)"
+        )
 
 
 def _parse_entry(record: Any, where: object) -> Entry:

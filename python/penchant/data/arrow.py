@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
@@ -44,11 +44,27 @@ def is_uuid(kind: Any) -> bool:
     return getattr(kind, "extension_name", "") == "arrow.uuid"
 
 
-def to_array(values: Any) -> Any:
+def to_array(values: Any, name: str = "id") -> Any:
     """Return a scalar, list, Series, NumPy or Arrow array as one `pyarrow.Array`.
 
     Values that share no Arrow type (``[1, "a"]``) become text.
+
+    Parameters
+    ----------
+    values : scalar, sequence, Series or array of shape (n,)
+    name : str
+        The column they are expected from, for the message about a whole frame.
+
+    Raises
+    ------
+    DataError
+        For a frame, a dict, or an array of more dimensions.
     """
+    if isinstance(values, Mapping) or hasattr(values, "columns"):
+        raise DataError(
+            f"ids must be one column or a list of them, not a {type(values).__name__}: "
+            f"pass df[{name!r}]"
+        )
     if isinstance(values, pa.ChunkedArray):
         return combine(values)
     if isinstance(values, pa.Array):
