@@ -164,6 +164,15 @@ def test_nothing_stripped_is_nothing_said(cli, shop, tmp_path):
     assert "  stripped " not in result.stdout
 
 
+def test_delimiter_of_the_own_table(cli, own, tmp_path):
+    pd.read_csv(own).to_csv(tmp_path / "t.csv", index=False, sep=";")
+    arguments = ("demo", "--data", tmp_path / "t.csv", *COLUMNS, "--epochs", 1)
+    arguments += ("--out", tmp_path / "out")
+    assert "add --delimiter ';'" in cli(*arguments).stderr
+    result = cli(*arguments, "--delimiter", ";")
+    assert result.exit_code == 0, result.stderr
+
+
 def test_a_quantity_column_is_found_by_its_name(cli, own, tmp_path):
     frame = pd.read_csv(own).rename(columns={"pieces": "Quantity"})
     frame.to_parquet(tmp_path / "t.parquet")

@@ -75,3 +75,10 @@ def test_unknown_users_can_be_an_error(refused, artifact, tmp_path):
 def test_missing_files(refused, artifact, shop, tmp_path):
     assert "absent" in refused("evaluate", tmp_path / "absent", "--data", shop)
     assert "absent.csv" in refused("evaluate", artifact, "--data", tmp_path / "absent.csv")
+
+
+def test_delimiter_of_the_held_out_rows(cli, artifact, shop_frame, tmp_path):
+    shop_frame.to_csv(tmp_path / "t.csv", index=False, sep=";")
+    arguments = ("evaluate", artifact, "--data", tmp_path / "t.csv", "--include-seen")
+    assert "add --delimiter ';'" in cli(*arguments).stderr
+    assert cli(*arguments, "--delimiter", ";").exit_code == 0
