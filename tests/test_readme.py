@@ -34,3 +34,7 @@ def test_files_named_in_links_exist():
 def test_the_test_command_is_the_one_that_exists():
     assert "bash tests/run.sh" in README
     assert (ROOT / "tests" / "run.sh").is_file()
+
+
+def test_nothing_is_left_to_fill_in():
+    assert not re.search(r"@@|TODO|TBD|XXX", README)
