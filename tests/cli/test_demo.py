@@ -271,3 +271,13 @@ def test_online_retail(process, tmp_path):
     assert "kept       805,619  rows, 5,881 users, 5,241 items" in result.stdout
     ceilings = re.findall(r"precision@10 +[\d.]+ +[\d.]+ +([\d.]+)$", result.stdout, re.MULTILINE)
     assert ceilings == ["0.7839", "0.8141"]
+
+
+def test_a_folder_of_something_else_is_left_alone(refused, tmp_path, shop):
+    (tmp_path / "users.jsonl").write_text("mine")
+    arguments = ("demo", "--data", shop, *COLUMNS, "--out")
+    assert "holds files that are no earlier demo's" in refused(*arguments, tmp_path)
+    assert (tmp_path / "users.jsonl").read_text() == "mine"
+    assert "is a file; name a folder" in refused(*arguments, tmp_path / "users.jsonl")
+    refused("demo", "--data", tmp_path / "no.csv", *COLUMNS, "--out", tmp_path / "new")
+    assert not (tmp_path / "new").exists()

@@ -59,7 +59,7 @@ def test_column_names_default_to_those_of_the_training(cli, artifact, shop, refu
         (["--format", "yaml"], "--format='yaml'"),
         (["--unknown", "whatever"], "--unknown='whatever'"),
         (["--user", "nobody"], "no column 'nobody'"),
-        ([], "no test user"),  # everything in the shop is training data
+        ([], "--include-seen"),  # everything in the shop is training data
     ],
 )
 def test_bad_input(refused, artifact, shop, arguments, words):

@@ -253,3 +253,11 @@ def test_ctrl_c_stops_a_training_without_a_traceback(tmp_path, shop_frame):
     assert process.returncode == 130
     assert errors == "interrupted\n"
     assert not (tmp_path / "a").exists()
+
+
+def test_a_csv_with_two_columns_of_one_name(refused, tmp_path):
+    (tmp_path / "twice.csv").write_text("u,u,i\n1,2,a\n")
+    arguments = ("--user", "u", "--item", "i", "--out", tmp_path / "a")
+    words = refused("train", "--data", tmp_path / "twice.csv", *arguments)
+    assert "--user: twice.csv has 2 columns named 'u'" in words
+    assert not (tmp_path / "a").exists()

@@ -1,9 +1,10 @@
 """Write the golden artifacts of the current format version: ``python tests/golden/make_golden.py``.
 
 An artifact in a ``v<number>`` folder must load for ever, so a folder that is there is never written
-again. Run this once for each new format version, and commit what it makes. Each folder in it is an
-artifact: one of each model, named in `expected.json` with what the models answered when they were
-saved, and ``arrays``, which is no model (tests/storage/test_golden.py says what it holds).
+again (``v1`` is frozen from the release of 0.1.0 on). Run this once for each new format version,
+and commit what it makes. Each folder in it is an artifact: one of each model, named in
+`expected.json` with what the models answered when they were saved, and ``arrays``, which is no
+model (tests/storage/test_golden.py says what it holds).
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from small_models import WARNINGS
@@ -91,6 +92,32 @@ def test_the_side_file_can_be_named(run, tmp_path):
     run(BAD, errors=tmp_path / "wrong.jsonl")
     assert len((tmp_path / "wrong.jsonl").read_text().splitlines()) == 7
     assert not (tmp_path / "out.csv.errors.jsonl").exists()
+
+
+def test_a_named_side_file_is_never_removed(run, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    run(GOOD, errors=tmp_path / "notes.txt")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("out", "errors", "message"),
+    [
+        ("users.jsonl", None, "USERS and OUT are the same file"),
+        ("out.csv", "users.jsonl", "USERS and --errors are the same file"),
+        ("out.csv", "./out.csv", "OUT and --errors are the same file"),
+        ("model/model.json", None, "OUT is inside the model"),
+        ("out.csv", "model/bad.jsonl", "--errors is inside the model"),
+    ],
+)
+def test_nothing_is_written_over(tmp_path, artifact, monkeypatch, out, errors, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "users.jsonl").write_bytes(GOOD)
+    (tmp_path / "model").symlink_to(artifact)
+    with pytest.raises(ParameterError, match=message):
+        module.batch("users.jsonl", out, artifact, errors=errors and Path(errors))
+    assert (tmp_path / "users.jsonl").read_bytes() == GOOD
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "users.jsonl"]
 
 
 def test_a_file_of_something_else(run, tmp_path):

@@ -93,7 +93,8 @@ def _show_warning(
 
 def _line(message: str) -> str:
     """Make one line of a message, and options of the Python arguments it names."""
-    return _ARGUMENT.sub(_option, " ".join(message.split()))
+    text = " ".join(message.split()).replace("exclude_seen=False", "--include-seen")
+    return _ARGUMENT.sub(_option, text)
 
 
 def _option(argument: re.Match[str]) -> str:

@@ -60,10 +60,13 @@ def batch(
 
     if not 1 <= top_n <= _MAX_TOP_N:
         raise ParameterError(f"--top-n must be from 1 to {_MAX_TOP_N}, got {top_n}")
-    if errors is None and out != "-":
+    own_errors = errors is None and out != "-"
+    if own_errors:
         errors = Path(f"{out}.errors.jsonl")
+    _check_paths(users, out, errors, model)
     service = Service(model)
-    with _open_input(users) as source, _open_output(out) as sink, _BadLines(errors) as bad:
+    bad_lines = _BadLines(errors, remove_stale=own_errors)
+    with _open_input(users) as source, _open_output(out) as sink, bad_lines as bad:
         counts = _score(service, source, sink, bad, header=header, top_n=top_n)
         bad.report()
         if bad.count and not counts["requests"]:
@@ -74,6 +77,18 @@ def batch(
         f"{unknown if counts['unknown'] else ''}",
         err=True,
     )
+
+
+def _check_paths(users: str, out: str, errors: Path | None, model: Path) -> None:
+    """Refuse to write over the requests, the model, or one output over the other."""
+    files = {"USERS": users, "OUT": out, "--errors": str(errors or "-")}
+    real = {name: Path(text).resolve() for name, text in files.items() if text != "-"}
+    for first, second in (("USERS", "OUT"), ("USERS", "--errors"), ("OUT", "--errors")):
+        if first in real and real[first] == real.get(second):
+            raise ParameterError(f"{first} and {second} are the same file: {files[first]!r}")
+    for name in ("OUT", "--errors"):
+        if name in real and real[name].is_relative_to(model.resolve()):
+            raise ParameterError(f"{name} is inside the model: {files[name]!r}; write elsewhere")
 
 
 def _score(
@@ -119,12 +134,13 @@ def _numbered_lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
 class _BadLines:
     """Counts the lines that are no requests, and writes them to a file if there are any.
 
-    After a run the file exists exactly if there were such lines: one left by an earlier run would
-    mislead.
+    With `remove_stale` a file left by an earlier run is removed if there are none: it would
+    mislead. A file that the user named is never removed.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, remove_stale: bool) -> None:
         self.count = 0
+        self._remove_stale = remove_stale
         self._path = path
         self._first: list[BadLine] = []
         self._stack = contextlib.ExitStack()
@@ -153,7 +169,7 @@ class _BadLines:
         """Complete the file, and say on stderr what was skipped and why."""
         self._stack.close()
         if not self.count:
-            if self._path is not None and self._path.is_file():
+            if self._remove_stale and self._path is not None and self._path.is_file():
                 self._path.unlink()
             return
         for bad in self._first:

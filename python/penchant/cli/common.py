@@ -182,6 +182,11 @@ def _choose(
                 f"{option}: no column {name!r} in {path.name}{closest(name, present) or '.'} "
                 f"Columns: {', '.join(present)}{hint}"
             )
+        if name is not None and present.count(name) > 1:
+            raise ColumnError(
+                f"{option}: {path.name} has {present.count(name)} columns named {name!r}; "
+                "rename all but one"
+            )
     chosen = [name for name in columns.values() if name is not None]
     if len(set(chosen)) < len(chosen):
         named = ", ".join(f"{option} {name}" for option, name in columns.items() if name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from penchant.cli.common import make_interactions, read_table
+from penchant.cli.common import check_out, make_interactions, read_table
 from penchant.cli.console import Steps, heading, say
 from penchant.cli.options import (
     DelimiterOption,
@@ -94,7 +94,7 @@ def demo(
 
     from penchant.config import read_config
 
-    out.mkdir(parents=True, exist_ok=True)  # a bad --out fails now, not after the training
+    _check_folder(out)  # now, not after the training
     config = read_config()
     say(f"Penchant {config.version}, {config.isa} kernels, {config.threads} threads")
     say()
@@ -105,9 +105,23 @@ def demo(
         else:
             table, named = _read(data, named, encoding=encoding, delimiter=delimiter)
         purchases = clean(table, named, timestamp_unit)
+    out.mkdir(parents=True, exist_ok=True)
     with steps.step("Split 70/30"):
         train, test = _split(purchases, seed)
     _learn_and_show(steps, train, test, out, seed, epochs)
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse a folder that an earlier demo did not make: its files would be replaced."""
+    from penchant.storage.manifest import MANIFEST
+
+    if out.exists() and not out.is_dir():
+        raise ParameterError(f"--out: {str(out)!r} is a file; name a folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / "artifact" / MANIFEST).is_file():
+        raise ParameterError(
+            f"--out: {str(out)!r} holds files that are no earlier demo's; name a new folder"
+        )
+    check_out(out / "artifact")
 
 
 def _learn_and_show(
@@ -261,9 +275,12 @@ def _save_and_compare(model: BPR, path: Path) -> None:
 
 
 def _next_steps(out: Path, customers: list[Any]) -> None:
+    from penchant.storage.files import replaced_file
+
     artifact, users = shlex.quote(str(out / "artifact")), out / "users.jsonl"
     lines = [json.dumps({"user_id": str(customer), "top_n": str(K)}) for customer in customers]
-    users.write_text("\n".join(lines) + "\n", encoding="utf8")
+    with replaced_file(users) as file:
+        file.write(("\n".join(lines) + "\n").encode())
     batch = f"{shlex.quote(str(users))} {shlex.quote(str(out / 'recommendations.csv'))}"
     heading("Next steps")
     say(f"  penchant recommend {artifact} --user {shlex.quote(str(customers[0]))}")
