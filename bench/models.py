@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import penchant as pc
-from penchant.models.base import Factors, Recommender
+from penchant.models import Recommender
+from penchant.models.factor_model import FactorModel, Factors
 from penchant.models.state import Weight
 
 
-class GivenFactors(Recommender):
+class GivenFactors(FactorModel):
     """Scores ``users[u] @ items[i]`` with factors that come from elsewhere."""
 
     _weights: ClassVar[Mapping[str, Weight]] = {
@@ -55,7 +56,7 @@ def implicit_missing() -> str | None:
 
 
 def score_pairs64(
-    model: Recommender, users: NDArray[Any], items: NDArray[Any]
+    model: FactorModel, users: NDArray[Any], items: NDArray[Any]
 ) -> NDArray[np.float64]:
     """Score pairs of codes in float64."""
     factors = model._factors()

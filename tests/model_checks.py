@@ -14,6 +14,7 @@ import pytest
 import sklearn.base
 
 import penchant as pc
+from model_checks_history import HistoryChecks
 from model_checks_recommend import RecommendChecks
 from model_support import (
     BACKENDS,
@@ -36,7 +37,7 @@ from penchant.errors import (
 )
 
 
-class ModelChecks(RecommendChecks):
+class ModelChecks(RecommendChecks, HistoryChecks):
     """Subclass as ``TestX`` in ``tests/models``."""
 
     # ---- hyperparameters ------------------------------------------------------------------------
@@ -195,7 +196,7 @@ class ModelChecks(RecommendChecks):
     def test_vectors(self, backend):
         model = self.fitted(interactions(backend=backend))
         if not self.has_vectors:
-            for call in (model.item_vectors, model.user_vectors, model.similar_items):
+            for call in (model.item_vectors, model.user_vectors):
                 with pytest.raises(NotImplementedError, match="no vectors"):
                     call()
             return
@@ -209,35 +210,42 @@ class ModelChecks(RecommendChecks):
                 frame = frame.reset_index()
             table = pandas_frame(frame)
             assert table[name].tolist() == ids.to_list()
-            width = model._factors().items.shape[1]
+            width = model._vectors("item").shape[1]
             assert list(table.columns) == [name, *(f"factor_{j}" for j in range(width))]
             assert (table.dtypes.iloc[1:] == np.float32).all()
 
     @pytest.mark.parametrize("backend", BACKENDS)
     def test_similar_items(self, backend):
-        if not self.has_vectors:
-            pytest.skip("learns no vectors")
         model = self.fitted(interactions(backend=backend))
+        if not self.has_neighbors:
+            with pytest.raises(NotImplementedError, match="no vectors"):
+                model.similar_items()
+            return
         table = pandas_frame(model.similar_items(["item 03", "item 00"], k=3))
         assert list(table.columns) == ["product", "neighbor", "score", "rank"]
         assert table["product"].tolist() == ["item 03"] * 3 + ["item 00"] * 3
         assert table["rank"].tolist() == [1, 2, 3] * 2
         assert (table["product"] != table["neighbor"]).all()
-        vectors = model._factors().items.astype(np.float64)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        cosine = vectors @ vectors.T
-        np.fill_diagonal(cosine, -np.inf)
+        similarity = self.similarity(model)
+        np.fill_diagonal(similarity, -np.inf)
         for item, part in table.groupby("product"):
-            similar = cosine[model.items_.code(item)]
+            similar = similarity[model.items_.code(item)]
             best = -np.sort(-similar)[:3]
             found = similar[model.items_.codes(part["neighbor"].tolist())]
             np.testing.assert_allclose(found, best, rtol=1e-5)
             np.testing.assert_allclose(part["score"], best, rtol=1e-5)
             assert part["neighbor"].is_unique
-        assert len(model.similar_items(k=10**6)) == len(model.items_) * (len(model.items_) - 1)
+        everything = model.similar_items(k=10**6)
+        assert len(everything) == np.isfinite(similarity).sum()
         with pytest.raises(UnknownIdError, match="not among the items"):
             model.similar_items("no item")
         assert len(model.similar_items("no item", unknown="drop")) == 0
+
+    def similarity(self, model):
+        """Items x items in float64; -inf for what `similar_items` may not return."""
+        vectors = model._vectors("item").astype(np.float64)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors @ vectors.T
 
     # ---- state ----------------------------------------------------------------------------------
 

@@ -113,7 +113,7 @@ class RecommendChecks(ModelFactory):
         for users in [*ways, *(convert(frame, backend) for backend in ("polars", "pyarrow"))]:
             with pytest.raises(DataError, match=r"not a \w+: pass df\['customer'\]"):
                 model.recommend(users, k=2)
-        if self.has_vectors:
+        if self.has_neighbors:
             with pytest.raises(DataError, match=r"pass df\['product'\]"):
                 model.similar_items(frame[["product"]])
 

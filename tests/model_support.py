@@ -76,6 +76,8 @@ class ModelFactory:
     params: ClassVar[dict[str, Any]] = {}  # small and quick
     other_params: ClassVar[dict[str, Any]] = {}  # differs from the defaults
     has_vectors: ClassVar[bool] = True
+    has_neighbors: ClassVar[bool] = True
+    folds_in: ClassVar[bool] = False
 
     def make(self, **params: Any) -> Any:
         return self.model(**{**self.params, **params})

@@ -22,6 +22,7 @@ __all__ = [
     "ArtifactWriteError",
     "ColumnError",
     "DataError",
+    "DivergenceError",
     "MissingExtraError",
     "MissingFileError",
     "NotFittedError",
@@ -54,6 +55,10 @@ class DataError(PenchantError, ValueError):
 
 class ParameterError(PenchantError, ValueError):
     """An argument is outside what the function accepts."""
+
+
+class DivergenceError(ParameterError):
+    """Training diverged: the loss stopped being finite or grew; smaller steps are needed."""
 
 
 class ColumnError(PenchantError, KeyError):

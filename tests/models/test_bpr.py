@@ -12,7 +12,8 @@ import pytest
 
 import penchant as pc
 from model_support import bits, events, interactions
-from penchant.errors import ParameterError
+from penchant.errors import DivergenceError, ParameterError
+from penchant.models.training import has_diverged
 
 
 @pytest.mark.parametrize("negatives", ["uniform", "popular", "dynamic"])
@@ -206,12 +207,51 @@ def test_values_out_of_range_are_named(name, value, allowed):
         model.fit(interactions())
 
 
-def test_divergence_is_reported_and_leaves_no_model():
+def test_divergence_at_once_leaves_no_model():
     model = pc.BPR(factors=8, epochs=200, learning_rate=10, regularization=100)
-    with pytest.raises(ParameterError, match=r"diverged.*smaller learning_rate"):
+    with pytest.raises(DivergenceError, match=r"diverged in epoch 1 .*smaller learning_rate"):
         model.fit(interactions(), progress=False)
     with pytest.raises(pc.errors.NotFittedError):
         model.recommend()
+
+
+class Spoil(pc.Callback):
+    """Makes the factors infinite after an epoch, so that the next one cannot learn."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_epoch_end(self, model, epoch, logs):
+        if epoch == self.epoch:
+            self.before = model.snapshot()
+            model.user_factors_[...] = np.inf
+
+
+def test_divergence_keeps_the_last_good_state():
+    spoil = Spoil(3)
+    model = pc.BPR(factors=16, epochs=9)  # 16: the kernel works on the model's own arrays
+    with pytest.raises(DivergenceError, match="diverged in epoch 4"):
+        model.fit(interactions(), progress=False, callbacks=spoil)
+    for name, array in spoil.before.items():
+        assert bits(getattr(model, name)) == bits(array)
+    assert len(model.history_) == 3
+    assert np.isfinite(model.recommend()["score"]).all()
+
+
+@pytest.mark.parametrize(
+    ("losses", "diverged"),
+    [
+        ([0.7], False),
+        ([np.nan], True),
+        ([0.7, 0.2, np.inf], True),
+        ([0.7, 0.1, 0.6], False),  # negatives became harder
+        ([0.7, 0.2, 0.65, 0.71], True),
+        ([0.7, 0.69, 0.71, 1.5], False),
+        ([0.7, 0.69, 0.71, 2.2], True),
+    ],
+)
+def test_when_a_loss_counts_as_diverged(losses, diverged):
+    assert has_diverged(losses) is diverged
 
 
 def run_python(code: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:

@@ -36,3 +36,5 @@ class TestBPRUniformNegatives(TestBPR):
 class TestPopularity(ModelChecks):
     model = pc.Popularity
     has_vectors = False
+    has_neighbors = False
+    folds_in = True

@@ -108,7 +108,7 @@ def test_history(backend):
 
 def test_history_without_epochs():
     history = pc.Popularity().fit(interactions()).history_
-    assert list(history.columns) == ["epoch", "loss", "auc", "seconds"]
+    assert list(history.columns) == ["epoch", "loss", "seconds"]
     assert len(history) == 0
     with pytest.raises(DataError, match="does not train in epochs"):
         pc.Popularity().fit(interactions()).plot_history()

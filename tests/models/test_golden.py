@@ -44,7 +44,11 @@ def test_golden_artifact(folder, tmp_path):
     if expected["similar_items"] is not None:
         check_frame(model.similar_items(k=4), expected["similar_items"])
     history = model.history_.astype(object).where(model.history_.notna(), None)
-    assert history.to_dict("list") == expected["history"]
+    # Which columns a history without rows has is up to the version that reads it.
+    if expected["history"]["epoch"]:
+        assert history.to_dict("list") == expected["history"]
+    else:
+        assert len(history) == 0
     for path in folder.iterdir():
         assert (copy / path.name).read_bytes() == path.read_bytes()
 

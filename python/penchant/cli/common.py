@@ -202,9 +202,11 @@ def make_model(name: str, settings: Iterable[str]) -> Recommender:
     ParameterError
         An unknown model or parameter, or a value the model refuses.
     """
-    from penchant.models import BPR, Popularity
+    from penchant import models
 
-    classes: dict[str, type[Recommender]] = {"bpr": BPR, "popularity": Popularity}
+    classes: dict[str, type[Recommender]] = {
+        own.lower(): getattr(models, own) for own in models.list()
+    }
     if name.lower() not in classes:
         hint = closest(name, classes) or "."
         raise ParameterError(f"--model: no model {name!r}{hint} Models: {', '.join(classes)}")

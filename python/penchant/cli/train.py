@@ -30,7 +30,10 @@ _OutOption = Annotated[
     Path, typer.Option("--out", metavar="FOLDER", help="Where the artifact goes; replaced.")
 ]
 _ModelOption = Annotated[
-    str, typer.Option("--model", metavar="bpr|popularity", help="What to train.")
+    str,
+    typer.Option(
+        "--model", metavar="MODEL", help="What to train: bpr, popularity, ... in any case."
+    ),
 ]
 _ParamOption = Annotated[
     list[str] | None,

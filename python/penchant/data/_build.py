@@ -12,7 +12,7 @@ from penchant.data import _features, _limits, _repeats, arrow
 from penchant.data._columns import Columns, context_part, missing, read_numbers
 from penchant.data._times import TimeFormat, read_times
 from penchant.data.ids import IdMap
-from penchant.errors import DataError, choose, notice
+from penchant.errors import DataError, ParameterError, choose, notice
 
 _REASONS = {"missing_user": "user", "missing_item": "item", "missing_session": "session"}
 _COUNT = "count"
@@ -263,3 +263,21 @@ def _assemble(
         item_features=_features.align(item_features, rest, items, parts.item, newest),
         user_features=_features.align(user_features, rest, users, parts.user, newest),
     )
+
+
+def row_numbers(rows: np.ndarray, n_events: int) -> np.ndarray:
+    """Return the row numbers that a mask or row numbers choose, checked."""
+    if rows.dtype == bool:
+        if rows.shape != (n_events,):
+            raise ParameterError(
+                f"the mask has shape {rows.shape}; it needs one value for each of the "
+                f"{n_events:,} events"
+            )
+        rows = np.flatnonzero(rows)
+    elif rows.size and (rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer)):
+        raise ParameterError(f"rows must be a mask or row numbers, not {rows.dtype} values")
+    elif rows.size and (rows.min() < 0 or rows.max() >= n_events):
+        raise ParameterError(f"row numbers must be from 0 to {n_events - 1}")
+    if rows.size == 0:
+        raise DataError("no events are selected")
+    return rows

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from penchant.data import _repeats, frames
-from penchant.data._columns import name_list
+from penchant.data._columns import Columns, name_list
 from penchant.data.ids import IdMap
 from penchant.errors import DataError
 
@@ -59,3 +59,11 @@ def _are_names(features: Features) -> bool:
     return isinstance(features, str) or (
         isinstance(features, list | tuple) and all(isinstance(name, str) for name in features)
     )
+
+
+def wanted(columns: Columns, *features: Features) -> list[str]:
+    """Return the columns of a table that are to be read."""
+    names = [name for _, name in columns]
+    for some in features:
+        names.extend(feature_columns(some))
+    return names

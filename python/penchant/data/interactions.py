@@ -13,12 +13,13 @@ from penchant.data import _build, _features, _repeats, _sources, report
 from penchant.data._build import Content, Options
 from penchant.data._columns import Columns, make_columns, restore_numbers
 from penchant.data._csr import CSR, REDUCTIONS, make_csr, reduce_pairs
+from penchant.data._sequences import Sequences, make_sequences
 from penchant.data._times import write_times
 from penchant.data.frames import BACKENDS, from_arrow, to_arrow
 from penchant.data.ids import IdMap
-from penchant.errors import DataError, ParameterError, choose, require
+from penchant.errors import ParameterError, choose, require
 
-__all__ = ["CSR", "Columns", "Interactions"]
+__all__ = ["CSR", "Columns", "Interactions", "Sequences"]
 
 
 class Interactions:
@@ -141,7 +142,7 @@ class Interactions:
         """
         columns = make_columns(user, item, value, timestamp, session, order, context)
         options = Options(bool(drop_missing), duplicates, negative_values, timestamp_unit)
-        wanted = _wanted(columns, item_features, user_features)
+        wanted = _features.wanted(columns, item_features, user_features)
         table, own = to_arrow(frame, wanted)
         kind = backend or own
         choose("backend", kind, BACKENDS)
@@ -193,7 +194,9 @@ drop_missing, duplicates, negative_values, timestamp_unit
         choose("backend", backend, BACKENDS)
         columns = make_columns(user, item, value, timestamp, session, order, context)
         options = Options(bool(drop_missing), duplicates, negative_values, timestamp_unit)
-        table = _sources.read_parquet(source, _wanted(columns, item_features, user_features))
+        table = _sources.read_parquet(
+            source, _features.wanted(columns, item_features, user_features)
+        )
         return cls(_build.build(table, backend, columns, options, item_features, user_features))
 
     @classmethod
@@ -291,6 +294,28 @@ drop_missing, duplicates, negative_values, timestamp_unit
         order = self.array("order") if self.columns.order is not None else None
         return _repeats.chronological(time, order)
 
+    def sequences(self, by: str | None = None) -> Sequences:
+        """Return the items of each user or session, by time, then order column, then row.
+
+        Parameters
+        ----------
+        by : {"user", "session"}, optional
+            A sequence for each user or each session of a user; default: sessions if there are any.
+
+        Returns
+        -------
+        Sequences
+
+        Examples
+        --------
+        >>> Interactions.from_sequences([["b", "a", "b"], ["c"]]).sequences().items.tolist()
+        [1, 0, 1, 2]
+        """
+        by = by or ("user" if self.sessions is None else "session")
+        choose("by", by, ("user", "session"))
+        sessions = self.array("session") if by == "session" else None
+        return make_sequences(self.events, sessions, self.n_users, self.chronological())
+
     def to_csr(self, reduce: str = "distinct") -> Any:
         """Return the users x items matrix as a `scipy.sparse.csr_matrix` of float32.
 
@@ -339,7 +364,7 @@ drop_missing, duplicates, negative_values, timestamp_unit
         ParameterError
             If a mask has another length, or a row number is out of range.
         """
-        rows = self._row_numbers(np.asarray(rows))
+        rows = _build.row_numbers(np.asarray(rows), len(self))
         content = self._content
         events = self.events.take(pa.array(rows))
         changed: dict[str, Any] = {}
@@ -354,22 +379,6 @@ drop_missing, duplicates, negative_values, timestamp_unit
             if features is not None and kept is not None:
                 changed[f"{part}_features"] = features.take(pa.array(kept))
         return Interactions(replace(content, events=events, dropped={}, **changed))
-
-    def _row_numbers(self, rows: np.ndarray) -> np.ndarray:
-        if rows.dtype == bool:
-            if rows.shape != (len(self),):
-                raise ParameterError(
-                    f"the mask has shape {rows.shape}; it needs one value for each of the "
-                    f"{len(self):,} events"
-                )
-            rows = np.flatnonzero(rows)
-        elif rows.size and (rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer)):
-            raise ParameterError(f"rows must be a mask or row numbers, not {rows.dtype} values")
-        elif rows.size and (rows.min() < 0 or rows.max() >= len(self)):
-            raise ParameterError(f"row numbers must be from 0 to {len(self) - 1}")
-        if rows.size == 0:
-            raise DataError("no events are selected")
-        return rows
 
     def describe(self) -> Any:
         """Return a summary to read, as a frame with the columns ``statistic`` and ``value``."""
@@ -388,10 +397,3 @@ drop_missing, duplicates, negative_values, timestamp_unit
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["content"])  # type: ignore[misc]
-
-
-def _wanted(columns: Columns, *features: _features.Features) -> list[str]:
-    names = [name for _, name in columns]
-    for some in features:
-        names.extend(_features.feature_columns(some))
-    return names

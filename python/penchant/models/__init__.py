@@ -3,7 +3,9 @@
 from penchant.models.base import Recommender
 from penchant.models.bpr import BPR
 from penchant.models.callbacks import Callback
+from penchant.models.histories import Histories
 from penchant.models.popularity import Popularity
 from penchant.models.state import load
+from penchant.models.state import models as list
 
-__all__ = ["BPR", "Callback", "Popularity", "Recommender", "load"]
+__all__ = ["BPR", "Callback", "Histories", "Popularity", "Recommender", "list", "load"]

@@ -1,163 +1,66 @@
 """What every model answers, whatever it learns: ids, frames, filters and unknown users.
 
 A model is one file. It declares its hyperparameters (see `Parameterized`), the arrays it learns
-(`_weights`), `_start` (make them), `_fit` (train them) and `_factors` (how they score).
-`FittedModel` does the rest around training, `Recommender` the answers.
+(`_weights`), `_start` (make them), `_fit` (train them) and how it scores: `_index` and `_queries`
+of `Ranker`, or `_factors` where it is a `FactorModel`. `FittedModel` does the rest around
+training, `Ranker` the search, `Recommender` the ids and frames.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-from penchant import _core
-from penchant.errors import UnsupportedError
+from penchant.errors import ParameterError
 from penchant.models import results, state
-from penchant.models.fitted import Factors, FittedModel
-from penchant.models.params import Integer
-from penchant.retrieval.exact import MAX_THREADS, ExactIndex, check_k, thread_count
-from penchant.retrieval.filters import RowLists, take_lists
+from penchant.models.histories import read_histories
+from penchant.models.ranker import Ranker, Scores
+from penchant.retrieval.exact import check_k
 
-__all__ = ["Factors", "Recommender"]
+__all__ = ["Recommender"]
 
 Unknown = Literal["error", "drop", "popular"]
-Rows = NDArray[np.int64]
-Scores = NDArray[np.float32]
-
-NUM_THREADS = Integer(1, MAX_THREADS, optional=True)
 
 
-class Recommender(FittedModel):
+class Recommender(Ranker):
     """Base class of the models; use one of them, such as `penchant.BPR`."""
 
-    _has_vectors: ClassVar[bool] = True
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        state.register(cls)
-
-    def recommend_codes(
-        self,
-        users: ArrayLike | None = None,
-        k: int = 10,
-        *,
-        exclude_seen: bool = True,
-        num_threads: int | None = None,
-    ) -> tuple[Rows, Scores]:
-        """Recommend for rows of the user factors: the array form of `recommend`.
-
-        Evaluation, batch and serving use it too, so all give the same bits.
-
-        Parameters
-        ----------
-        users : int array of shape (q,), optional
-            Codes of `users_`; -1 asks for the most popular items. None means everyone.
-        k : int, default 10
-            Items per user, at most the size of the catalogue.
-        exclude_seen : bool, default True
-            Leave out the items of the user's own training data.
-        num_threads : int, optional
-            Default: the model's ``num_threads``. The answer does not depend on it.
-
-        Returns
-        -------
-        rows : int64 array of shape (q, min(k, n_items))
-            Codes of `items_`, best first, ties by the lower code; -1 where none are left.
-        scores : float32 array of the same shape
-            -inf where `rows` is -1.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ParameterError
-            `k` or `num_threads` is not a positive integer.
-        IndexError
-            A code of `n_users` or more.
-
-        Examples
-        --------
-        >>> import penchant as pc
-        >>> data = pc.Interactions.from_sequences([["tea"], ["tea", "jam"], ["tea", "jam"]])
-        >>> rows, scores = pc.Popularity().fit(data).recommend_codes([0, -1], k=2)
-        >>> rows.tolist(), scores.tolist()
-        ([[0, -1], [1, 0]], [[2.0, -inf], [3.0, 2.0]])
-        """
-        self._check_fitted()
-        check_k(k)
-        threads = self._threads(num_threads)
-        users_, k = self._factors().users, min(int(k), len(self.items_))
-        if users is None:
-            queries, seen = users_, self.seen_
-            known = np.ones(len(queries), dtype=bool)
-        else:
-            codes = np.asarray(users, dtype=np.int64)
-            known = codes >= 0
-            queries, seen = users_[codes[known]], take_lists(self.seen_, codes[known])
-        found: tuple[Rows, Scores] = self._topk().search(
-            np.ascontiguousarray(queries),
-            k,
-            exclude=seen if exclude_seen else None,
-            num_threads=threads,
-        )
-        if known.all():
-            return found
-        rows = np.empty((len(known), k), dtype=np.int64)
-        scores = np.empty((len(known), k), dtype=np.float32)
-        rows[known], scores[known] = found
-        rows[~known], scores[~known] = self._popular(k)
-        return rows, scores
-
-    def _popular(self, k: int) -> tuple[Rows, Scores]:
-        """Return the `k` items with the most users, and how many they have."""
-        if "popular" not in self._derived:
-            self._derived["popular"] = np.argsort(-self.item_counts_, kind="stable")
-        rows: Rows = self._derived["popular"][:k]
-        return rows, self.item_counts_[rows].astype(np.float32)
-
-    def _topk(self) -> _core.TopkIndex:
-        """Return the index over the item factors; made once and kept until they change."""
-        index: _core.TopkIndex | None = self._derived.get("topk")
-        if index is None:
-            factors = self._factors()
-            index = self._derived["topk"] = _core.TopkIndex(factors.items, factors.biases)
-        return index
-
-    def _similarity(self) -> ExactIndex:
-        index: ExactIndex | None = self._derived.get("similarity")
-        if index is None:
-            index = self._derived["similarity"] = ExactIndex(self._factors().items, "cosine")
-        return index
-
-    def _threads(self, num_threads: int | None) -> int:
-        own: int | None = getattr(self, "num_threads", None)
-        return thread_count(own if num_threads is None else num_threads)
+        if not abstract:
+            state.register(cls)
 
     def recommend(
         self,
         users: Any = None,
         *,
+        history: Any = None,
         k: int = 10,
         exclude_seen: bool = True,
         unknown: Unknown = "error",
         num_threads: int | None = None,
     ) -> Any:
-        """Recommend items to users of the training data.
+        """Recommend items to users of the training data, or to strangers by their history.
 
         Parameters
         ----------
         users : id, sequence of ids, Series or array, optional
             In any order, repeats allowed; text ``"17850"`` finds the number 17850 and the other
             way round. None means everyone.
+        history : sequence of item ids, or frame, optional
+            Instead of `users`: what one stranger took, oldest first; or a frame with the user,
+            item and (where the model was trained with one) value column of the training data,
+            for many.
         k : int, default 10
             Items per user. Where fewer are left the answer is shorter; nothing is made up.
         exclude_seen : bool, default True
-            Leave out the items of the user's own training data.
+            Leave out the items of the user's own training data, or of the history.
         unknown : {"error", "drop", "popular"}, default "error"
             What to do about users outside the training data: raise, leave them out, or recommend
-            the most popular items with the number of their users as the score.
+            the most popular items with the number of their users as the score. In a history it
+            is about items: raise, or go by the others; where there are none left, "drop" leaves
+            the stranger out and "popular" recommends what is popular.
         num_threads : int, optional
             Default: the model's ``num_threads``. The answer does not depend on it.
 
@@ -165,16 +68,19 @@ class Recommender(FittedModel):
         -------
         frame
             Of the training data's kind: <user column>, <item column>, score (float32), rank
-            (int64, from 1). Users keep the order they were asked in.
+            (int64, from 1). Users keep the order they were asked in. There is no user column where
+            `history` is a sequence.
 
         Raises
         ------
         UnknownIdError
-            With ``unknown="error"``, naming the first five unknown users.
+            With ``unknown="error"``, naming the first five unknown users or items.
+        UnsupportedError
+            `history` with a model that cannot fold in.
         DataError
             `users` is a whole frame, not one column of ids.
         ParameterError
-            `k`, `unknown` or `num_threads` is out of range.
+            `k`, `unknown` or `num_threads` is out of range; both `users` and `history`.
         NotFittedError
             Before `fit`.
 
@@ -191,15 +97,21 @@ class Recommender(FittedModel):
         2    1  milk    1.0     1
         """
         self._check_fitted()
-        asked = results.resolve(self.users_, users, "user", unknown, ("error", "drop", "popular"))
-        rows, scores = self.recommend_codes(
-            None if users is None else asked.codes,
-            k,
-            exclude_seen=exclude_seen,
-            num_threads=num_threads,
-        )
         names = (self.columns_.user, self.columns_.item)
-        return results.ranked_frame(asked, self.items_, rows, scores, names, self.backend_)
+        if history is not None:
+            if users is not None:
+                raise ParameterError("give users or history, not both")
+            labels, histories = read_histories(history, self.items_, self.columns_, unknown)
+            rows, scores = self.recommend_histories(
+                histories, k, exclude_seen=exclude_seen, num_threads=num_threads
+            )
+            return results.ranked_frame(labels, self.items_, rows, scores, names, self.backend_)
+        asked = results.resolve(self.users_, users, "user", unknown, ("error", "drop", "popular"))
+        codes = None if users is None else asked.codes
+        rows, scores = self.recommend_codes(
+            codes, k, exclude_seen=exclude_seen, num_threads=num_threads
+        )
+        return results.ranked_frame(asked.labels, self.items_, rows, scores, names, self.backend_)
 
     def similar_items(
         self,
@@ -209,7 +121,10 @@ class Recommender(FittedModel):
         unknown: Literal["error", "drop"] = "error",
         num_threads: int | None = None,
     ) -> Any:
-        """Find the items whose factors point the same way (cosine; biases play no part).
+        """Find the items most like some items.
+
+        Models with vectors go by their cosine (biases play no part), item-item models by the
+        similarities they have learnt.
 
         Parameters
         ----------
@@ -225,7 +140,7 @@ class Recommender(FittedModel):
         Returns
         -------
         frame
-            <item column>, neighbor, score (float32, -1 to 1), rank (int64, from 1); at most k rows
+            <item column>, neighbor, score (float32), rank (int64, from 1); at most k rows
             for each item asked about, best first.
 
         Raises
@@ -233,7 +148,7 @@ class Recommender(FittedModel):
         UnknownIdError
             With ``unknown="error"``, naming the first five unknown items.
         UnsupportedError
-            The model learns no vectors.
+            The model learns nothing about items that could be compared.
         DataError
             `items` is a whole frame, not one column of ids.
         ParameterError
@@ -249,18 +164,16 @@ class Recommender(FittedModel):
         >>> len(model.similar_items("tea", k=2))
         2
         """
-        self._check_vectors()
+        self._check_fitted()
         check_k(k)
         asked = results.resolve(self.items_, items, "item", unknown, ("error", "drop"))
-        itself = RowLists(np.arange(len(asked.codes) + 1, dtype=np.int64), asked.codes)
-        rows, scores = self._similarity().search(
-            self._factors().items[asked.codes],
+        rows, scores = self._neighbors(
+            asked.codes.astype(np.int64),
             min(int(k), len(self.items_)),
-            exclude=itself,
-            num_threads=self._threads(num_threads) or None,
+            self._threads(num_threads),
         )
         names = (self.columns_.item, "neighbor")
-        return results.ranked_frame(asked, self.items_, rows, scores, names, self.backend_)
+        return results.ranked_frame(asked.labels, self.items_, rows, scores, names, self.backend_)
 
     def predict(
         self,
@@ -306,12 +219,13 @@ class Recommender(FittedModel):
         known = (users >= 0) & (items >= 0)
         scores = np.full(len(known), np.nan, dtype=np.float32)
         rows, query = np.unique(users[known], return_inverse=True)
-        scores[known] = self._topk().score_pairs(
-            np.ascontiguousarray(self._factors().users[rows]),
+        found = self._index().score_pairs(
+            self._queries(rows.astype(np.int64)),
             query.astype(np.int64),
             items[known].astype(np.int64),
             num_threads=self._threads(num_threads),
         )
+        scores[known] = self._finish(found)
         return scores
 
     def user_vectors(self) -> Any:
@@ -338,7 +252,7 @@ class Recommender(FittedModel):
         >>> model.user_vectors().shape
         (2, 4)
         """
-        return self._vectors("user")
+        return self._vector_frame("user")
 
     def item_vectors(self) -> Any:
         """Return the item factors, one row per item; biases are in ``item_biases_``.
@@ -366,21 +280,10 @@ class Recommender(FittedModel):
         >>> model.item_vectors().shape
         (3, 4)
         """
-        return self._vectors("item")
+        return self._vector_frame("item")
 
-    def _vectors(self, side: Literal["user", "item"]) -> Any:
-        self._check_vectors()
-        factors, columns = self._factors(), self.columns_
-        ids, vectors, name = (
-            (self.users_, factors.users, columns.user)
-            if side == "user"
-            else (self.items_, factors.items, columns.item)
-        )
-        return results.vector_frame(ids, vectors, name, self.backend_)
-
-    def _check_vectors(self) -> None:
+    def _vector_frame(self, side: Literal["user", "item"]) -> Any:
         self._check_fitted()
-        if not self._has_vectors:
-            raise UnsupportedError(
-                f"{type(self).__name__} learns no vectors: use another model, such as BPR"
-            )
+        ids = self.users_ if side == "user" else self.items_
+        name = self.columns_.user if side == "user" else self.columns_.item
+        return results.vector_frame(ids, self._vectors(side), name, self.backend_)

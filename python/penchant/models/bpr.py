@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penchant import _core
-from penchant.models.base import NUM_THREADS, Factors, Recommender
+from penchant.models.factor_model import FactorModel, Factors
 from penchant.models.params import Choice, Flag, Integer, Real, Rule
+from penchant.models.ranker import NUM_THREADS
 from penchant.models.state import Weight
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _USER_SHARE = 5.0  # of `regularization`
 _USERS, _ITEMS = 0, 1  # random streams of the first factors
 
 
-class BPR(Recommender):
+class BPR(FactorModel):
     """Matrix factorization trained to rank what a user took above what they did not.
 
     For every (user, item) pair of the data and every epoch an item new to the user is drawn, and
@@ -189,7 +190,7 @@ class BPR(Recommender):
             n_candidates=int(self.n_candidates),
             seed=int(self.random_state),
             num_threads=self._threads(None),
-            on_epoch=monitor,
+            on_epoch=lambda epoch, loss, auc: monitor(epoch, loss, auc=auc),
         )
 
     def _own_regularization(self, value: float | None, share: float = 1.0) -> float:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from penchant.errors import DataError, NotFittedError, ParameterError, PenchantError
+from penchant.errors import DataError, DivergenceError, NotFittedError, PenchantError
 from penchant.models import results, state
 from penchant.models.callbacks import Callback
 from penchant.models.history import history_table, plot_rows
 from penchant.models.params import Parameterized
-from penchant.models.training import FitMonitor, prepare_callbacks
+from penchant.models.training import DIVERGENCE_ADVICE, FitMonitor, prepare_callbacks
 from penchant.retrieval.filters import RowLists
 
 if TYPE_CHECKING:
@@ -26,18 +26,6 @@ if TYPE_CHECKING:
     from penchant.models.base import Recommender
 
 ModelT = TypeVar("ModelT", bound="FittedModel")
-
-
-class Factors(NamedTuple):
-    """How a model scores: ``users[u] @ items[i] + biases[i]``.
-
-    `users` is float32 [n_users, d] and may have zero strides; `items` is float32 [n_items, d],
-    C-contiguous; `biases` is float32 [n_items] or None.
-    """
-
-    users: NDArray[np.float32]
-    items: NDArray[np.float32]
-    biases: NDArray[np.float32] | None
 
 
 class FittedModel(Parameterized):
@@ -75,9 +63,9 @@ class FittedModel(Parameterized):
     def _fit(self, train: Interactions, monitor: FitMonitor) -> None:
         """Train the arrays of `_weights`; call `monitor` after each epoch, which may say stop."""
 
-    def _factors(self) -> Factors:
-        """Return what scores are made of."""
-        raise NotImplementedError
+    def _weights_problem(self) -> str | None:
+        """Say what is wrong with the arrays of `_weights` beyond shape, dtype, NaN and infinity."""
+        return None
 
     # ---- fitting --------------------------------------------------------------------------------
 
@@ -101,7 +89,7 @@ class FittedModel(Parameterized):
             Held-out data for the callbacks that ask for them (`EarlyStopping`,
             `ValidationMetric`); an error if none does.
         progress : bool, default True
-            Show a bar with loss, AUC and the callbacks' metrics.
+            Show a bar with the loss and the callbacks' metrics.
         callbacks : Callback or iterable of Callback
             Run in this order after every epoch.
 
@@ -112,7 +100,10 @@ class FittedModel(Parameterized):
         Raises
         ------
         ParameterError
-            A hyperparameter out of range, validation data nobody uses, diverging training.
+            A hyperparameter out of range, or validation data nobody uses.
+        DivergenceError
+            The loss stopped being finite or grew far above its lowest value. The model then has
+            the state of the last epoch before that, if there was one.
         DataError
             Data that are not `Interactions`, or are empty.
 
@@ -139,17 +130,20 @@ class FittedModel(Parameterized):
         self._history = []
         self._start(train)
         self._weights_changed()
+        epochs = int(getattr(self, "epochs", 0))
+        monitor = FitMonitor(cast("Recommender", self), train, watchers, epochs, progress)
         try:
-            epochs = int(getattr(self, "epochs", 0))
-            model = cast("Recommender", self)
-            with FitMonitor(model, train, watchers, epochs, progress) as monitor:
+            with monitor:
                 self._fit(train, monitor)
             problem = state.weights_problem(self)
             if problem:
-                raise ParameterError(
-                    f"{type(self).__name__}: training diverged: {problem}; use a smaller "
-                    "learning_rate or a smaller regularization"
+                raise DivergenceError(
+                    f"{type(self).__name__}: training diverged: {problem}; {DIVERGENCE_ADVICE}"
                 )
+        except DivergenceError:
+            if not monitor.go_back() or state.weights_problem(self):
+                self._forget()
+            raise
         except PenchantError:
             self._forget()
             raise
@@ -193,7 +187,7 @@ class FittedModel(Parameterized):
 
     @property
     def history_(self) -> Any:
-        """Frame with a row per epoch: epoch, loss, auc, seconds, and the callbacks' metrics."""
+        """Frame with a row per epoch: epoch, loss, the model's other measures, seconds, metrics."""
         self._check_fitted()
         return results.to_frame(history_table(self._history), self.backend_)
 

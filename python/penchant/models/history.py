@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-_ALWAYS = {"epoch": pa.int64(), "loss": pa.float64(), "auc": pa.float64(), "seconds": pa.float64()}
+_ALWAYS = {"epoch": pa.int64(), "loss": pa.float64(), "seconds": pa.float64()}
+# What the training itself measures: drawn only where there is nothing better.
+_OF_TRAINING = ("auc", "rmse")
 
 
 def history_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Return the epochs as a table: epoch, loss, auc, seconds, then what callbacks measured.
+    """Return the epochs as a table: epoch, loss, the model's other measures, seconds, callbacks'.
 
     A measure that was not taken in every epoch is null in the others.
     """
-    names = dict.fromkeys([*_ALWAYS, *(name for row in rows for name in row)])
+    names = dict.fromkeys(name for row in rows for name in row) or dict.fromkeys(_ALWAYS)
     return pa.table(
         {
             name: pa.array([row.get(name) for row in rows], _ALWAYS.get(name, pa.float64()))
@@ -45,8 +47,8 @@ def plot_rows(
 ) -> Axes:
     """Draw the loss (left axis) and the metrics (right axis) over the epochs.
 
-    The AUC of the training pairs is drawn only where there is no other metric: it is close to 1
-    where the metrics of interest are small, and would flatten them.
+    The AUC or RMSE of the training pairs is drawn only where there is no other metric: an AUC is
+    close to 1 where the metrics of interest are small, and would flatten them.
     """
     if not rows:
         raise DataError("there is no history to plot: this model does not train in epochs")
@@ -67,8 +69,10 @@ def plot_rows(
     right.set_ylabel("metric")
     ticks = require("matplotlib.ticker", "plot").MaxNLocator(integer=True)
     left.xaxis.set_major_locator(ticks)
-    metrics = dict.fromkeys(name for row in rows for name in row if name not in _ALWAYS)
-    for number, name in enumerate(metrics or ["auc"]):
+    measured = dict.fromkeys(name for row in rows for name in row if name not in _ALWAYS)
+    metrics = [name for name in measured if name not in _OF_TRAINING] or list(measured)
+    right.set_visible(bool(metrics))
+    for number, name in enumerate(metrics):
         points = [(row["epoch"], row[name]) for row in rows if row.get(name) is not None]
         marker = "o" if len(points) < len(rows) or len(rows) == 1 else ""
         lines += right.plot(

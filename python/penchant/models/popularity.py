@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from penchant.models.base import Factors, Recommender
+from penchant import _core
+from penchant.models.base import Recommender
+from penchant.models.histories import Histories
 from penchant.models.params import Rule
+from penchant.models.ranker import Rows
 
 
 class Popularity(Recommender):
@@ -27,12 +31,22 @@ class Popularity(Recommender):
     """
 
     _rules: ClassVar[Mapping[str, Rule]] = {}
-    _has_vectors: ClassVar[bool] = False
 
     def __init__(self) -> None:
         pass
 
-    def _factors(self) -> Factors:
-        # One dimension: every user is 1, an item is its count. The view costs no memory.
-        users = np.broadcast_to(np.float32(1), (len(self.users_), 1))
-        return Factors(users, self.item_counts_.astype(np.float32)[:, None], None)
+    # One dimension: every query is 1, an item is its count.
+
+    def _index(self) -> _core.TopkIndex:
+        index: _core.TopkIndex | None = self._derived.get("topk")
+        if index is None:
+            counts = self.item_counts_.astype(np.float32)[:, None]
+            index = self._derived["topk"] = _core.TopkIndex(counts)
+        return index
+
+    def _queries(self, codes: Rows | None) -> NDArray[np.float32]:
+        n_queries = len(self.users_) if codes is None else len(codes)
+        return np.ones((n_queries, 1), dtype=np.float32)
+
+    def _fold_in(self, histories: Histories) -> NDArray[np.float32]:
+        return np.ones((histories.n, 1), dtype=np.float32)

@@ -97,25 +97,29 @@ def _labels(ids: IdMap, codes: Codes, given: Any) -> Any:
 
 
 def ranked_frame(
-    asked: Asked,
+    labels: Any | None,
     items: IdMap,
     rows: NDArray[np.int64],
     scores: NDArray[np.float32],
     names: tuple[str, str],
     backend: str,
 ) -> Any:
-    """Write search results down: <query column>, <answer column>, score, rank; no padding."""
+    """Write search results down: <query column>, <answer column>, score, rank; no padding.
+
+    `labels` (pyarrow.Array) name the queries; without them there is no query column.
+    """
     query, column = np.nonzero(rows >= 0)
-    table = pa.Table.from_arrays(
-        [
-            asked.labels.take(pa.array(query)),
-            items.take(rows[query, column].astype(np.int32)),
-            pa.array(scores[query, column]),
-            pa.array(column.astype(np.int64) + 1),
-        ],
-        names=distinct_names([*names, "score", "rank"]),
-    )
-    return from_arrow(table, backend)
+    columns = [
+        items.take(rows[query, column].astype(np.int32)),
+        pa.array(scores[query, column]),
+        pa.array(column.astype(np.int64) + 1),
+    ]
+    titles = distinct_names([*names, "score", "rank"])
+    if labels is None:
+        titles = distinct_names([names[1], "score", "rank"])
+    else:
+        columns.insert(0, labels.take(pa.array(query)))
+    return from_arrow(pa.Table.from_arrays(columns, names=titles), backend)
 
 
 def distinct_names(names: list[str]) -> list[str]:

@@ -34,14 +34,16 @@ _REGISTRY: dict[str, type[Recommender]] = {}
 
 
 class Weight(NamedTuple):
-    """A float32 array that a model learns.
+    """An array that a model learns.
 
-    `shape` names its axes: "users", "items", or any other word for a size that must be the same
-    wherever the word is used. Where `optional`, the model may do without it (None).
+    `shape` names its axes: a number, "users", "items", "users+1", "items+1", "entries" (of
+    `seen_`), or any other word for a size that must be the same wherever the word is used. Where
+    `optional`, the model may do without it (None).
     """
 
-    shape: tuple[str, ...]
+    shape: tuple[str | int, ...]
     optional: bool = False
+    dtype: Literal["float32", "int32", "int64"] = "float32"
 
 
 class State(NamedTuple):
@@ -111,16 +113,17 @@ def restore(model: FittedModel, state: State) -> None:
         model._history = history_rows(tables["history"])
         history_table(model._history)  # its columns are numbers
         model.seen_ = RowLists(
-            _array(arrays, "seen_indptr", np.int64, (len(model.users_) + 1,)),
-            _array(arrays, "seen_indices", np.int32, (None,)),
+            _array(arrays, "seen_indptr", np.dtype(np.int64), (len(model.users_) + 1,)),
+            _array(arrays, "seen_indices", np.dtype(np.int32), (None,)),
         )
         _check_seen(model.seen_, len(model.items_))
-        model.item_counts_ = _array(arrays, "item_counts", np.int64, (len(model.items_),))
+        model.item_counts_ = _array(arrays, "item_counts", np.dtype(np.int64), (len(model.items_),))
         for name, weight in model._weights.items():
             key = name.rstrip("_")
             absent = weight.optional and key not in arrays
             shape = (None,) * len(weight.shape)
-            setattr(model, name, None if absent else _array(arrays, key, np.float32, shape))
+            dtype = np.dtype(weight.dtype)
+            setattr(model, name, None if absent else _array(arrays, key, dtype, shape))
     except PenchantError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, pa.ArrowException) as error:
@@ -132,19 +135,27 @@ def restore(model: FittedModel, state: State) -> None:
 
 
 def weights_problem(model: FittedModel) -> str | None:
-    """Say what is wrong with a model's weights, if anything: shapes, NaN, infinity."""
-    sizes = {"users": len(model.users_), "items": len(model.items_)}
+    """Say what is wrong with a model's weights, if anything: shapes, NaN, its own rules."""
+    n_users, n_items = len(model.users_), len(model.items_)
+    sizes: dict[str | int, int] = {
+        "users": n_users,
+        "items": n_items,
+        "users+1": n_users + 1,
+        "items+1": n_items + 1,
+        "entries": len(model.seen_.indices),
+    }
     for name, weight in model._weights.items():
         array = getattr(model, name)
         if array is None:
             continue
         for axis, size in zip(weight.shape, array.shape, strict=True):
-            if sizes.setdefault(axis, size) != size:
-                return f"{name} has {size} {axis}, expected {sizes[axis]}"
+            expected = axis if isinstance(axis, int) else sizes.setdefault(axis, size)
+            if expected != size:
+                return f"{name} has {size} {axis}, expected {expected}"
         # Minimum and maximum pass NaN on and need no temporary array.
         if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
             return f"{name} has NaN or infinite values"
-    return None
+    return model._weights_problem()
 
 
 def _columns(saved: Mapping[str, Any]) -> Columns:
@@ -167,7 +178,10 @@ def _only_chunk(table: pa.Table) -> pa.Array:
 
 
 def _array(
-    arrays: Mapping[str, NDArray[Any]], name: str, dtype: type, shape: tuple[int | None, ...]
+    arrays: Mapping[str, NDArray[Any]],
+    name: str,
+    dtype: np.dtype[Any],
+    shape: tuple[int | None, ...],
 ) -> NDArray[Any]:
     array = arrays[name]
     wanted = tuple(
@@ -175,7 +189,7 @@ def _array(
     )
     if array.dtype != dtype or len(array.shape) != len(shape) or array.shape != wanted:
         raise ArtifactError(
-            f"{name} is {array.dtype} of shape {array.shape}, expected {np.dtype(dtype)} of shape "
+            f"{name} is {array.dtype} of shape {array.shape}, expected {dtype} of shape "
             f"({', '.join('any' if want is None else str(want) for want in shape)})"
         )
     return np.require(array, requirements=["C", "A"])
@@ -202,6 +216,20 @@ def save(model: FittedModel, path: str | PathLike[str]) -> None:
         "parameters": {name: plain(value) for name, value in model.get_params().items()},
     }
     write_artifact(path, meta={**head, **meta}, arrays=arrays, tables=tables)
+
+
+def models() -> list[str]:
+    """Return the names of the models that come with Penchant, sorted.
+
+    Examples
+    --------
+    >>> import penchant as pc
+    >>> "BPR" in pc.models.list()
+    True
+    """
+    return sorted(
+        name for name, cls in _REGISTRY.items() if cls.__module__.startswith("penchant.models.")
+    )
 
 
 def load(path: str | PathLike[str], verify: Literal["full", "size"] = "full") -> Recommender:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from penchant.errors import ParameterError
+import numpy as np
+from numpy.typing import NDArray
+
+from penchant.errors import DivergenceError, ParameterError
 from penchant.models.callbacks import Callback
 from penchant.models.progress import Progress
+from penchant.models.state import weights_problem
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from penchant.data.interactions import Interactions
     from penchant.models.base import Recommender
+
+DIVERGENCE_ADVICE = "use a smaller learning_rate or a smaller regularization"
+_FAR_ABOVE = 3.0
 
 
 def prepare_callbacks(
@@ -48,6 +55,21 @@ def prepare_callbacks(
     return chosen
 
 
+def has_diverged(losses: Sequence[float]) -> bool:
+    """Whether the last loss is not finite, or far above both the first and the lowest one.
+
+    A loss may rise for good reasons, such as negatives that become harder as the model learns, but
+    not to several times the lowest and beyond where it began.
+
+    Examples
+    --------
+    >>> has_diverged([0.7, 0.5, 0.6]), has_diverged([0.7, 0.2, 2.5]), has_diverged([float("nan")])
+    (False, True, True)
+    """
+    last = losses[-1]
+    return not math.isfinite(last) or (last > losses[0] and last > _FAR_ABOVE * min(losses))
+
+
 class FitMonitor:
     """Runs the callbacks, draws the bar and keeps the history of one `fit`.
 
@@ -69,6 +91,8 @@ class FitMonitor:
         self._epochs = epochs
         self._show = progress and epochs > 0
         self._bar: Progress | None = None
+        self._losses: list[float] = []
+        self._good: dict[str, NDArray[Any]] | None = None
 
     def __enter__(self) -> FitMonitor:
         for callback in self._callbacks:
@@ -78,27 +102,53 @@ class FitMonitor:
         self._started = time.perf_counter()
         return self
 
-    def __call__(self, epoch: int, loss: float, auc: float) -> bool:
-        """Take note of a finished epoch; return whether training goes on."""
+    def __call__(self, epoch: int, loss: float, **measures: float) -> bool:
+        """Take note of a finished epoch; return whether training goes on.
+
+        Raises
+        ------
+        DivergenceError
+            The loss is far above both its first and its lowest value, or it or a weight is not
+            finite.
+        """
         seconds = time.perf_counter() - self._started
-        if not math.isfinite(loss):
-            raise ParameterError(
+        self._losses.append(loss)
+        # A kernel may bound its loss while its weights run off: look at both.
+        problem = weights_problem(self._model)
+        if problem is not None or has_diverged(self._losses):
+            raise DivergenceError(
                 f"{type(self._model).__name__}: training diverged in epoch {epoch} "
-                f"(loss is {loss}); use a smaller learning_rate or a smaller regularization"
+                f"({problem or f'loss is {loss:.6g}'}); {DIVERGENCE_ADVICE}"
             )
+        self._keep_state()
         self._model._weights_changed()
-        logs: dict[str, Any] = {"loss": loss, "auc": auc}
+        logs: dict[str, Any] = {"loss": loss, **measures}
         # A list, not a generator: a callback after one that stops still sees the epoch.
         stops = [
             callback.on_epoch_end(self._model, epoch, logs) is True for callback in self._callbacks
         ]
-        row = {"epoch": epoch, "loss": loss, "auc": auc, "seconds": seconds}
+        row = {"epoch": epoch, "loss": loss, **measures, "seconds": seconds}
         row.update((name, value) for name, value in logs.items() if name not in row)
         self._model._history.append(row)
         if self._bar is not None:
             self._bar.update(logs)
         self._started = time.perf_counter()
         return not any(stops)
+
+    def _keep_state(self) -> None:
+        """Copy what this epoch has learnt, into the same memory every time."""
+        if self._good is None:
+            self._good = self._model.snapshot()
+            return
+        for name, array in self._good.items():
+            np.copyto(array, getattr(self._model, name))
+
+    def go_back(self) -> bool:
+        """Return the model to the last epoch that had not diverged; False if there was none."""
+        if self._good is None:
+            return False
+        self._model.restore(self._good)
+        return True
 
     def __exit__(
         self,

@@ -1,0 +1,50 @@
+"""The items of each user, or of each session, in time order."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Sequences(NamedTuple):
+    """Sequences of items, oldest first; items may repeat.
+
+    Attributes
+    ----------
+    indptr : ndarray of int64, shape (n_sequences + 1,)
+        Sequence ``s`` is ``items[indptr[s]:indptr[s + 1]]``.
+    items : ndarray of int32, shape (n_events,)
+        Item codes.
+    values : ndarray of float32, shape (n_events,)
+        What the value column says of each event, 1 without one.
+    """
+
+    indptr: np.ndarray
+    items: np.ndarray
+    values: np.ndarray
+
+
+def make_sequences(
+    events: Any, sessions: np.ndarray | None, n_users: int, oldest_first: np.ndarray | None
+) -> Sequences:
+    """Group an event table by user, and by session within a user where sessions are given.
+
+    Without them, sequence ``u`` is that of user ``u``; with them, a user's sessions follow one
+    another by session code.
+    """
+    users, items = (np.asarray(events.column(part)) for part in ("user", "item"))
+    values = np.asarray(events.column("value")) if "value" in events.column_names else None
+    owners = users.astype(np.int64)
+    if sessions is not None:
+        owners = owners * (int(sessions.max(initial=0)) + 1) + sessions
+    order = np.arange(len(owners)) if oldest_first is None else oldest_first
+    order = order[np.argsort(owners[order], kind="stable")]
+    if sessions is None:
+        lengths = np.bincount(users, minlength=n_users)
+    else:
+        _, lengths = np.unique(owners, return_counts=True)
+    indptr = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=indptr[1:])
+    numbers = np.ones(len(order), np.float32) if values is None else values[order]
+    return Sequences(indptr, items[order].astype(np.int32), numbers.astype(np.float32))

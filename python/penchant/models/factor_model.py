@@ -1,0 +1,57 @@
+"""Models that score by the inner product of a user's and an item's vector."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penchant import _core
+from penchant.models.base import Recommender
+from penchant.models.ranker import Rows, Scores
+from penchant.retrieval.exact import ExactIndex
+from penchant.retrieval.filters import RowLists
+
+
+class Factors(NamedTuple):
+    """How a model scores: ``users[u] @ items[i] + biases[i]``.
+
+    `users` is float32 [n_users, d] and may have zero strides; `items` is float32 [n_items, d],
+    C-contiguous; `biases` is float32 [n_items] or None.
+    """
+
+    users: NDArray[np.float32]
+    items: NDArray[np.float32]
+    biases: NDArray[np.float32] | None
+
+
+class FactorModel(Recommender, abstract=True):
+    """Base class of models with vectors; they say what those are in `_factors`."""
+
+    def _factors(self) -> Factors:
+        """Return what scores are made of."""
+        raise NotImplementedError
+
+    def _index(self) -> _core.TopkIndex:
+        """Return the index over the item factors; made once and kept until they change."""
+        index: _core.TopkIndex | None = self._derived.get("topk")
+        if index is None:
+            factors = self._factors()
+            index = self._derived["topk"] = _core.TopkIndex(factors.items, factors.biases)
+        return index
+
+    def _queries(self, codes: Rows | None) -> NDArray[np.float32]:
+        users = self._factors().users
+        return np.ascontiguousarray(users if codes is None else users[codes])
+
+    def _vectors(self, side: Literal["user", "item"]) -> NDArray[np.float32]:
+        return self._factors().users if side == "user" else self._factors().items
+
+    def _neighbors(self, codes: Rows, k: int, num_threads: int) -> tuple[Rows, Scores]:
+        vectors = self._vectors("item")
+        index: ExactIndex | None = self._derived.get("similarity")
+        if index is None:
+            index = self._derived["similarity"] = ExactIndex(vectors, "cosine")
+        itself = RowLists(np.arange(len(codes) + 1, dtype=np.int64), codes.astype(np.int32))
+        return index.search(vectors[codes], k, exclude=itself, num_threads=num_threads or None)

@@ -1,0 +1,168 @@
+"""What strangers took: the items that `recommend(history=...)` goes by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from penchant.data import arrow
+from penchant.data.frames import column_names, to_arrow
+from penchant.data.interactions import CSR
+from penchant.errors import DataError, ParameterError
+from penchant.models.results import resolve
+from penchant.retrieval.filters import RowLists, offsets, take_lists
+
+if TYPE_CHECKING:
+    from penchant.data.ids import IdMap
+    from penchant.data.interactions import Columns
+
+_POLICIES = ("error", "drop", "popular")
+
+
+class Histories(NamedTuple):
+    """Histories of strangers; the items of each are in order, oldest first, and may repeat.
+
+    Attributes
+    ----------
+    indptr : int64 array of shape (n + 1,)
+        History ``h`` is ``items[indptr[h]:indptr[h + 1]]``.
+    items : int32 array of shape (m,)
+        Codes of the model's `items_`.
+    values : float32 array of shape (m,)
+        What the value column says of each event, 1 without one.
+    """
+
+    indptr: NDArray[np.int64]
+    items: NDArray[np.int32]
+    values: NDArray[np.float32]
+
+    @property
+    def n(self) -> int:
+        """Number of histories."""
+        return len(self.indptr) - 1
+
+    def check(self, n_items: int) -> None:
+        """Raise a ParameterError unless the arrays fit together and hold codes of items."""
+        whole = self.items.ndim == 1 and self.items.shape == self.values.shape
+        rising = self.indptr.ndim == 1 and len(self.indptr) and not np.any(np.diff(self.indptr) < 0)
+        if not whole or not rising or (self.indptr[0], self.indptr[-1]) != (0, len(self.items)):
+            raise ParameterError("histories need offsets that rise from 0 to the number of items")
+        if len(self.items) and not 0 <= self.items.min() <= self.items.max() < n_items:
+            raise ParameterError(f"histories hold item codes outside 0..{n_items - 1}")
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> Histories:
+        """Return the histories of `rows`, in that order."""
+        if len(rows) == self.n and np.array_equal(rows, np.arange(self.n)):
+            return self
+        places = RowLists(self.indptr, np.arange(len(self.items), dtype=np.int32))
+        indptr, chosen = take_lists(places, rows)
+        return Histories(indptr, self.items[chosen], self.values[chosen])
+
+    def matrix(self, reduce: str = "sum") -> CSR:
+        """Return the histories x items matrix, items ascending.
+
+        Parameters
+        ----------
+        reduce : {"sum", "last", "distinct"}
+            Of an item that repeats: the sum of its values, the latest one, or 1.
+        """
+        owners = np.repeat(np.arange(self.n), np.diff(self.indptr))
+        order = np.lexsort((self.items, owners))  # stable: repeats stay from oldest to newest
+        owners, items, values = owners[order], self.items[order], self.values[order]
+        first = np.ones(len(items), dtype=bool)
+        first[1:] = (owners[1:] != owners[:-1]) | (items[1:] != items[:-1])
+        starts = np.flatnonzero(first)
+        if reduce == "distinct":
+            reduced = np.ones(len(starts), dtype=np.float32)
+        elif reduce == "last":
+            reduced = values[np.append(starts[1:], len(items)) - 1]
+        else:
+            reduced = np.add.reduceat(values, starts) if len(starts) else values
+        indptr = offsets(np.bincount(owners[starts], minlength=self.n))
+        return CSR(indptr, np.ascontiguousarray(items[starts]), reduced.astype(np.float32))
+
+
+def read_histories(
+    history: Any, items: IdMap, columns: Columns, unknown: str
+) -> tuple[Any | None, Histories]:
+    """Read what the caller gave as `history`.
+
+    Parameters
+    ----------
+    history : sequence of item ids, or frame
+        See `Recommender.recommend`.
+    items : IdMap
+        The items of the model.
+    columns : Columns
+        Column names of the training data.
+    unknown : {"error", "drop", "popular"}
+        What happens to unknown items, and to histories without a known one.
+
+    Returns
+    -------
+    labels : pyarrow.Array or None
+        The strangers' ids, one for each history; None where `history` is a sequence.
+    histories : Histories
+
+    Raises
+    ------
+    UnknownIdError, ColumnError, DataError
+        See `Recommender.recommend`.
+    """
+    many = hasattr(history, "columns")
+    if many:
+        names = [columns.user, columns.item]
+        if columns.value is not None and columns.value in column_names(history):
+            names.append(columns.value)
+        table, _ = to_arrow(history, names)
+        users = arrow.combine(table[columns.user])
+        encoded = users if pa.types.is_dictionary(users.type) else users.dictionary_encode()
+        owners = _codes(encoded, columns.user)
+        given, labels = table[columns.item], encoded.dictionary
+        values = _values(table, columns.value if len(names) == 3 else None)
+    else:
+        given, labels = arrow.to_array(history, columns.item), None
+        owners = np.zeros(len(given), dtype=np.int64)
+        values = np.ones(len(given), dtype=np.float32)
+    codes = resolve(items, given, "item", "popular" if unknown == "drop" else unknown, _POLICIES)
+    n_histories = 1 if labels is None else len(labels)
+    if many:  # a category column may list values that no row has
+        present = np.unique(owners)
+        owners, labels, n_histories = (
+            np.searchsorted(present, owners),
+            labels.take(pa.array(present)),
+            len(present),
+        )
+    order = np.argsort(owners, kind="stable")
+    order = order[codes.codes[order] >= 0]
+    lengths = np.bincount(owners[order], minlength=n_histories)
+    histories = Histories(offsets(lengths), codes.codes[order], values[order])
+    if unknown == "drop":
+        kept = np.flatnonzero(lengths)
+        histories = histories.take(kept)
+        labels = None if labels is None else labels.take(pa.array(kept))
+    return labels, histories
+
+
+def _codes(encoded: Any, name: str) -> NDArray[np.int64]:
+    if encoded.null_count:
+        row = int(np.flatnonzero(np.asarray(encoded.is_null()))[0])
+        raise DataError(f"history: column {name!r} is null in row {row}: every row needs an id")
+    codes: NDArray[np.int64] = np.asarray(encoded.indices).astype(np.int64)
+    return codes
+
+
+def _values(table: Any, name: str | None) -> NDArray[np.float32]:
+    if name is None:
+        return np.ones(table.num_rows, dtype=np.float32)
+    column = arrow.combine(table[name])
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise DataError(f"history: column {name!r} must be numbers, got {column.type}")
+    values: NDArray[np.float32] = column.to_numpy(zero_copy_only=False).astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        raise DataError(f"history: column {name!r} is {values[bad[0]]} in row {bad[0]}")
+    return values

@@ -1,0 +1,184 @@
+"""What every model answers in codes and arrays: the part that evaluation, batch and serving use."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from penchant.errors import UnsupportedError
+from penchant.models.fitted import FittedModel
+from penchant.models.histories import Histories
+from penchant.models.params import Integer
+from penchant.retrieval.exact import MAX_THREADS, check_k, thread_count
+from penchant.retrieval.filters import RowLists, take_lists
+from penchant.retrieval.protocol import Index
+
+Rows = NDArray[np.int64]
+Scores = NDArray[np.float32]
+
+NUM_THREADS = Integer(1, MAX_THREADS, optional=True)
+
+
+class Ranker(FittedModel):
+    """Ranks items for codes of users and for histories; `Recommender` adds ids and frames."""
+
+    # ---- what a model defines -------------------------------------------------------------------
+
+    def _index(self) -> Index:
+        """Return what the queries of `_queries` and `_fold_in` search."""
+        raise NotImplementedError
+
+    def _queries(self, codes: Rows | None) -> Any:
+        """Return one query for each of these users, None meaning everyone."""
+        raise NotImplementedError
+
+    def _fold_in(self, histories: Histories) -> Any:
+        """Return one query for each history of a stranger."""
+        raise UnsupportedError(
+            f"{type(self).__name__} cannot recommend from the history of somebody it was not "
+            "trained on: fit it again with their data"
+        )
+
+    def _neighbors(self, codes: Rows, k: int, num_threads: int) -> tuple[Rows, Scores]:
+        """Return the items most similar to some items, themselves left out."""
+        raise self._no_vectors()
+
+    def _vectors(self, side: Literal["user", "item"]) -> NDArray[np.float32]:
+        """Return the vectors of all users or items."""
+        raise self._no_vectors()
+
+    def _finish(self, scores: Scores) -> Scores:
+        """Return finite scores as they are shown; the order must not change."""
+        return scores
+
+    def _no_vectors(self) -> UnsupportedError:
+        return UnsupportedError(
+            f"{type(self).__name__} learns no vectors: use another model, such as BPR"
+        )
+
+    def recommend_codes(
+        self,
+        users: ArrayLike | None = None,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        num_threads: int | None = None,
+    ) -> tuple[Rows, Scores]:
+        """Recommend for rows of the user factors: the array form of `recommend`.
+
+        Evaluation, batch and serving use it too, so all give the same bits.
+
+        Parameters
+        ----------
+        users : int array of shape (q,), optional
+            Codes of `users_`; -1 asks for the most popular items. None means everyone.
+        k : int, default 10
+            Items per user, at most the size of the catalogue.
+        exclude_seen : bool, default True
+            Leave out the items of the user's own training data.
+        num_threads : int, optional
+            Default: the model's ``num_threads``. The answer does not depend on it.
+
+        Returns
+        -------
+        rows : int64 array of shape (q, min(k, n_items))
+            Codes of `items_`, best first, ties by the lower code; -1 where none are left.
+        scores : float32 array of the same shape
+            -inf where `rows` is -1.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ParameterError
+            `k` or `num_threads` is not a positive integer.
+        IndexError
+            A code of `n_users` or more.
+
+        Examples
+        --------
+        >>> import penchant as pc
+        >>> data = pc.Interactions.from_sequences([["tea"], ["tea", "jam"], ["tea", "jam"]])
+        >>> rows, scores = pc.Popularity().fit(data).recommend_codes([0, -1], k=2)
+        >>> rows.tolist(), scores.tolist()
+        ([[0, -1], [1, 0]], [[2.0, -inf], [3.0, 2.0]])
+        """
+        self._check_fitted()
+        check_k(k)
+        codes = None if users is None else np.asarray(users, dtype=np.int64)
+        if codes is None:
+            return self._search(self._queries(None), self.seen_, k, exclude_seen, num_threads)
+        known = codes >= 0
+        chosen = codes[known]
+        seen = take_lists(self.seen_, chosen)
+        found = self._search(self._queries(chosen), seen, k, exclude_seen, num_threads)
+        return self._fill_popular(known, found)
+
+    def recommend_histories(
+        self,
+        histories: Histories,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        num_threads: int | None = None,
+    ) -> tuple[Rows, Scores]:
+        """Recommend to strangers: the array form of ``recommend(history=...)``.
+
+        Parameters
+        ----------
+        histories : Histories
+            Item codes and values, oldest first. An empty history gets the most popular items.
+        k, exclude_seen, num_threads
+            As in `recommend_codes`.
+
+        Returns
+        -------
+        rows, scores
+            As in `recommend_codes`, one row for each history.
+        """
+        self._check_fitted()
+        check_k(k)
+        histories.check(len(self.items_))
+        known = np.diff(histories.indptr) > 0
+        some = histories.take(np.flatnonzero(known))
+        matrix = some.matrix()
+        seen = RowLists(matrix.indptr, matrix.indices)
+        found = self._search(self._fold_in(some), seen, k, exclude_seen, num_threads)
+        return self._fill_popular(known, found)
+
+    def _search(
+        self, queries: Any, seen: RowLists, k: int, exclude_seen: bool, num_threads: int | None
+    ) -> tuple[Rows, Scores]:
+        rows, scores = self._index().search(
+            queries,
+            min(int(k), len(self.items_)),
+            exclude=seen if exclude_seen else None,
+            num_threads=self._threads(num_threads),
+        )
+        return rows, np.where(rows >= 0, self._finish(scores), scores)
+
+    def _fill_popular(
+        self, known: NDArray[np.bool_], found: tuple[Rows, Scores]
+    ) -> tuple[Rows, Scores]:
+        """Give the popular items to those who are not known."""
+        if known.all():
+            return found
+        k = found[0].shape[1]
+        rows = np.empty((len(known), k), dtype=np.int64)
+        scores = np.empty((len(known), k), dtype=np.float32)
+        rows[known], scores[known] = found
+        rows[~known], scores[~known] = self._popular(k)
+        return rows, scores
+
+    def _popular(self, k: int) -> tuple[Rows, Scores]:
+        """Return the `k` items with the most users, and how many they have."""
+        if "popular" not in self._derived:
+            self._derived["popular"] = np.argsort(-self.item_counts_, kind="stable")
+        rows: Rows = self._derived["popular"][:k]
+        return rows, self.item_counts_[rows].astype(np.float32)
+
+    def _threads(self, num_threads: int | None) -> int:
+        own: int | None = getattr(self, "num_threads", None)
+        return thread_count(own if num_threads is None else num_threads)

@@ -1,0 +1,35 @@
+"""What every index answers, whatever its queries are."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penchant.retrieval.filters import RowLists
+
+
+class Index(Protocol):
+    """Exact search by one definition of a score.
+
+    `search` and `score_pairs` give the same bits for the same query and item. Queries are whatever
+    the index takes: a float32 matrix for vectors, histories for item-item similarities.
+    """
+
+    def search(
+        self, queries: Any, k: int, *, exclude: RowLists | None, num_threads: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the `k` best items of each query, ties by the lower row; -1 and -inf pad."""
+        ...
+
+    def score_pairs(
+        self,
+        queries: Any,
+        query_rows: NDArray[np.int64],
+        vector_rows: NDArray[np.int64],
+        *,
+        num_threads: int,
+    ) -> NDArray[np.float32]:
+        """Return the score of each pair of a query and an item."""
+        ...
