@@ -14,9 +14,12 @@ for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 TASKS = {
+    "all": ("bench.all.task", "every comparison below, in one table beside floors and goals"),
     "bpr": ("bench.bpr.task", "training of BPR: updates per second, quality, equal bits"),
     "recommend_all": ("bench.recommend_all.task", "ten new items for every user"),
     "demo": ("bench.demo.task", "the whole of `penchant demo`"),
+    "threads": ("bench.threads.task", "every model: equal bits for any number of threads"),
+    "scale": ("bench.scale.task", "every model: time and memory at 1x, 10x, 100x the rows"),
     "import": ("bench.import_time.task", "`import penchant` in a fresh process, wheel size"),
 }
 

@@ -48,6 +48,10 @@ class Report:
         if not passed:
             self.failures.append(text)
 
+    def figure(self, name: str, value: float) -> None:
+        """Keep a number that `python -m bench all` shows in its table."""
+        self.results.setdefault("figures", {})[name] = float(value)
+
     def table(self, title: str, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Print a table; the first column is left-aligned, the others right."""
         cells = [[_text(cell) for cell in row] for row in [headers, *rows]]

@@ -98,6 +98,8 @@ def show_speed(
         if rival is not None and side is not rival:
             against = ratio(side, rival)
             found["times_faster_than_rival"] = against.as_dict()
+            if side.name == ours.NAME:
+                report.figure("ratio", against.median)
         report.results.setdefault("sides", {})[side.name] = found
         cells = traffic.columns(updates / side.median, per_update, limits)
         shown = [found["quality"].get(name) for name in METRICS]

@@ -12,12 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", choices=("gowalla", "online-retail-ii", "synthetic"), required=True
     )
     parser.add_argument("--rows", type=int, help="of the synthetic set; 20,000,000")
-    kinds = parser.add_mutually_exclusive_group()
-    kinds.add_argument(
+    parser.add_argument(
         "--quality", action="store_true", help="the tuned setting of tuned.json, measured once"
-    )
-    kinds.add_argument(
-        "--threads-check", action="store_true", help="equal bits for 1, 2, 3 and 8 threads"
     )
     parser.add_argument(
         "--on",
@@ -41,9 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    if options.threads_check:
-        from bench.bpr import threads_check as kind
-    elif options.quality:
+    if options.quality:
         from bench.bpr import tuned as kind
     elif options.data == "online-retail-ii":
         from bench.bpr import defaults as kind

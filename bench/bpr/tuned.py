@@ -65,6 +65,9 @@ def our_row(report: Report, split: data.Split, params: dict[str, Any]) -> list[A
         "updates_per_second": updates,
         "bytes_per_update": per_update,
     }
+    report.figure("seconds", side.median)
+    for metric in METRICS:
+        report.figure(metric, found[metric])
     return [name, side.median, *(found[metric] for metric in METRICS)]
 
 

@@ -49,6 +49,7 @@ def run(options: argparse.Namespace, report: Report) -> None:
         inside = values[len(values) // 2]
         found = {"whole_process": side.as_dict(), "statement_seconds": reported[name]}
         report.results.setdefault("sides", {})[name] = found | {"statement_median": inside}
+        report.figure(name, inside)
         spread = f"{values[0]:.3f} - {values[-1]:.3f}"
         rows.append([name, f"{inside:.3f}", spread, f"{side.median:.3f}"])
     report.table(

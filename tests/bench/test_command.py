@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import penchant as pc
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -60,11 +62,36 @@ def test_recommend_all_compares_the_lists(tmp_path):
     assert "users/s" in done.stdout
 
 
-def test_threads_check_finds_equal_bits():
-    small = ("--data", "synthetic", "--rows", "4000", "--epochs", "1", "--factors", "8")
-    done = bench("bpr", *small, "--threads-check")
+def test_threads_finds_equal_bits():
+    done = bench("threads", "--data", "synthetic", "--rows", "4000", "--epochs", "1")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("check: ok") == 3
+    assert done.stdout.count("check: ok") >= len(pc.models.list()) + 2  # BPR counts three times
+
+
+def test_scale_measures_time_and_memory(tmp_path):
+    path = tmp_path / "scale.json"
+    small = ("--rows", "2000", "--model", "BPR", "--repeats", "1")
+    done = bench("scale", *small, "--json", str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, last = json.loads(path.read_text())["results"]["runs"]["BPR"]
+    assert (first["rows"], last["rows"]) == (2000, 20_000)
+    assert first["seconds"] > 0
+    assert last["peak_bytes"] >= last["csr_bytes"] > first["csr_bytes"]
+
+
+def test_all_keeps_finished_runs(tmp_path):
+    """The second time, nothing is left to do and the table is the same."""
+    folder = tmp_path / "runs"
+    arguments = ("all", "--only", "import", "--folder", str(folder))
+    first = bench(*arguments)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "1 of 1 runs to do" in first.stdout
+    second = bench(*arguments)
+    assert "0 of 1 runs to do" in second.stdout
+    table = [text.partition("figures of this machine")[2] for text in (first.stdout, second.stdout)]
+    assert table[0] == table[1]
+    assert "import --repeats 3" in table[0]
+    assert "no run nonsense" in bench("all", "--only", "nonsense").stderr
 
 
 @pytest.mark.parametrize("task", [("bpr", "--data", "gowalla"), ("recommend_all",), ("demo",)])

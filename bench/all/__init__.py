@@ -1,0 +1,1 @@
+"""Every comparison in one table."""

@@ -1,0 +1,1 @@
+"""Equal bits for any number of threads, every model."""
