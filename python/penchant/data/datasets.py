@@ -1,4 +1,4 @@
-"""Data to try things on: a generated shop, and loaders for the public sets used in the docs."""
+"""Data to try things on: a generated shop, generated ratings, and loaders for public sets."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from penchant.data._films import make_ratings
 from penchant.data._shop import make_purchases
 from penchant.errors import MissingFileError, ParameterError, choose
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Splits", "load", "make_purchases"]
+__all__ = ["Splits", "load", "make_purchases", "make_ratings"]
 
 
 class Splits(NamedTuple):
@@ -92,7 +93,7 @@ def _root(root: str | os.PathLike[str] | None) -> Path:
         raise MissingFileError(
             "no data directory: set the environment variable PENCHANT_DATA or pass root= with the "
             "directory that holds the data sets (help(penchant.datasets.load) says where to get "
-            "them); penchant.datasets.make_purchases() needs no files"
+            "them); penchant.datasets.make_purchases() and make_ratings() need no files"
         )
     return Path(found).expanduser()
 
