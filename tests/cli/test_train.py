@@ -247,7 +247,7 @@ def test_ctrl_c_stops_a_training_without_a_traceback(tmp_path, shop_frame):
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
     try:
-        _, errors = process.communicate(timeout=60)  # against hanging; it takes a moment
+        _, errors = process.communicate(timeout=600)  # against hanging; it takes a moment
     finally:
         process.kill()
     assert process.returncode == 130

@@ -203,7 +203,7 @@ def server(artifact):
         assert found, line + process.communicate()[1]
         yield found[1]
         process.send_signal(signal.SIGINT)
-        rest = process.communicate(timeout=20)[1]
+        rest = process.communicate(timeout=600)[1]
     assert "Traceback" not in rest
     assert "Warning" not in rest
 
@@ -224,7 +224,7 @@ def test_a_real_server_answers(server, number_model):
 def test_the_address_is_taken(server, artifact):
     port = server.rpartition(":")[2]
     command = [*PENCHANT, "serve", str(artifact), "--port", port]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 2
     assert done.stderr.startswith(
         f"error: cannot listen on 127.0.0.1:{port}: Address already in use"
@@ -239,7 +239,7 @@ def test_only_this_machine_is_let_in_by_default(server):
 
 def test_no_artifact(tmp_path):
     command = [*PENCHANT, "serve", str(tmp_path / "missing")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 2
     assert "no Penchant artifact at" in done.stderr
     assert "Traceback" not in done.stderr
