@@ -16,6 +16,12 @@ NegativeSampling parse_negatives(const std::string& name) {
   fail("negatives is '" + name + "'; use 'uniform', 'popular' or 'dynamic'");
 }
 
+BprOptimizer parse_optimizer(const std::string& name) {
+  if (name == "sgd") return BprOptimizer::kSgd;
+  if (name == "adagrad") return BprOptimizer::kAdagrad;
+  fail("optimizer is '" + name + "'; use 'sgd' or 'adagrad'");
+}
+
 void check_params(const BprParams& params) {
   if (params.epochs < 0) fail("epochs must be at least 0");
   if (params.n_candidates < 1 || params.n_candidates > kMaxCandidates)
@@ -87,8 +93,8 @@ void bind_bpr(py::module_& m) {
          std::optional<Array<float>> item_biases, std::int32_t epochs, float learning_rate,
          float learning_rate_decay, float user_regularization, float positive_regularization,
          float negative_regularization, float bias_regularization, const std::string& negatives,
-         float popularity_exponent, std::int32_t n_candidates, std::uint64_t seed, int num_threads,
-         const Epoch& on_epoch) {
+         float popularity_exponent, const std::string& optimizer, std::int32_t n_candidates,
+         std::uint64_t seed, int num_threads, const Epoch& on_epoch) {
         const BprParams params{epochs,
                                learning_rate,
                                learning_rate_decay,
@@ -98,6 +104,7 @@ void bind_bpr(py::module_& m) {
                                bias_regularization,
                                parse_negatives(negatives),
                                popularity_exponent,
+                               parse_optimizer(optimizer),
                                n_candidates,
                                seed,
                                num_threads};
@@ -110,7 +117,8 @@ void bind_bpr(py::module_& m) {
       py::arg("learning_rate"), py::arg("learning_rate_decay"), py::arg("user_regularization"),
       py::arg("positive_regularization"), py::arg("negative_regularization"),
       py::arg("bias_regularization"), py::arg("negatives"), py::arg("popularity_exponent"),
-      py::arg("n_candidates"), py::arg("seed"), py::arg("num_threads"), py::arg("on_epoch"),
+      py::arg("optimizer"), py::arg("n_candidates"), py::arg("seed"), py::arg("num_threads"),
+      py::arg("on_epoch"),
       "Train BPR factors in place; on_epoch(epoch, loss, auc) returning False stops. Returns the "
       "epochs run.");
 }

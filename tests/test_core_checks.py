@@ -15,7 +15,13 @@ def fit(indptr=INDPTR, indices=INDICES, users=None, items=None, biases=None, on_
     params = {
         **{"epochs": 1, "learning_rate": 0.1, "learning_rate_decay": 0.0, "seed": 0},
         **{f"{side}_regularization": 0.0 for side in ("user", "positive", "negative", "bias")},
-        **{"negatives": "uniform", "popularity_exponent": 1.0, "n_candidates": 2, "num_threads": 1},
+        **{
+            "negatives": "uniform",
+            "popularity_exponent": 1.0,
+            "optimizer": "sgd",
+            "n_candidates": 2,
+            "num_threads": 1,
+        },
         **own,
     }
     users = np.ones((2, 4), np.float32) if users is None else users

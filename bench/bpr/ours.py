@@ -46,6 +46,7 @@ def same_work(
         **{f"{side}_regularization": regularization for side in sides},
         "use_biases": True,
         "negatives": "uniform",
+        "optimizer": "sgd",
         "init_scale": 0.1,
         "random_state": 0,
         "num_threads": threads,

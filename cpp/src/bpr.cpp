@@ -216,6 +216,11 @@ class CancelFlag {
   std::atomic<bool> flag_{false};
 };
 
+// Number of sums that a side of this many rows needs.
+std::size_t adagrad_rows(const BprParams& params, std::int64_t rows) {
+  return params.optimizer == BprOptimizer::kAdagrad ? static_cast<std::size_t>(rows) : 0;
+}
+
 class Trainer {
  public:
   Trainer(const CsrView& interactions, const BprFactors& factors, const BprParams& params,
@@ -226,6 +231,8 @@ class Trainer {
         users_(factors.users),
         items_(factors.items),
         item_biases_(factors.item_biases),
+        user_squares_(adagrad_rows(params, factors.users.rows), 0.0F),
+        item_squares_(adagrad_rows(params, factors.items.rows), 0.0F),
         seen_(static_cast<std::size_t>(std::min(params.num_threads, grid_.size())),
               std::vector<std::uint8_t>(static_cast<std::size_t>(factors.items.rows), 0)),
         cancel_(cancelled) {}
@@ -291,6 +298,10 @@ class Trainer {
     args.user_factors = users_.data();
     args.item_factors = items_.data();
     args.item_biases = item_biases_;
+    if (!user_squares_.empty()) {
+      args.user_squares = user_squares_.data();
+      args.item_squares = item_squares_.data();
+    }
     args.stride = users_.stride();
     args.block_items = items.data();
     args.n_block_items = static_cast<std::uint32_t>(items.size());
@@ -328,6 +339,8 @@ class Trainer {
   PaddedRows users_;
   PaddedRows items_;
   float* item_biases_;
+  std::vector<float> user_squares_;  // empty with plain SGD
+  std::vector<float> item_squares_;
   std::vector<std::vector<std::uint8_t>> seen_;  // one array a thread
   CancelFlag cancel_;
 };

@@ -78,7 +78,12 @@ TEST_CASE("the same bits for any number of threads") {
   for (const auto negatives :
        {NegativeSampling::kUniform, NegativeSampling::kPopular, NegativeSampling::kDynamic}) {
     const Model one = train(csr, 2100, 33, quick(negatives, 1));
+    BprParams adagrad = quick(negatives, 1);
+    adagrad.optimizer = BprOptimizer::kAdagrad;
+    const Model adapted = train(csr, 2100, 33, adagrad);
     for (const int threads : {2, 3, 8}) {
+      adagrad.num_threads = threads;
+      CHECK(train(csr, 2100, 33, adagrad) == adapted);
       const Model other = train(csr, 2100, 33, quick(negatives, threads));
       CHECK(one == other);
       REQUIRE(other.history.size() == one.history.size());
@@ -179,6 +184,7 @@ TEST_CASE("every parameter changes what is learnt") {
   const BprParams dynamic = quick(NegativeSampling::kDynamic);
   const BprParams popular = quick(NegativeSampling::kPopular);
   CHECK(changed(dynamic, [](BprParams& p) { p.n_candidates = 3; }));
+  CHECK(changed(dynamic, [](BprParams& p) { p.optimizer = BprOptimizer::kAdagrad; }));
   CHECK(changed(dynamic, [](BprParams& p) { p.negatives = NegativeSampling::kUniform; }));
   CHECK(changed(popular, [](BprParams& p) { p.popularity_exponent = -1.0F; }));
   CHECK(changed(popular, [](BprParams& p) { p.negatives = NegativeSampling::kUniform; }));

@@ -25,6 +25,9 @@ struct Cell {
   std::vector<float> users;
   std::vector<float> items;
   std::vector<float> biases;
+  bool adagrad = false;
+  std::vector<float> user_squares = std::vector<float>(kUsers, 0.5F);
+  std::vector<float> item_squares = std::vector<float>(kItems, 0.25F);
   std::vector<std::int32_t> event_users;
   std::vector<std::int32_t> event_items;
   std::vector<std::int32_t> block_items;
@@ -67,6 +70,10 @@ struct Cell {
     a.user_factors = users.data();
     a.item_factors = items.data();
     a.item_biases = biased ? biases.data() : nullptr;
+    if (adagrad) {
+      a.user_squares = user_squares.data();
+      a.item_squares = item_squares.data();
+    }
     a.stride = stride;
     a.event_users = event_users.data();
     a.event_items = event_items.data();
@@ -95,6 +102,8 @@ class NaiveCell {
         users(cell.users.begin(), cell.users.end()),
         items(cell.items.begin(), cell.items.end()),
         biases(cell.biases.begin(), cell.biases.end()),
+        user_squares(cell.user_squares.begin(), cell.user_squares.end()),
+        item_squares(cell.item_squares.begin(), cell.item_squares.end()),
         random_{args.stream_key, 0} {
     for (int i = 0; i < kDrawsAhead; ++i) ahead_.push_back(draw());
     if (args.n_candidates > 1)
@@ -126,6 +135,8 @@ class NaiveCell {
   std::vector<double> users;
   std::vector<double> items;
   std::vector<double> biases;
+  std::vector<double> user_squares;
+  std::vector<double> item_squares;
   double loss = 0.0;
   std::int64_t correct = 0;
 
@@ -163,25 +174,37 @@ class NaiveCell {
     return best;
   }
 
+  // The learning rate of a row, before its gradient is added to what it has gathered.
+  double rate(std::vector<double>& squares, std::int32_t row, double gradient) const {
+    const auto base = static_cast<double>(args_.learning_rate);
+    if (!cell_.adagrad) return base;
+    double& gathered = squares[static_cast<std::size_t>(row)];
+    const double found = base / std::sqrt(1.0 + gathered);
+    gathered += gradient * gradient;
+    return found;
+  }
+
   void update(std::int32_t user, std::int32_t positive, std::int32_t negative) {
     const double margin = score(user, positive) - score(user, negative);
     const double probability = 1.0 / (1.0 + std::exp(-margin));
-    const double rate = static_cast<double>(args_.learning_rate);
     const double gradient = 1.0 - probability;
+    const double u_rate = rate(user_squares, user, gradient);
+    const double p_rate = rate(item_squares, positive, gradient);
+    const double n_rate = rate(item_squares, negative, gradient);
     for (std::int64_t k = 0; k < cell_.factors; ++k) {
       double& u = users[static_cast<std::size_t>(user * cell_.stride + k)];
       double& p = items[static_cast<std::size_t>(positive * cell_.stride + k)];
       double& n = items[static_cast<std::size_t>(negative * cell_.stride + k)];
       const double old = u;
-      u += rate * (gradient * (p - n) - static_cast<double>(args_.user_regularization) * u);
-      p += rate * (gradient * old - static_cast<double>(args_.positive_regularization) * p);
-      n += rate * (-gradient * old - static_cast<double>(args_.negative_regularization) * n);
+      u += u_rate * (gradient * (p - n) - static_cast<double>(args_.user_regularization) * u);
+      p += p_rate * (gradient * old - static_cast<double>(args_.positive_regularization) * p);
+      n += n_rate * (-gradient * old - static_cast<double>(args_.negative_regularization) * n);
     }
     if (cell_.biased) {
       double& p = biases[static_cast<std::size_t>(positive)];
       double& n = biases[static_cast<std::size_t>(negative)];
-      p += rate * (gradient - static_cast<double>(args_.bias_regularization) * p);
-      n += rate * (-gradient - static_cast<double>(args_.bias_regularization) * n);
+      p += p_rate * (gradient - static_cast<double>(args_.bias_regularization) * p);
+      n += n_rate * (-gradient - static_cast<double>(args_.bias_regularization) * n);
     }
     loss -= std::log(probability);
     correct += margin > 0.0;
@@ -212,6 +235,8 @@ void check_cell(Cell cell) {
   check_close(cell.users, naive.users);
   check_close(cell.items, naive.items);
   check_close(cell.biases, naive.biases);
+  check_close(cell.user_squares, naive.user_squares);
+  check_close(cell.item_squares, naive.item_squares);
   CHECK(result.updates == static_cast<std::int64_t>(cell.event_users.size()));
   CHECK(result.correct == naive.correct);
   CHECK(result.loss == doctest::Approx(naive.loss).epsilon(1e-5));
@@ -229,7 +254,10 @@ TEST_CASE("a BPR cell does what the double-precision oracle does") {
           CAPTURE(biased);
           CAPTURE(candidates);
           CAPTURE(popular);
-          check_cell(Cell(factors, biased, candidates, popular));
+          Cell cell(factors, biased, candidates, popular);
+          check_cell(cell);
+          cell.adagrad = true;
+          check_cell(cell);
         }
 }
 

@@ -100,6 +100,7 @@ def fit_bpr(
     bias_regularization: typing.SupportsFloat | typing.SupportsIndex,
     negatives: str,
     popularity_exponent: typing.SupportsFloat | typing.SupportsIndex,
+    optimizer: str,
     n_candidates: typing.SupportsInt | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
     num_threads: typing.SupportsInt | typing.SupportsIndex,

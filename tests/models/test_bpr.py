@@ -142,6 +142,18 @@ def test_init_scale_is_the_size_of_the_first_factors():
     assert norms(small).mean() == pytest.approx(0.1, rel=0.2)
 
 
+def test_adagrad_is_another_optimizer():
+    data = interactions()
+    plain, adagrad = (
+        pc.BPR(factors=8, epochs=30, learning_rate=0.5, optimizer=name).fit(data, progress=False)
+        for name in ("sgd", "adagrad")
+    )
+    assert bits(plain.item_factors_) != bits(adagrad.item_factors_)
+    # Its steps shrink from the first epoch on, so it moves less.
+    assert norms(adagrad.item_factors_).mean() < norms(plain.item_factors_).mean()
+    assert adagrad.history_["loss"].iloc[-1] < adagrad.history_["loss"].iloc[0]
+
+
 def test_popularity_exponent_matters():
     frame = pd.concat([events(), pd.DataFrame({"customer": range(90), "product": "item 00"})])
     one, other = (

@@ -21,6 +21,11 @@ enum class NegativeSampling {
   kDynamic,  // the best-scoring unseen one of n_candidates uniform draws (Zhang et al., SIGIR 2013)
 };
 
+enum class BprOptimizer {
+  kSgd,
+  kAdagrad,  // row-wise: one sum of squared gradients a user and an item (Duchi et al., JMLR 2011)
+};
+
 struct BprParams {
   std::int32_t epochs = 100;
   float learning_rate = 0.05F;
@@ -31,6 +36,7 @@ struct BprParams {
   float bias_regularization = 0.01F;
   NegativeSampling negatives = NegativeSampling::kDynamic;
   float popularity_exponent = 0.75F;
+  BprOptimizer optimizer = BprOptimizer::kSgd;
   std::int32_t n_candidates = 16;
   std::uint64_t seed = 0;
   int num_threads = 0;

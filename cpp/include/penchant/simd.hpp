@@ -23,6 +23,8 @@ struct BprCellArgs {
   float* user_factors;
   float* item_factors;
   float* item_biases;   // null: no biases
+  float* user_squares;  // sums of squared gradients, one a row, for AdaGrad; null: plain SGD
+  float* item_squares;
   std::int64_t stride;  // floats from row to row, a multiple of kRowMultiple
   const std::int32_t* event_users;
   const std::int32_t* event_items;

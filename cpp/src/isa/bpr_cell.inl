@@ -1,4 +1,4 @@
-// One cell of the BPR grid: plain SGD over its events, in order. Included like vec.inl.
+// One cell of the BPR grid: SGD over its events, in order. Included like vec.inl.
 
 // kVecs is the number of vectors to a row where it is known when compiled (the usual numbers of
 // factors), so that a user's row stays in registers; 0 is the general case.
@@ -49,10 +49,6 @@ struct BprCell {
   LogLikelihood likelihood;
   std::int64_t correct;
   std::int64_t updates;
-  float user_decay;  // 1 - learning_rate * regularization, per side
-  float positive_decay;
-  float negative_decay;
-  float bias_decay;
 };
 
 // Rows are dealt at random, so the hardware cannot guess the next one; the event list can.
@@ -160,10 +156,19 @@ PENCHANT_INLINE std::int32_t best_candidate(const BprCellArgs& args, const Candi
   return best;
 }
 
-// One SGD step on (user, positive, negative); `user` holds the user's row.
+// The rate of one row: by row-wise AdaGrad (`squares` holds what each row has gathered) it falls
+// with the squared gradients that the row has had before this one.
+PENCHANT_INLINE float rate_of_row(float* squares, std::int32_t row, float gradient, float rate) {
+  if (squares == nullptr) return rate;
+  const float gathered = squares[row];
+  squares[row] = gathered + gradient * gradient;
+  return rate / __builtin_sqrtf(1.0F + gathered);
+}
+
+// One step on (user, positive, negative); `user` holds the user's row.
 template <int kVecs>
-PENCHANT_INLINE void update(BprCell* cell, Vec* user, int vecs, std::int32_t positive,
-                            std::int32_t negative) {
+PENCHANT_INLINE void update(BprCell* cell, Vec* user, int vecs, std::int32_t user_id,
+                            std::int32_t positive, std::int32_t negative) {
   const BprCellArgs& args = *cell->args;
   const int n = kVecs > 0 ? kVecs : vecs;
   float* p_row = args.item_factors + positive * args.stride;
@@ -177,22 +182,30 @@ PENCHANT_INLINE void update(BprCell* cell, Vec* user, int vecs, std::int32_t pos
   margin = margin > -80.0F ? (margin < 80.0F ? margin : 80.0F) : -80.0F;  // NaN too
   const float odds = exp_bounded(-margin);  // sigmoid(-margin) = odds / (1 + odds)
   const float probability = 1.0F / (1.0F + odds);
-  const float step = args.learning_rate * (odds * probability);
-  const Vec steps = broadcast(step);
-  const Vec user_decay = broadcast(cell->user_decay);
-  const Vec positive_decay = broadcast(cell->positive_decay);
-  const Vec negative_decay = broadcast(cell->negative_decay);
+  const float gradient = odds * probability;
+  const float rate = args.learning_rate;
+  const float user_rate = rate_of_row(args.user_squares, user_id, gradient, rate);
+  const float p_rate = rate_of_row(args.item_squares, positive, gradient, rate);
+  const float n_rate = rate_of_row(args.item_squares, negative, gradient, rate);
+  const Vec user_step = broadcast(user_rate * gradient);
+  const Vec p_step = broadcast(p_rate * gradient);
+  const Vec n_step = broadcast(n_rate * gradient);
+  const Vec user_decay = broadcast(1.0F - user_rate * args.user_regularization);
+  const Vec p_decay = broadcast(1.0F - p_rate * args.positive_regularization);
+  const Vec n_decay = broadcast(1.0F - n_rate * args.negative_regularization);
   for (int v = 0; v < n; ++v) {
     const Vec u = user[v];
     const Vec p = load(p_row + v * kLanes);
     const Vec q = load(n_row + v * kLanes);
-    user[v] = user_decay * u + steps * (p - q);
-    store(p_row + v * kLanes, positive_decay * p + steps * u);
-    store(n_row + v * kLanes, negative_decay * q - steps * u);
+    user[v] = user_decay * u + user_step * (p - q);
+    store(p_row + v * kLanes, p_decay * p + p_step * u);
+    store(n_row + v * kLanes, n_decay * q - n_step * u);
   }
   if (args.item_biases != nullptr) {
-    args.item_biases[positive] = cell->bias_decay * args.item_biases[positive] + step;
-    args.item_biases[negative] = cell->bias_decay * args.item_biases[negative] - step;
+    const float decay = args.bias_regularization;
+    float* biases = args.item_biases;
+    biases[positive] = (1.0F - p_rate * decay) * biases[positive] + p_rate * gradient;
+    biases[negative] = (1.0F - n_rate * decay) * biases[negative] - n_rate * gradient;
   }
   cell->likelihood.add(static_cast<double>(probability));
   cell->correct += margin > 0.0F;
@@ -233,7 +246,9 @@ void run_bpr_cell(BprCell* cell) {
         negative = best_candidate<kVecs>(args, candidates[current], user, vecs);
       }
       if (negative < 0) negative = draw_unseen(cell);
-      if (negative >= 0) update<kVecs>(cell, user, vecs, args.event_items[e], negative);
+      if (negative >= 0) {
+        update<kVecs>(cell, user, vecs, user_id, args.event_items[e], negative);
+      }
     }
     for (int v = 0; v < n; ++v) store(user_row + v * kLanes, user[v]);
     for (std::int64_t e = begin; e < end; ++e) args.seen[args.event_items[e]] = 0;
@@ -246,10 +261,6 @@ void bpr_cell(const BprCellArgs* args, BprCellResult* result) {
   cell.args = args;
   cell.random = {args->stream_key, 0};
   for (std::int32_t& item : cell.ahead) item = draw_item(&cell);
-  cell.user_decay = 1.0F - args->learning_rate * args->user_regularization;
-  cell.positive_decay = 1.0F - args->learning_rate * args->positive_regularization;
-  cell.negative_decay = 1.0F - args->learning_rate * args->negative_regularization;
-  cell.bias_decay = 1.0F - args->learning_rate * args->bias_regularization;
   switch (args->stride / kLanes) {
     case 1:
       run_bpr_cell<1>(&cell);

@@ -60,6 +60,10 @@ class BPR(FactorModel):
     n_candidates : int, default 16
         Only for ``negatives="dynamic"``. More candidates make training slower and the top of
         the list better.
+    optimizer : {"sgd", "adagrad"}, default "sgd"
+        With "adagrad" the step of a user or an item falls with the gradients it has had [3]_:
+        what is rare goes on learning when what is popular is settled. It wants a learning rate of
+        about 0.5, and is better than plain SGD where there are few epochs or many rare items.
     init_scale : float, default 0.1
         Standard deviation of the first factors, before division by the square root of `factors`.
     random_state : int, default 0
@@ -82,6 +86,8 @@ class BPR(FactorModel):
        from implicit feedback", UAI 2009.
     .. [2] Zhang, Chen, Wang, Yu: "Optimizing top-N collaborative filtering via dynamic negative
        item sampling", SIGIR 2013.
+    .. [3] Duchi, Hazan, Singer: "Adaptive subgradient methods for online learning and stochastic
+       optimization", JMLR 12, 2011; here with one sum of squares for each row.
 
     Examples
     --------
@@ -107,6 +113,7 @@ class BPR(FactorModel):
         "negatives": Choice(("dynamic", "uniform", "popular")),
         "popularity_exponent": Real(-10, 10),
         "n_candidates": Integer(1, 256),
+        "optimizer": Choice(("sgd", "adagrad")),
         "init_scale": Real(0, 100, open_low=True),
         "random_state": Integer(0, 2**63 - 1),
         "num_threads": NUM_THREADS,
@@ -137,6 +144,7 @@ class BPR(FactorModel):
         negatives: Literal["dynamic", "uniform", "popular"] = "dynamic",
         popularity_exponent: float = 0.75,
         n_candidates: int = 16,
+        optimizer: Literal["sgd", "adagrad"] = "sgd",
         init_scale: float = 0.1,
         random_state: int = 0,
         num_threads: int | None = None,
@@ -154,6 +162,7 @@ class BPR(FactorModel):
         self.negatives = negatives
         self.popularity_exponent = popularity_exponent
         self.n_candidates = n_candidates
+        self.optimizer = optimizer
         self.init_scale = init_scale
         self.random_state = random_state
         self.num_threads = num_threads
@@ -187,6 +196,7 @@ class BPR(FactorModel):
             bias_regularization=self._own_regularization(self.bias_regularization),
             negatives=self.negatives,
             popularity_exponent=float(self.popularity_exponent),
+            optimizer=self.optimizer,
             n_candidates=int(self.n_candidates),
             seed=int(self.random_state),
             num_threads=self._threads(None),
