@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "penchant/ials_rows.hpp"
+
 namespace penchant {
 
 // Rows of every matrix that a kernel sees are padded with zeros to a multiple of this many floats,
@@ -69,6 +71,15 @@ struct ScanArgs {
 struct Kernels {
   const char* name;
   void (*bpr_cell)(const BprCellArgs* args, BprCellResult* result);
+  // Rows of implicit ALS; the size functions say how many floats of scratch a row of n entries
+  // takes.
+  void (*ials_block)(const IalsRowArgs* args, IalsRowResult* result);
+  std::int64_t (*ials_block_scratch)(std::int64_t n, std::int64_t stride, std::int64_t block);
+  void (*ials_dual)(const IalsRowArgs* args, IalsRowResult* result);
+  std::int64_t (*ials_dual_scratch)(std::int64_t n, std::int64_t stride);
+  void (*ials_gradients)(const IalsRowArgs* args, IalsRowResult* result);
+  std::int64_t (*ials_gradients_scratch)(std::int64_t n, std::int64_t stride);
+  void (*multiply_panel)(const PanelArgs* args);
   int query_levels;  // queries of scan_panels are quantized to [-query_levels, query_levels], plus
                      // query_levels + 1
   void (*scan_panels)(const ScanArgs* args);

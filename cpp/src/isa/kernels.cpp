@@ -15,6 +15,12 @@ namespace {
 //
 #include "isa/bpr_cell.inl"
 //
+#include "isa/gemm.inl"
+//
+#include "isa/ials_rows.inl"
+//
+#include "isa/ials_block.inl"
+//
 #include "isa/topk_scan.inl"
 
 }  // namespace
@@ -23,7 +29,17 @@ namespace {
 #define PENCHANT_STRINGIFY(x) PENCHANT_STRINGIFY_(x)
 
 extern const Kernels kKernels;
-const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA), bpr_cell, kQueryLevels, scan_panels,
+const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA),
+                          bpr_cell,
+                          ials_block,
+                          ials_block_scratch,
+                          ials_dual,
+                          ials_dual_scratch,
+                          ials_gradients,
+                          ials_gradients_scratch,
+                          multiply_panel,
+                          kQueryLevels,
+                          scan_panels,
                           score_pairs};
 
 }  // namespace penchant::PENCHANT_ISA

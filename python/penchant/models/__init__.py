@@ -4,8 +4,9 @@ from penchant.models.base import Recommender
 from penchant.models.bpr import BPR
 from penchant.models.callbacks import Callback
 from penchant.models.histories import Histories
+from penchant.models.ials import IALS
 from penchant.models.popularity import Popularity
 from penchant.models.state import load
 from penchant.models.state import models as list
 
-__all__ = ["BPR", "Callback", "Histories", "Popularity", "Recommender", "list", "load"]
+__all__ = ["BPR", "IALS", "Callback", "Histories", "Popularity", "Recommender", "list", "load"]

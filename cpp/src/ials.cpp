@@ -1,0 +1,165 @@
+#include "penchant/ials.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+#include <vector>
+
+#include "ials_basis.hpp"
+#include "ials_side.hpp"
+#include "penchant/parallel.hpp"
+#include "penchant/simd.hpp"
+
+namespace penchant {
+namespace {
+
+// The same events, a row for each item.
+class Transposed {
+ public:
+  Transposed(const IalsEvents& events, std::int64_t n_items)
+      : indptr_(static_cast<std::size_t>(n_items) + 1, 0), indices_(events.matrix.indices.size()) {
+    for (const std::int32_t item : events.matrix.indices)
+      ++indptr_[static_cast<std::size_t>(item) + 1];
+    std::partial_sum(indptr_.begin(), indptr_.end(), indptr_.begin());
+    if (events.confidence != nullptr) confidence_.resize(indices_.size());
+    std::vector<std::int64_t> next(indptr_.begin(), indptr_.end() - 1);
+    std::size_t at = 0;
+    for (std::int64_t user = 0; user < events.matrix.rows(); ++user)
+      for (const std::int32_t item : events.matrix.row(user)) {
+        const auto to = static_cast<std::size_t>(next[static_cast<std::size_t>(item)]++);
+        indices_[to] = static_cast<std::int32_t>(user);
+        if (events.confidence != nullptr) confidence_[to] = events.confidence[at];
+        ++at;
+      }
+  }
+
+  [[nodiscard]] IalsEvents events() const {
+    return {{indptr_, indices_}, confidence_.empty() ? nullptr : confidence_.data()};
+  }
+
+ private:
+  std::vector<std::int64_t> indptr_;
+  std::vector<std::int32_t> indices_;
+  std::vector<float> confidence_;
+};
+
+double total_weight(const float* weights, std::int64_t n) {
+  return weights == nullptr ? static_cast<double>(n) : std::accumulate(weights, weights + n, 0.0);
+}
+
+class Trainer {
+ public:
+  Trainer(const IalsEvents& events, const IalsFactors& factors, const IalsParams& params,
+          const std::function<bool()>& cancelled)
+      : by_item_(events, factors.items.rows),
+        user_side_(events, nullptr, total_weight(factors.item_weights, factors.items.rows), params),
+        item_side_(by_item_.events(), factors.item_weights, static_cast<double>(factors.users.rows),
+                   params),
+        factors_(factors),
+        users_(factors.users),
+        items_(factors.items),
+        num_threads_(params.num_threads),
+        cancel_(cancelled) {}
+
+  // The objective after both sides were solved; nothing if it was cancelled on the way.
+  std::optional<double> run_epoch() {
+    const IalsSums users =
+        half(user_side_, items_, factors_.items.rows, factors_.item_weights, users_);
+    if (cancel_.raised(0)) return std::nullopt;
+    const IalsSums items = half(item_side_, users_, factors_.users.rows, nullptr, items_);
+    if (cancel_.raised(0)) return std::nullopt;
+    return items.error + items.quadratic + users.penalty;
+  }
+
+ private:
+  IalsSums half(const IalsSide& side, PaddedRows& fixed, std::int64_t n_fixed,
+                const float* fixed_weights, PaddedRows& solved) {
+    const std::int64_t stride = fixed.stride();
+    const IalsBasis basis(gram_matrix(fixed.data(), n_fixed, stride, fixed_weights, num_threads_),
+                          factors_.users.cols, stride);
+    if (cancel_.raised(0)) return {};
+    basis.turn_all(fixed.data(), n_fixed, num_threads_);
+    const IalsSums sums = side.solve(fixed.data(), basis, solved.data(), num_threads_, cancel_);
+    users_.write_back();
+    items_.write_back();
+    return sums;
+  }
+
+  Transposed by_item_;
+  IalsSide user_side_;
+  IalsSide item_side_;
+  IalsFactors factors_;
+  PaddedRows users_;
+  PaddedRows items_;
+  int num_threads_;
+  CancelFlag cancel_;
+};
+
+}  // namespace
+
+std::int32_t fit_ials(const IalsEvents& events, const IalsFactors& factors,
+                      const IalsParams& params, const IalsEpochCallback& on_epoch,
+                      const std::function<bool()>& cancelled) {
+  if (factors.users.rows == 0 || factors.items.rows == 0) return 0;
+  IalsParams fixed = params;  // asked once: the environment may change while we train
+  fixed.num_threads = resolve_num_threads(params.num_threads);
+  Trainer trainer(events, factors, fixed, cancelled);
+  for (std::int32_t epoch = 1; epoch <= params.epochs; ++epoch) {
+    const auto loss = trainer.run_epoch();
+    if (!loss) return epoch - 1;
+    if (on_epoch && !on_epoch({epoch, *loss})) return epoch;
+  }
+  return params.epochs;
+}
+
+class IalsFoldIn::Impl {
+ public:
+  Impl(MatrixView<const float> fixed, const float* fixed_weights, const IalsParams& params)
+      : params_(params),
+        dim_(fixed.cols),
+        stride_((fixed.cols + kRowMultiple - 1) / kRowMultiple * kRowMultiple),
+        total_(total_weight(fixed_weights, fixed.rows)),
+        fixed_(static_cast<std::size_t>(fixed.rows * stride_), 0.0F) {
+    params_.solver = IalsSolver::kCholesky;
+    const int threads = resolve_num_threads(params.num_threads);
+    for (std::int64_t r = 0; r < fixed.rows; ++r)
+      std::copy_n(fixed.row(r), dim_, fixed_.data() + r * stride_);
+    basis_.emplace(gram_matrix(fixed_.data(), fixed.rows, stride_, fixed_weights, threads), dim_,
+                   stride_);
+    basis_->turn_all(fixed_.data(), fixed.rows, threads);
+  }
+
+  void solve(const IalsEvents& events, const float* row_weights, MatrixView<float> out,
+             int num_threads) const {
+    const int threads = resolve_num_threads(num_threads);
+    std::fill_n(out.data, out.size(), 0.0F);
+    PaddedRows rows(out);
+    const std::function<bool()> never;
+    CancelFlag cancel(never);
+    const IalsSide side(events, row_weights, total_, params_);
+    side.solve(fixed_.data(), *basis_, rows.data(), threads, cancel);
+    basis_->turn_all_back(rows.data(), out.rows, threads);
+    rows.write_back();
+  }
+
+ private:
+  IalsParams params_;
+  std::int64_t dim_;
+  std::int64_t stride_;
+  double total_;
+  std::vector<float> fixed_;
+  std::optional<IalsBasis> basis_;
+};
+
+IalsFoldIn::IalsFoldIn(MatrixView<const float> fixed, const float* fixed_weights,
+                       const IalsParams& params)
+    : impl_(std::make_unique<Impl>(fixed, fixed_weights, params)) {}
+
+IalsFoldIn::~IalsFoldIn() = default;
+
+void IalsFoldIn::solve(const IalsEvents& events, const float* row_weights, MatrixView<float> out,
+                       int num_threads) const {
+  impl_->solve(events, row_weights, out, num_threads);
+}
+
+}  // namespace penchant
