@@ -11,16 +11,45 @@ import numpy
 import numpy.typing
 
 __all__: list[str] = [
+    "IalsFoldIn",
     "TopkIndex",
     "available_isas",
     "build_info",
     "default_num_threads",
     "fit_bpr",
+    "fit_ials",
     "isa",
     "mark_recommended",
     "random_normal",
     "ranking_metrics",
 ]
+
+class IalsFoldIn:
+    """
+    Rows of one side of implicit ALS, solved exactly.
+    """
+    def __init__(
+        self,
+        fixed_factors: numpy.typing.NDArray[numpy.float32],
+        fixed_weights: numpy.typing.NDArray[numpy.float32] | None,
+        *,
+        regularization: typing.SupportsFloat | typing.SupportsIndex,
+        regularization_exponent: typing.SupportsFloat | typing.SupportsIndex,
+        unobserved_weight: typing.SupportsFloat | typing.SupportsIndex,
+        num_threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    def solve(
+        self,
+        indptr: numpy.typing.NDArray[numpy.int64],
+        indices: numpy.typing.NDArray[numpy.int32],
+        confidence: numpy.typing.NDArray[numpy.float32] | None,
+        row_weights: numpy.typing.NDArray[numpy.float32] | None,
+        *,
+        num_threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Solve rows, float32 [rows, factors], from their entries among the fixed side's rows.
+        """
 
 class TopkIndex:
     """
@@ -108,6 +137,28 @@ def fit_bpr(
 ) -> int:
     """
     Train BPR factors in place; on_epoch(epoch, loss, auc) returning False stops. Returns the epochs run.
+    """
+
+def fit_ials(
+    indptr: numpy.typing.NDArray[numpy.int64],
+    indices: numpy.typing.NDArray[numpy.int32],
+    confidence: numpy.typing.NDArray[numpy.float32] | None,
+    user_factors: numpy.typing.NDArray[numpy.float32],
+    item_factors: numpy.typing.NDArray[numpy.float32],
+    item_weights: numpy.typing.NDArray[numpy.float32] | None,
+    *,
+    epochs: typing.SupportsInt | typing.SupportsIndex,
+    regularization: typing.SupportsFloat | typing.SupportsIndex,
+    regularization_exponent: typing.SupportsFloat | typing.SupportsIndex,
+    unobserved_weight: typing.SupportsFloat | typing.SupportsIndex,
+    solver: str,
+    block_size: typing.SupportsInt | typing.SupportsIndex,
+    cg_steps: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex,
+    on_epoch: collections.abc.Callable[[int, float], bool],
+) -> int:
+    """
+    Train implicit ALS factors in place; on_epoch(epoch, loss) returning False stops. Returns the epochs run.
     """
 
 def isa() -> str:

@@ -33,6 +33,25 @@ class TestBPRUniformNegatives(TestBPR):
     params: ClassVar[dict[str, Any]] = {"factors": 33, "epochs": 3, "negatives": "uniform"}
 
 
+class TestIALS(ModelChecks):
+    model = pc.IALS
+    folds_in = True
+    params: ClassVar[dict[str, Any]] = {"factors": 7, "epochs": 3}
+    other_params: ClassVar[dict[str, Any]] = {
+        "factors": 17,
+        "regularization": 0.1,
+        "alpha": 2,
+        "confidence_scaling": "log",
+        "popularity_exponent": 0.5,
+        "solver": "subspace",
+        "num_threads": 2,
+    }
+
+
+class TestIALSByGradients(TestIALS):
+    params: ClassVar[dict[str, Any]] = {"factors": 33, "epochs": 3, "solver": "cg", "alpha": 0.5}
+
+
 class TestPopularity(ModelChecks):
     model = pc.Popularity
     has_vectors = False

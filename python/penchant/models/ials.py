@@ -17,9 +17,9 @@ from penchant.models.ranker import NUM_THREADS
 from penchant.models.state import Weight
 
 if TYPE_CHECKING:
-    from penchant.data._csr import CSR
     from penchant.data.ids import IdMap
-    from penchant.data.interactions import Interactions
+    from penchant.data.interactions import CSR, Interactions
+    from penchant.models.histories import Histories
     from penchant.models.training import FitMonitor
 
 _USERS, _ITEMS = 0, 1  # random streams of the first factors
@@ -198,12 +198,10 @@ class IALS(FactorModel):
         names = ("regularization", "regularization_exponent", "unobserved_weight")
         return {name: float(getattr(self, name)) for name in names}
 
-    def _confidence(
-        self, matrix: CSR, rows: IdMap | None, columns: IdMap, row_name: str = "user"
-    ) -> _Floats:
+    def _confidence(self, matrix: CSR, rows: IdMap | None, columns: IdMap) -> _Floats:
         """Return the confidence of each pair; an error names the first that has none."""
         values = matrix.values.astype(np.float64)
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             scaled = np.log1p(values) if self.confidence_scaling == "log" else values
             confidence = 1.0 + float(self.alpha) * scaled
             found: _Floats = confidence.astype(np.float32)
@@ -211,7 +209,7 @@ class IALS(FactorModel):
         if len(wrong):
             first = int(wrong[0])
             row = int(np.searchsorted(matrix.indptr, first, side="right")) - 1
-            name = f"history {row}" if rows is None else f"{row_name} {_id(rows, row)!r}"
+            name = f"history {row}" if rows is None else f"{rows.name} {_id(rows, row)!r}"
             raise DataError(
                 f"{type(self).__name__}: {name} and {columns.name} "
                 f"{_id(columns, int(matrix.indices[first]))!r} have the value {values[first]:g}, "
@@ -248,10 +246,11 @@ class IALS(FactorModel):
             )
         return found
 
-    def _fold_in(self, history: CSR) -> _Floats:
+    def _fold_in(self, histories: Histories) -> _Floats:
         """Return the vectors that users with these items would have, exactly."""
-        confidence = self._confidence(history, None, self.items_) if self.alpha else None
-        return self._solve("user", history, confidence, None, None)
+        matrix = histories.matrix("sum")
+        confidence = self._confidence(matrix, None, self.items_) if self.alpha else None
+        return self._solve("user", matrix, confidence, None, None)
 
     def _solve(
         self,
@@ -352,7 +351,7 @@ class IALS(FactorModel):
             rows, columns, known, other = new.items, new.users, self.users_, "user"
         confidence = None
         if self.alpha:
-            confidence = self._confidence(matrix, rows, columns, side)
+            confidence = self._confidence(matrix, rows, columns)
         names = columns.take(np.arange(len(columns), dtype=np.int32))
         codes = results.resolve(known, names, other, "error", ("error",)).codes
         weights = self._item_weights(np.diff(matrix.indptr)) if side == "item" else None
