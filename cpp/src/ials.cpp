@@ -76,7 +76,7 @@ class Trainer {
                 const float* fixed_weights, PaddedRows& solved) {
     const std::int64_t stride = fixed.stride();
     const IalsBasis basis(gram_matrix(fixed.data(), n_fixed, stride, fixed_weights, num_threads_),
-                          factors_.users.cols, stride);
+                          factors_.users.cols, stride, num_threads_);
     if (cancel_.raised(0)) return {};
     basis.turn_all(fixed.data(), n_fixed, num_threads_);
     const IalsSums sums = side.solve(fixed.data(), basis, solved.data(), num_threads_, cancel_);
@@ -125,7 +125,7 @@ class IalsFoldIn::Impl {
     for (std::int64_t r = 0; r < fixed.rows; ++r)
       std::copy_n(fixed.row(r), dim_, fixed_.data() + r * stride_);
     basis_.emplace(gram_matrix(fixed_.data(), fixed.rows, stride_, fixed_weights, threads), dim_,
-                   stride_);
+                   stride_, threads);
     basis_->turn_all(fixed_.data(), fixed.rows, threads);
   }
 

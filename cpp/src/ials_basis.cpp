@@ -1,28 +1,28 @@
 #include "ials_basis.hpp"
 
-#include <Eigen/Eigenvalues>
 #include <algorithm>
 
 #include "penchant/parallel.hpp"
 #include "penchant/simd.hpp"
+#include "symmetric_eigen.hpp"
 
 namespace penchant {
 namespace {
 
-constexpr std::int64_t kRowsPerPass = 256;  // of two panels: they fit the second-level cache
+// Rows between additions to the double-precision sums.
+constexpr std::int64_t kRowsPerPass = 512;
 
 std::int64_t panels_of(std::int64_t stride) {
   return (stride + kPanelColumns - 1) / kPanelColumns;
 }
 
-// Rows [first, first + count) of one panel of columns, scaled by `weights` unless that is null;
-// columns beyond the stride are zero.
-void pack(const float* rows, std::int64_t stride, std::int64_t panel, std::int64_t first,
-          std::int64_t count, const float* weights, float* to) {
+// Rows [first, first + count) of one panel of columns; columns beyond the stride are zero.
+void pack(MatrixView<const float> rows, std::int64_t panel, std::int64_t first, std::int64_t count,
+          const float* weights, float* to) {
   const std::int64_t begin = panel * kPanelColumns;
-  const std::int64_t width = std::min(kPanelColumns, stride - begin);
+  const std::int64_t width = std::min(kPanelColumns, rows.cols - begin);
   for (std::int64_t r = 0; r < count; ++r) {
-    const float* from = rows + (first + r) * stride + begin;
+    const float* from = rows.row(first + r) + begin;
     float* out = to + r * kPanelColumns;
     const float weight = weights == nullptr ? 1.0F : weights[first + r];
     for (std::int64_t c = 0; c < width; ++c) out[c] = weight * from[c];
@@ -31,34 +31,38 @@ void pack(const float* rows, std::int64_t stride, std::int64_t panel, std::int64
 }
 
 struct GramScratch {
-  std::vector<float> left;
-  std::vector<float> right;
-  std::vector<float> product;
-  std::vector<double> sum;
+  std::vector<float> left = std::vector<float>(kRowsPerPass * kPanelColumns);
+  std::vector<float> right = left;
+  std::vector<float> product = std::vector<float>(kPanelColumns * kPanelColumns);
+  std::vector<double> sum = std::vector<double>(kPanelColumns * kPanelColumns);
 };
 
 // One tile of the Gram matrix over all rows: single precision within a pass, double across passes.
-void gram_tile(const float* rows, std::int64_t n, std::int64_t stride, const float* weights,
-               std::int64_t i, std::int64_t j, GramScratch& scratch) {
-  constexpr auto kTile = static_cast<std::size_t>(kPanelColumns * kPanelColumns);
-  scratch.left.resize(kRowsPerPass * kPanelColumns);
-  scratch.right.resize(kRowsPerPass * kPanelColumns);
-  scratch.product.resize(kTile);
-  scratch.sum.assign(kTile, 0.0);
-  for (std::int64_t first = 0; first < n; first += kRowsPerPass) {
-    const std::int64_t count = std::min(kRowsPerPass, n - first);
-    pack(rows, stride, i, first, count, weights, scratch.left.data());
-    pack(rows, stride, j, first, count, nullptr, scratch.right.data());
-    const PanelArgs args{scratch.left.data(),
-                         1,
-                         kPanelColumns,
-                         scratch.right.data(),
-                         count,
-                         kPanelColumns,
-                         scratch.product.data(),
+void gram_tile(MatrixView<const float> rows, const float* weights, std::int64_t i, std::int64_t j,
+               GramScratch& scratch) {
+  std::fill(scratch.sum.begin(), scratch.sum.end(), 0.0);
+  const bool whole = (j + 1) * kPanelColumns <= rows.cols;  // so i, which is not beyond j, is too
+  for (std::int64_t first = 0; first < rows.rows; first += kRowsPerPass) {
+    const std::int64_t count = std::min(kRowsPerPass, rows.rows - first);
+    const float* left = rows.row(first) + i * kPanelColumns;
+    const float* right = rows.row(first) + j * kPanelColumns;
+    std::int64_t left_step = rows.cols;
+    std::int64_t right_step = rows.cols;
+    if (weights != nullptr || !whole) {
+      pack(rows, i, first, count, weights, scratch.left.data());
+      left = scratch.left.data();
+      left_step = kPanelColumns;
+    }
+    if (!whole) {
+      pack(rows, j, first, count, nullptr, scratch.right.data());
+      right = scratch.right.data();
+      right_step = kPanelColumns;
+    }
+    const PanelArgs args{left,         1,     left_step,     right,
+                         right_step,   count, kPanelColumns, scratch.product.data(),
                          kPanelColumns};
     kernels().multiply_panel(&args);
-    for (std::size_t at = 0; at < kTile; ++at)
+    for (std::size_t at = 0; at < scratch.sum.size(); ++at)
       scratch.sum[at] += static_cast<double>(scratch.product[at]);
   }
 }
@@ -89,7 +93,7 @@ std::vector<double> gram_matrix(const float* rows, std::int64_t n, std::int64_t 
                [&](std::int64_t task, int thread) {
                  const auto [i, j] = tiles[static_cast<std::size_t>(task)];
                  GramScratch& own = scratch[static_cast<std::size_t>(thread)];
-                 gram_tile(rows, n, stride, weights, i, j, own);
+                 gram_tile({rows, n, stride}, weights, i, j, own);
                  for (std::int64_t r = 0; r < kPanelColumns; ++r)
                    for (std::int64_t c = 0; c < kPanelColumns; ++c) {
                      const std::int64_t row = i * kPanelColumns + r;
@@ -103,17 +107,18 @@ std::vector<double> gram_matrix(const float* rows, std::int64_t n, std::int64_t 
   return gram;
 }
 
-IalsBasis::IalsBasis(const std::vector<double>& gram, std::int64_t dim, std::int64_t stride)
+IalsBasis::IalsBasis(const std::vector<double>& gram, std::int64_t dim, std::int64_t stride,
+                     int num_threads)
     : stride_(stride),
       padded_(panels_of(stride) * kPanelColumns),
       spectrum_(static_cast<std::size_t>(stride), 0.0F) {
   const Eigen::Map<const Eigen::MatrixXd> all(gram.data(), stride, stride);
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(all.topLeftCorner(dim, dim));
+  const SymmetricEigen eigen = symmetric_eigen(all.topLeftCorner(dim, dim), num_threads);
   // Largest first: factors come in the order of their weight.
-  const Eigen::MatrixXd vectors = solver.eigenvectors().rowwise().reverse();
+  const Eigen::MatrixXd vectors = eigen.vectors.rowwise().reverse();
   for (std::int64_t k = 0; k < dim; ++k)
     spectrum_[static_cast<std::size_t>(k)] =
-        static_cast<float>(std::max(solver.eigenvalues()(dim - 1 - k), 0.0));
+        static_cast<float>(std::max(eigen.values[dim - 1 - k], 0.0));
   largest_ = dim > 0 ? spectrum_.front() : 0.0F;
   to_basis_ = pack_panels(vectors, stride);
   from_basis_ = pack_panels(vectors.transpose(), stride);
@@ -130,8 +135,9 @@ void IalsBasis::multiply(const std::vector<float>& panels, float* const* rows, s
   for (std::int64_t r = 0; r < count; ++r) std::copy_n(rows[r], stride_, scratch + r * stride_);
   std::fill(scratch + count * stride_, scratch + whole * stride_, 0.0F);
   for (std::int64_t column = 0; column < padded_; column += kPanelColumns) {
-    const PanelArgs args{scratch, stride_,      1,      panels.data() + column * stride_, stride_,
-                         whole,   out + column, padded_};
+    const PanelArgs args{scratch,       stride_, 1,     panels.data() + column * stride_,
+                         kPanelColumns, stride_, whole, out + column,
+                         padded_};
     kernels().multiply_panel(&args);
   }
   for (std::int64_t r = 0; r < count; ++r) std::copy_n(out + r * padded_, stride_, rows[r]);

@@ -17,7 +17,8 @@ std::vector<double> gram_matrix(const float* rows, std::int64_t n, std::int64_t 
 // are not padding.
 class IalsBasis {
  public:
-  IalsBasis(const std::vector<double>& gram, std::int64_t dim, std::int64_t stride);
+  IalsBasis(const std::vector<double>& gram, std::int64_t dim, std::int64_t stride,
+            int num_threads);
 
   [[nodiscard]] const float* spectrum() const { return spectrum_.data(); }
   [[nodiscard]] float largest() const { return largest_; }

@@ -267,8 +267,8 @@ def test_a_pair_without_confidence_is_named():
     data = with_values(values)
     row = data.to_frame().iloc[7]
     message = (
-        rf"IALS: customer {row['customer']} and product '{row['product']}' have the value 1e\+35, so "
-        r"a confidence of 1e\+41; .*\(1 such"
+        rf"IALS: customer {row['customer']} and product '{row['product']}' have the value 1e\+35, "
+        r"so a confidence of 1e\+41; .*\(1 such"
     )
     with pytest.raises(DataError, match=message):
         fitted(data, alpha=1e6)

@@ -1,4 +1,5 @@
-// What the per-ISA kernels of implicit ALS take: one row of the side that is being solved.
+// What the per-ISA kernels of implicit ALS take: matrix products, the rotations of an eigensolver,
+// and one row of the side that is being solved.
 #pragma once
 
 #include <cstdint>
@@ -8,16 +9,42 @@ namespace penchant {
 // Columns of a packed panel of `multiply_panel`.
 inline constexpr std::int64_t kPanelColumns = 64;
 
-// out[r][0..64) = sum over k < depth of a[r * row_step + k * depth_step] * panel[k][0..64).
+// out[r][0..64) = sum over k < depth of a[r * row_step + k * depth_step] * panel[k * panel_step
+// + 0..64).
 struct PanelArgs {
   const float* a;
   std::int64_t row_step;
   std::int64_t depth_step;
-  const float* panel;  // [depth][kPanelColumns]
+  const float* panel;
+  std::int64_t panel_step;
   std::int64_t depth;
   std::int64_t rows;  // a multiple of 4
   float* out;
   std::int64_t out_stride;
+};
+
+// Columns i and i + 1 of a matrix, x and y, become cosine x - sine y and sine x + cosine y.
+struct Rotation {
+  double cosine;
+  double sine;
+};
+
+// `count` rotations of columns (first, first + 1), (first - 1, first), ...
+struct RotationSweep {
+  std::int64_t first;
+  std::int64_t count;
+};
+
+inline constexpr std::int64_t kRotationStripe = 64;
+
+// Rotations of a column-major matrix, for at most kRotationStripe of its rows.
+struct RotationArgs {
+  double* matrix;  // the first of the rows
+  std::int64_t stride;
+  std::int64_t rows;
+  const RotationSweep* sweeps;
+  std::int64_t n_sweeps;
+  const Rotation* rotations;  // of all sweeps, one after the other
 };
 
 // The system of one row w, in a basis in which the Gram matrix of the fixed side is diagonal:

@@ -82,6 +82,7 @@ struct Kernels {
   void (*multiply_panel)(const PanelArgs* args);
   int query_levels;  // queries of scan_panels are quantized to [-query_levels, query_levels], plus
                      // query_levels + 1
+  void (*rotate_columns)(const RotationArgs* args);
   void (*scan_panels)(const ScanArgs* args);
   // scores[i] = biases[rows[i]] + queries[i] . vectors[rows[i]], in the one order that defines a
   // score.

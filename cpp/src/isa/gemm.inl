@@ -11,7 +11,7 @@ PENCHANT_INLINE void multiply_tile(const PanelArgs& args, const float* a, const 
   for (std::int64_t k = 0; k < args.depth; ++k) {
     Vec right[kTileVecs];
 #pragma GCC unroll 4
-    for (int v = 0; v < kTileVecs; ++v) right[v] = load(b + k * kPanelColumns + v * kLanes);
+    for (int v = 0; v < kTileVecs; ++v) right[v] = load(b + k * args.panel_step + v * kLanes);
 #pragma GCC unroll 4
     for (int r = 0; r < 4; ++r) {
       const Vec left = broadcast(a[r * args.row_step + k * args.depth_step]);

@@ -21,6 +21,8 @@ namespace {
 //
 #include "isa/ials_block.inl"
 //
+#include "isa/rotations.inl"
+//
 #include "isa/topk_scan.inl"
 
 }  // namespace
@@ -39,6 +41,7 @@ const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA),
                           ials_gradients_scratch,
                           multiply_panel,
                           kQueryLevels,
+                          rotate_columns,
                           scan_panels,
                           score_pairs};
 
