@@ -1,6 +1,8 @@
 #include "ials_basis.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <utility>
 
 #include "penchant/parallel.hpp"
 #include "penchant/simd.hpp"
@@ -9,61 +11,59 @@
 namespace penchant {
 namespace {
 
-// Rows between additions to the double-precision sums.
+// Rows packed at a time, and rows between additions to the double-precision sums.
+constexpr std::int64_t kRowsPacked = 2048;
 constexpr std::int64_t kRowsPerPass = 512;
+// Depth of a product whose panel stays in the first-level caches.
+constexpr std::int64_t kDepth = 256;
 
 std::int64_t panels_of(std::int64_t stride) {
   return (stride + kPanelColumns - 1) / kPanelColumns;
 }
 
-// Rows [first, first + count) of one panel of columns; columns beyond the stride are zero.
-void pack(MatrixView<const float> rows, std::int64_t panel, std::int64_t first, std::int64_t count,
-          const float* weights, float* to) {
+// out = a * panel (see PanelArgs), in steps of the depth that the caches hold.
+void multiply_deep(PanelArgs args) {
+  const std::int64_t depth = args.depth;
+  for (std::int64_t k = 0; k < depth; k += kDepth) {
+    args.depth = std::min(kDepth, depth - k);
+    args.add = k > 0;
+    kernels().multiply_panel(&args);
+    args.a += args.depth * args.depth_step;
+    args.panel += args.depth * args.panel_step;
+  }
+}
+
+// One panel of columns of some rows, row r times the root of weights[r]; columns beyond the stride
+// are zero.
+void pack(MatrixView<const float> rows, std::int64_t panel, const float* weights, float* to) {
   const std::int64_t begin = panel * kPanelColumns;
   const std::int64_t width = std::min(kPanelColumns, rows.cols - begin);
-  for (std::int64_t r = 0; r < count; ++r) {
-    const float* from = rows.row(first + r) + begin;
+  for (std::int64_t r = 0; r < rows.rows; ++r) {
+    const float* from = rows.row(r) + begin;
     float* out = to + r * kPanelColumns;
-    const float weight = weights == nullptr ? 1.0F : weights[first + r];
+    const float weight = weights == nullptr ? 1.0F : std::sqrt(weights[r]);
     for (std::int64_t c = 0; c < width; ++c) out[c] = weight * from[c];
     std::fill(out + width, out + kPanelColumns, 0.0F);
   }
 }
 
-struct GramScratch {
-  std::vector<float> left = std::vector<float>(kRowsPerPass * kPanelColumns);
-  std::vector<float> right = left;
-  std::vector<float> product = std::vector<float>(kPanelColumns * kPanelColumns);
-  std::vector<double> sum = std::vector<double>(kPanelColumns * kPanelColumns);
-};
-
-// One tile of the Gram matrix over all rows: single precision within a pass, double across passes.
-void gram_tile(MatrixView<const float> rows, const float* weights, std::int64_t i, std::int64_t j,
-               GramScratch& scratch) {
-  std::fill(scratch.sum.begin(), scratch.sum.end(), 0.0);
-  const bool whole = (j + 1) * kPanelColumns <= rows.cols;  // so i, which is not beyond j, is too
-  for (std::int64_t first = 0; first < rows.rows; first += kRowsPerPass) {
-    const std::int64_t count = std::min(kRowsPerPass, rows.rows - first);
-    const float* left = rows.row(first) + i * kPanelColumns;
-    const float* right = rows.row(first) + j * kPanelColumns;
-    std::int64_t left_step = rows.cols;
-    std::int64_t right_step = rows.cols;
-    if (weights != nullptr || !whole) {
-      pack(rows, i, first, count, weights, scratch.left.data());
-      left = scratch.left.data();
-      left_step = kPanelColumns;
+// Adds the product of two packed panels to tile (i, j) of the Gram matrix: single precision within
+// a pass, double across passes.
+void add_tile(const float* left, const float* right, std::int64_t count, std::int64_t i,
+              std::int64_t j, MatrixView<double> gram) {
+  float product[kPanelColumns * kPanelColumns];
+  const std::int64_t rows = std::min(kPanelColumns, gram.rows - i * kPanelColumns);
+  const std::int64_t cols = std::min(kPanelColumns, gram.cols - j * kPanelColumns);
+  for (std::int64_t first = 0; first < count; first += kRowsPerPass) {
+    const std::int64_t offset = first * kPanelColumns;
+    multiply_deep({left + offset, 1, kPanelColumns, right + offset, kPanelColumns,
+                   std::min(kRowsPerPass, count - first), kPanelColumns, product, kPanelColumns,
+                   false});
+    for (std::int64_t r = 0; r < rows; ++r) {
+      double* to = gram.row(i * kPanelColumns + r) + j * kPanelColumns;
+      for (std::int64_t c = 0; c < cols; ++c)
+        to[c] += static_cast<double>(product[r * kPanelColumns + c]);
     }
-    if (!whole) {
-      pack(rows, j, first, count, nullptr, scratch.right.data());
-      right = scratch.right.data();
-      right_step = kPanelColumns;
-    }
-    const PanelArgs args{left,         1,     left_step,     right,
-                         right_step,   count, kPanelColumns, scratch.product.data(),
-                         kPanelColumns};
-    kernels().multiply_panel(&args);
-    for (std::size_t at = 0; at < scratch.sum.size(); ++at)
-      scratch.sum[at] += static_cast<double>(scratch.product[at]);
   }
 }
 
@@ -83,28 +83,28 @@ std::vector<float> pack_panels(const Eigen::MatrixXd& matrix, std::int64_t strid
 
 std::vector<double> gram_matrix(const float* rows, std::int64_t n, std::int64_t stride,
                                 const float* weights, int num_threads) {
-  std::vector<double> gram(static_cast<std::size_t>(stride * stride), 0.0);
+  std::vector<double> values(static_cast<std::size_t>(stride * stride), 0.0);
+  const MatrixView<double> gram{values.data(), stride, stride};
   const std::int64_t panels = panels_of(stride);
   std::vector<std::pair<std::int64_t, std::int64_t>> tiles;
   for (std::int64_t i = 0; i < panels; ++i)
     for (std::int64_t j = i; j < panels; ++j) tiles.emplace_back(i, j);
-  std::vector<GramScratch> scratch(static_cast<std::size_t>(num_threads));
-  parallel_for(static_cast<std::int64_t>(tiles.size()), num_threads,
-               [&](std::int64_t task, int thread) {
-                 const auto [i, j] = tiles[static_cast<std::size_t>(task)];
-                 GramScratch& own = scratch[static_cast<std::size_t>(thread)];
-                 gram_tile({rows, n, stride}, weights, i, j, own);
-                 for (std::int64_t r = 0; r < kPanelColumns; ++r)
-                   for (std::int64_t c = 0; c < kPanelColumns; ++c) {
-                     const std::int64_t row = i * kPanelColumns + r;
-                     const std::int64_t col = j * kPanelColumns + c;
-                     if (row >= stride || col >= stride || (i == j && col < row)) continue;
-                     const double value = own.sum[static_cast<std::size_t>(r * kPanelColumns + c)];
-                     gram[static_cast<std::size_t>(row * stride + col)] = value;
-                     gram[static_cast<std::size_t>(col * stride + row)] = value;
-                   }
-               });
-  return gram;
+  const std::int64_t most = std::min(n, kRowsPacked);
+  std::vector<float> packed(static_cast<std::size_t>(panels * most * kPanelColumns));
+  const auto panel = [&](std::int64_t p) { return packed.data() + p * most * kPanelColumns; };
+  for (std::int64_t first = 0; first < n; first += most) {
+    const MatrixView<const float> part{rows + first * stride, std::min(most, n - first), stride};
+    parallel_for(panels, num_threads, [&](std::int64_t p, int) {
+      pack(part, p, weights == nullptr ? nullptr : weights + first, panel(p));
+    });
+    parallel_for(static_cast<std::int64_t>(tiles.size()), num_threads, [&](std::int64_t task, int) {
+      const auto [i, j] = tiles[static_cast<std::size_t>(task)];
+      add_tile(panel(i), panel(j), part.rows, i, j, gram);
+    });
+  }
+  for (std::int64_t r = 0; r < stride; ++r)  // the tiles left the lower part of the matrix out
+    for (std::int64_t c = 0; c < r; ++c) gram.row(r)[c] = gram.row(c)[r];
+  return values;
 }
 
 IalsBasis::IalsBasis(const std::vector<double>& gram, std::int64_t dim, std::int64_t stride,
@@ -135,10 +135,8 @@ void IalsBasis::multiply(const std::vector<float>& panels, float* const* rows, s
   for (std::int64_t r = 0; r < count; ++r) std::copy_n(rows[r], stride_, scratch + r * stride_);
   std::fill(scratch + count * stride_, scratch + whole * stride_, 0.0F);
   for (std::int64_t column = 0; column < padded_; column += kPanelColumns) {
-    const PanelArgs args{scratch,       stride_, 1,     panels.data() + column * stride_,
-                         kPanelColumns, stride_, whole, out + column,
-                         padded_};
-    kernels().multiply_panel(&args);
+    multiply_deep({scratch, stride_, 1, panels.data() + column * stride_, kPanelColumns, stride_,
+                   whole, out + column, padded_, false});
   }
   for (std::int64_t r = 0; r < count; ++r) std::copy_n(out + r * padded_, stride_, rows[r]);
 }

@@ -21,6 +21,7 @@ struct PanelArgs {
   std::int64_t rows;  // a multiple of 4
   float* out;
   std::int64_t out_stride;
+  bool add;  // to what `out` holds
 };
 
 // Columns i and i + 1 of a matrix, x and y, become cosine x - sine y and sine x + cosine y.

@@ -8,6 +8,9 @@ constexpr int kTileColumns = kTileVecs * kLanes;
 PENCHANT_INLINE void multiply_tile(const PanelArgs& args, const float* a, const float* b,
                                    float* out) {
   Vec sums[4][kTileVecs] = {};
+  if (args.add)
+    for (int r = 0; r < 4; ++r)
+      for (int v = 0; v < kTileVecs; ++v) sums[r][v] = load(out + r * args.out_stride + v * kLanes);
   for (std::int64_t k = 0; k < args.depth; ++k) {
     Vec right[kTileVecs];
 #pragma GCC unroll 4
