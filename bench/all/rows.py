@@ -27,6 +27,9 @@ class Row(NamedTuple):
 RUNS: dict[str, Run] = {
     "bpr": Run("bpr --data gowalla", 3),
     "bpr-quality": Run("bpr --data gowalla --quality --no-rivals", 2),
+    "ials": Run("ials", 3),
+    "ials-quality": Run("ials --quality", 2.5),
+    "ials-fold-in": Run("ials --fold-in --factors 64", 0.5),
     "import": Run("import --repeats 3", 0.2),
     "threads": Run("threads", 1),
     "scale": Run("scale", 2),
@@ -37,6 +40,26 @@ ROWS: list[Row] = [
     Row("BPR, Gowalla, 64 factors: updates/s against implicit", "bpr", "ratio", 2.0, 4.0),
     Row("BPR, Gowalla test, tuned on valid: recall@20", "bpr-quality", "recall@20", 0.178, 0.190),
     Row("... fit seconds", "bpr-quality", "seconds", 120, None, smaller_is_better=True),
+    *(
+        Row(
+            f"IALS, Gowalla, {factors} factors: time to implicit ALS's recall@20, ratio",
+            "ials",
+            f"ratio@{factors}",
+            1.0,
+            2.5,
+        )
+        for factors in (64, 128, 256)
+    ),
+    Row("IALS, Gowalla test, tuned on valid: recall@20", "ials-quality", "recall@20", 0.176, 0.186),
+    Row("... fit seconds", "ials-quality", "seconds", 120, None, smaller_is_better=True),
+    Row(
+        "IALS, 64 factors: a stranger with 50 items, ms",
+        "ials-fold-in",
+        "milliseconds@64",
+        1.0,
+        None,
+        smaller_is_better=True,
+    ),
     Row("import penchant, seconds", "import", "import penchant", 0.8, 0.3, smaller_is_better=True),
     Row("Models and variants with equal bits for 1, 2, 3, 8 threads", "threads", "share", 1.0),
 ]

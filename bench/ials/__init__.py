@@ -1,0 +1,1 @@
+"""Training of IALS against implicit's ALS."""
