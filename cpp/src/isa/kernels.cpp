@@ -15,6 +15,8 @@ namespace {
 //
 #include "isa/bpr_cell.inl"
 //
+#include "isa/skipgram_chunk.inl"
+//
 #include "isa/topk_scan.inl"
 
 }  // namespace
@@ -24,6 +26,6 @@ namespace {
 
 extern const Kernels kKernels;
 const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA), bpr_cell, kQueryLevels, scan_panels,
-                          score_pairs};
+                          score_pairs, skipgram_chunk};
 
 }  // namespace penchant::PENCHANT_ISA

@@ -1,0 +1,205 @@
+#include "penchant/skipgram.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <optional>
+#include <vector>
+
+#include "penchant/parallel.hpp"
+#include "penchant/random.hpp"
+#include "skipgram_lane.hpp"
+
+namespace penchant {
+namespace {
+
+using skipgram::Corpus;
+using skipgram::CopiedRows;
+using skipgram::kSlices;
+using skipgram::Lane;
+using skipgram::Sampling;
+using skipgram::SlotMaps;
+
+constexpr std::uint64_t kChunkStream = 2;
+
+// Adds the changes that the lanes of a round made to their copies of one matrix.
+class Merger {
+ public:
+  explicit Merger(std::int64_t n_items)
+      : n_lanes_(static_cast<std::size_t>(n_items), 0),
+        uses_(static_cast<std::size_t>(n_items), 0),
+        base_(static_cast<std::size_t>(n_items), nullptr) {}
+
+  // The slices run in parallel; within one the lanes come in order, so that sums have one order.
+  void merge(const std::vector<CopiedRows*>& lanes, MatrixView<float> into, std::int64_t stride,
+             int num_threads) {
+    parallel_for(kSlices, num_threads, [&](std::int64_t slice, int) {
+      const auto s = static_cast<std::size_t>(slice);
+      count(lanes, s);
+      for (CopiedRows* lane : lanes)
+        for (const std::int32_t slot : lane->slice(s)) apply(*lane, slot, into, stride);
+      for (const CopiedRows* lane : lanes)
+        for (const std::int32_t slot : lane->slice(s)) forget(*lane, slot);
+    });
+  }
+
+ private:
+  void count(const std::vector<CopiedRows*>& lanes, std::size_t s) {
+    for (const CopiedRows* lane : lanes)
+      for (const std::int32_t slot : lane->slice(s)) {
+        const auto item = static_cast<std::size_t>(lane->items[static_cast<std::size_t>(slot)]);
+        ++n_lanes_[item];
+        uses_[item] += lane->uses[static_cast<std::size_t>(slot)];
+      }
+  }
+
+  void apply(CopiedRows& lane, std::int32_t slot, MatrixView<float> into, std::int64_t stride) {
+    const auto item = static_cast<std::size_t>(lane.items[static_cast<std::size_t>(slot)]);
+    float* row = into.row(static_cast<std::int64_t>(item));
+    float* local = lane.rows.data() + slot * stride;
+    if (n_lanes_[item] == 1) {
+      std::copy_n(local, into.cols, row);
+      return;
+    }
+    const float weight = weight_of(item);
+    if (base_[item] == nullptr) {  // the first lane's copy keeps the row as it was
+      for (std::int64_t f = 0; f < into.cols; ++f) {
+        const float old = row[f];
+        row[f] = old + weight * (local[f] - old);
+        local[f] = old;
+      }
+      base_[item] = local;
+      return;
+    }
+    const float* old = base_[item];
+    for (std::int64_t f = 0; f < into.cols; ++f) row[f] += weight * (local[f] - old[f]);
+  }
+
+  [[nodiscard]] float weight_of(std::size_t item) const {
+    static const double mode = std::getenv("P2V_MERGE") ? std::atof(std::getenv("P2V_MERGE")) : 0.0;
+    const auto n = static_cast<double>(n_lanes_[item]);
+    if (mode == 0.0) return 1.0F;
+    if (mode < 0.0) return static_cast<float>(1.0 / n);
+    const double rate = mode * static_cast<double>(uses_[item]);
+    const double each = rate / n;
+    return static_cast<float>((1.0 - std::exp(-rate)) / (n * (1.0 - std::exp(-each))));
+  }
+
+  void forget(const CopiedRows& lane, std::int32_t slot) {
+    const auto item = static_cast<std::size_t>(lane.items[static_cast<std::size_t>(slot)]);
+    n_lanes_[item] = 0;
+    uses_[item] = 0;
+    base_[item] = nullptr;
+  }
+
+  std::vector<std::int32_t> n_lanes_;
+  std::vector<std::int64_t> uses_;
+  std::vector<const float*> base_;
+};
+
+class Trainer {
+ public:
+  Trainer(const SequencesView& sequences, const SkipgramVectors& vectors,
+          const SkipgramParams& params, const CancelCheck& cancelled)
+      : vectors_(vectors),
+        params_(params),
+        plan_(skipgram_plan(sequences.entries(), vectors.input.rows, vectors.input.cols, params)),
+        corpus_(sequences, plan_.chunk_words, params.seed),
+        sampling_(sequences, vectors.input.rows, params),
+        lanes_(static_cast<std::size_t>(plan_.chunks_per_round)),
+        maps_(static_cast<std::size_t>(std::min(params.num_threads, plan_.chunks_per_round))),
+        merger_(vectors.input.rows),
+        cancelled_(cancelled) {
+    const auto n_items = static_cast<std::size_t>(vectors.input.rows);
+    for (SlotMaps& maps : maps_) {
+      maps.input.assign(n_items, -1);
+      maps.output.assign(n_items, -1);
+    }
+  }
+
+  // One pass over the sequences; nothing if it was cancelled on the way.
+  std::optional<SkipgramEpoch> run_epoch(std::int32_t epoch) {
+    corpus_.shuffle(epoch);
+    SkipgramEpoch summary;
+    summary.epoch = epoch;
+    for (std::int64_t first = 0; first < corpus_.n_chunks(); first += plan_.chunks_per_round) {
+      if (cancelled_ && cancelled_()) return std::nullopt;
+      const std::int64_t last = std::min(first + plan_.chunks_per_round, corpus_.n_chunks());
+      run_round(epoch, first, last, &summary);
+    }
+    summary.loss /= static_cast<double>(std::max<std::int64_t>(summary.examples, 1));
+    return summary;
+  }
+
+ private:
+  void run_round(std::int32_t epoch, std::int64_t first, std::int64_t last,
+                 SkipgramEpoch* summary) {
+    parallel_for(last - first, params_.num_threads, [&](std::int64_t place, int thread) {
+      const std::int64_t chunk = first + place;
+      const std::uint64_t key =
+          stream_key(params_.seed, kChunkStream, static_cast<std::uint64_t>(epoch),
+                     static_cast<std::uint64_t>(chunk));
+      lanes_[static_cast<std::size_t>(place)].run(corpus_, chunk, sampling_, vectors_, params_,
+                                                  alpha_at(epoch, chunk), key,
+                                                  &maps_[static_cast<std::size_t>(thread)]);
+    });
+    std::vector<CopiedRows*> input;
+    std::vector<CopiedRows*> output;
+    for (std::int64_t place = 0; place < last - first; ++place) {
+      Lane& lane = lanes_[static_cast<std::size_t>(place)];
+      input.push_back(&lane.input);
+      output.push_back(&lane.output);
+      summary->loss += lane.result.loss;
+      summary->examples += lane.result.examples;
+      summary->words += lane.n_words;
+    }
+    const std::int64_t stride =
+        (vectors_.input.cols + kRowMultiple - 1) / kRowMultiple * kRowMultiple;
+    merger_.merge(input, vectors_.input, stride, params_.num_threads);
+    merger_.merge(output, vectors_.output, stride, params_.num_threads);
+  }
+
+  // Falls linearly over all chunks of all epochs.
+  [[nodiscard]] float alpha_at(std::int32_t epoch, std::int64_t chunk) const {
+    const double in_epoch = static_cast<double>(chunk) / static_cast<double>(corpus_.n_chunks());
+    const double progress = (epoch - 1 + in_epoch) / params_.epochs;
+    return params_.alpha - (params_.alpha - params_.min_alpha) * static_cast<float>(progress);
+  }
+
+  SkipgramVectors vectors_;
+  SkipgramParams params_;
+  SkipgramPlan plan_;
+  Corpus corpus_;
+  Sampling sampling_;
+  std::vector<Lane> lanes_;
+  std::vector<SlotMaps> maps_;  // one a thread
+  Merger merger_;
+  const CancelCheck& cancelled_;
+};
+
+}  // namespace
+
+SkipgramPlan skipgram_plan(std::int64_t, std::int64_t, std::int64_t, const SkipgramParams&) {
+  const auto env = [](const char* name, int otherwise) {
+    const char* text = std::getenv(name);
+    return text ? std::atoi(text) : otherwise;
+  };
+  return {env("P2V_W", 1024), env("P2V_L", 8)};
+}
+
+std::int32_t fit_skipgram(const SequencesView& sequences, const SkipgramVectors& vectors,
+                          const SkipgramParams& params, const SkipgramEpochCallback& on_epoch,
+                          const CancelCheck& cancelled) {
+  if (sequences.entries() == 0 || vectors.input.rows == 0) return 0;
+  SkipgramParams fixed = params;  // asked once: the environment may change while we train
+  fixed.num_threads = resolve_num_threads(params.num_threads);
+  Trainer trainer(sequences, vectors, fixed, cancelled);
+  for (std::int32_t epoch = 1; epoch <= params.epochs; ++epoch) {
+    const auto done = trainer.run_epoch(epoch);
+    if (!done) return epoch - 1;
+    if (on_epoch && !on_epoch(*done)) return epoch;
+  }
+  return params.epochs;
+}
+
+}  // namespace penchant
