@@ -75,6 +75,21 @@ std::int32_t fit(const Array<std::int64_t>& indptr, const Array<std::int32_t>& i
   return epochs;
 }
 
+Array<float> fold_in(const Array<std::int64_t>& indptr, const Array<std::int32_t>& items,
+                     const Array<float>& vectors, double decay, int num_threads) {
+  const MatrixView<const float> rows = matrix(vectors, "vectors");
+  const SequencesView histories = sequences_view(indptr, items, rows.rows);
+  if (!(decay >= 0.0 && decay <= 1.0)) fail("decay must be between 0 and 1");
+  check_size(histories.rows(), rows.cols, "the result");
+  Array<float> out({histories.rows(), rows.cols});
+  const MatrixView<float> result = mutable_matrix(out, "the result");
+  {
+    const py::gil_scoped_release release;
+    fold_in_histories(histories, rows, decay, result, num_threads);
+  }
+  return out;
+}
+
 }  // namespace
 
 void bind_skipgram(py::module_& m) {
@@ -98,6 +113,10 @@ void bind_skipgram(py::module_& m) {
       py::arg("min_alpha"), py::arg("seed"), py::arg("num_threads"), py::arg("on_epoch"),
       "Train word2vec vectors in place; on_epoch(epoch, loss) returning False stops. Returns the "
       "epochs run.");
+  m.def("fold_in_histories", &fold_in, py::arg("indptr").noconvert(), py::arg("items").noconvert(),
+        py::arg("vectors").noconvert(), py::kw_only(), py::arg("decay"), py::arg("num_threads") = 0,
+        "Mean of the vectors of each history, the last event weighing 1, the one before `decay`, "
+        "...");
 }
 
 }  // namespace penchant::python

@@ -32,12 +32,12 @@ class Merger {
 
   // The slices run in parallel; within one the lanes come in order, so that sums have one order.
   void merge(const std::vector<CopiedRows*>& lanes, MatrixView<float> into, std::int64_t stride,
-             int num_threads) {
+             double rate, int num_threads) {
     parallel_for(kSlices, num_threads, [&](std::int64_t slice, int) {
       const auto s = static_cast<std::size_t>(slice);
       count(lanes, s);
       for (CopiedRows* lane : lanes)
-        for (const std::int32_t slot : lane->slice(s)) apply(*lane, slot, into, stride);
+        for (const std::int32_t slot : lane->slice(s)) apply(*lane, slot, into, stride, rate);
       for (const CopiedRows* lane : lanes)
         for (const std::int32_t slot : lane->slice(s)) forget(*lane, slot);
     });
@@ -53,7 +53,8 @@ class Merger {
       }
   }
 
-  void apply(CopiedRows& lane, std::int32_t slot, MatrixView<float> into, std::int64_t stride) {
+  void apply(CopiedRows& lane, std::int32_t slot, MatrixView<float> into, std::int64_t stride,
+             double rate) {
     const auto item = static_cast<std::size_t>(lane.items[static_cast<std::size_t>(slot)]);
     float* row = into.row(static_cast<std::int64_t>(item));
     float* local = lane.rows.data() + slot * stride;
@@ -61,7 +62,7 @@ class Merger {
       std::copy_n(local, into.cols, row);
       return;
     }
-    const float weight = weight_of(item);
+    const float weight = weight_of(item, rate);
     if (base_[item] == nullptr) {  // the first lane's copy keeps the row as it was
       for (std::int64_t f = 0; f < into.cols; ++f) {
         const float old = row[f];
@@ -75,14 +76,16 @@ class Merger {
     for (std::int64_t f = 0; f < into.cols; ++f) row[f] += weight * (local[f] - old[f]);
   }
 
-  [[nodiscard]] float weight_of(std::size_t item) const {
-    static const double mode = std::getenv("P2V_MERGE") ? std::atof(std::getenv("P2V_MERGE")) : 0.0;
-    const auto n = static_cast<double>(n_lanes_[item]);
-    if (mode == 0.0) return 1.0F;
-    if (mode < 0.0) return static_cast<float>(1.0 / n);
-    const double rate = mode * static_cast<double>(uses_[item]);
-    const double each = rate / n;
-    return static_cast<float>((1.0 - std::exp(-rate)) / (n * (1.0 - std::exp(-each))));
+  // Lanes that all move a row the same way would, added up, overshoot what one after another they
+  // would do. If an update takes the share `rate` of what is left to the optimum, n of them in
+  // sequence take 1 - exp(-rate n), and a lane with n / lanes of them has taken 1 - exp(-rate n /
+  // lanes). For rare rows that makes the weight 1 (a sum), for very frequent ones 1 / lanes (a
+  // mean).
+  [[nodiscard]] float weight_of(std::size_t item, double rate) const {
+    const auto lanes = static_cast<double>(n_lanes_[item]);
+    const double all = rate * static_cast<double>(uses_[item]);
+    if (all < 1e-6) return 1.0F;
+    return static_cast<float>(std::expm1(-all) / (lanes * std::expm1(-all / lanes)));
   }
 
   void forget(const CopiedRows& lane, std::int32_t slot) {
@@ -155,8 +158,10 @@ class Trainer {
     }
     const std::int64_t stride =
         (vectors_.input.cols + kRowMultiple - 1) / kRowMultiple * kRowMultiple;
-    merger_.merge(input, vectors_.input, stride, params_.num_threads);
-    merger_.merge(output, vectors_.output, stride, params_.num_threads);
+    static const double ratio = std::getenv("P2V_K") ? std::atof(std::getenv("P2V_K")) : 2.0;
+    const double rate = ratio * static_cast<double>(alpha_at(epoch, first));
+    merger_.merge(input, vectors_.input, stride, rate, params_.num_threads);
+    merger_.merge(output, vectors_.output, stride, rate, params_.num_threads);
   }
 
   // Falls linearly over all chunks of all epochs.
@@ -200,6 +205,31 @@ std::int32_t fit_skipgram(const SequencesView& sequences, const SkipgramVectors&
     if (on_epoch && !on_epoch(*done)) return epoch;
   }
   return params.epochs;
+}
+
+void fold_in_histories(const SequencesView& histories, MatrixView<const float> vectors,
+                       double decay, MatrixView<float> out, int num_threads) {
+  constexpr double kNegligible = 1e-9;  // of the weight of the last event
+  parallel_chunks(
+      histories.rows(), 256, num_threads, [&](std::int64_t first, std::int64_t last, int) {
+        std::vector<double> sum(static_cast<std::size_t>(vectors.cols));
+        for (std::int64_t h = first; h < last; ++h) {
+          std::fill(sum.begin(), sum.end(), 0.0);
+          double weight = 1.0;
+          double total = 0.0;
+          const std::int64_t begin = histories.indptr[static_cast<std::size_t>(h)];
+          for (std::int64_t at = histories.indptr[static_cast<std::size_t>(h) + 1]; at-- > begin;) {
+            const float* row = vectors.row(histories.items[static_cast<std::size_t>(at)]);
+            for (std::size_t f = 0; f < sum.size(); ++f)
+              sum[f] += weight * static_cast<double>(row[f]);
+            total += weight;
+            weight *= decay;
+            if (weight < kNegligible) break;
+          }
+          for (std::size_t f = 0; f < sum.size(); ++f)
+            out.row(h)[f] = total > 0.0 ? static_cast<float>(sum[f] / total) : 0.0F;
+        }
+      });
 }
 
 }  // namespace penchant

@@ -76,4 +76,9 @@ std::int32_t fit_skipgram(const SequencesView& sequences, const SkipgramVectors&
                           const SkipgramParams& params, const SkipgramEpochCallback& on_epoch,
                           const CancelCheck& cancelled);
 
+// out[h] = weighted mean of the vectors of history h, oldest first: `decay` to the power of the
+// number of events since. 1 is the plain mean, 0 the last event alone. An empty history gives zeros.
+void fold_in_histories(const SequencesView& histories, MatrixView<const float> vectors,
+                       double decay, MatrixView<float> out, int num_threads);
+
 }  // namespace penchant
