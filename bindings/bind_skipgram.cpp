@@ -100,9 +100,9 @@ void bind_skipgram(py::module_& m) {
          std::int32_t window, bool shrink_windows, std::int32_t negative, double ns_exponent,
          double sample, bool skip_gram, float alpha, float min_alpha, std::uint64_t seed,
          int num_threads, const Epoch& on_epoch) {
-        const SkipgramParams params{epochs, window,    shrink_windows, negative,
-                                    ns_exponent, sample, skip_gram,    alpha,
-                                    min_alpha, seed, num_threads};
+        const SkipgramParams params{epochs,      window, shrink_windows, negative,
+                                    ns_exponent, sample, skip_gram,      alpha,
+                                    min_alpha,   seed,   num_threads};
         return fit(indptr, items, std::move(input_vectors), std::move(output_vectors), params,
                    on_epoch);
       },

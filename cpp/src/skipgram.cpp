@@ -13,14 +13,30 @@
 namespace penchant {
 namespace {
 
-using skipgram::Corpus;
 using skipgram::CopiedRows;
+using skipgram::Corpus;
 using skipgram::kSlices;
 using skipgram::Lane;
 using skipgram::Sampling;
 using skipgram::SlotMaps;
 
 constexpr std::uint64_t kChunkStream = 2;
+
+std::int64_t padded(std::int64_t size) {
+  return (size + kRowMultiple - 1) / kRowMultiple * kRowMultiple;
+}
+
+// Contexts of a word, at most: windows that shrink or reach over an end have fewer.
+double mean_contexts(const SequencesView& sequences, const SkipgramParams& params) {
+  double contexts = 0.0;
+  for (std::int64_t s = 0; s < sequences.rows(); ++s) {
+    const std::int64_t length = sequences.indptr[static_cast<std::size_t>(s) + 1] -
+                                sequences.indptr[static_cast<std::size_t>(s)];
+    const std::int64_t most = std::min(length, 2 * std::int64_t{params.window});
+    contexts += static_cast<double>(length) * static_cast<double>(most);
+  }
+  return std::max(contexts / static_cast<double>(sequences.entries()), 1.0);
+}
 
 // Adds the changes that the lanes of a round made to their copies of one matrix.
 class Merger {
@@ -106,7 +122,7 @@ class Trainer {
           const SkipgramParams& params, const CancelCheck& cancelled)
       : vectors_(vectors),
         params_(params),
-        plan_(skipgram_plan(sequences.entries(), vectors.input.rows, vectors.input.cols, params)),
+        plan_(skipgram_plan(sequences, vectors.input.cols, params)),
         corpus_(sequences, plan_.chunk_words, params.seed),
         sampling_(sequences, vectors.input.rows, params),
         lanes_(static_cast<std::size_t>(plan_.chunks_per_round)),
@@ -156,8 +172,7 @@ class Trainer {
       summary->examples += lane.result.examples;
       summary->words += lane.n_words;
     }
-    const std::int64_t stride =
-        (vectors_.input.cols + kRowMultiple - 1) / kRowMultiple * kRowMultiple;
+    const std::int64_t stride = padded(vectors_.input.cols);
     static const double ratio = std::getenv("P2V_K") ? std::atof(std::getenv("P2V_K")) : 2.0;
     const double rate = ratio * static_cast<double>(alpha_at(epoch, first));
     merger_.merge(input, vectors_.input, stride, rate, params_.num_threads);
@@ -184,12 +199,22 @@ class Trainer {
 
 }  // namespace
 
-SkipgramPlan skipgram_plan(std::int64_t, std::int64_t, std::int64_t, const SkipgramParams&) {
+SkipgramPlan skipgram_plan(const SequencesView& sequences, std::int64_t vector_size,
+                           const SkipgramParams& params) {
   const auto env = [](const char* name, int otherwise) {
     const char* text = std::getenv(name);
     return text ? std::atoi(text) : otherwise;
   };
-  return {env("P2V_W", 1024), env("P2V_L", 8)};
+  constexpr double kChunkFlops = 5e7;          // so that a cancel is heard within a second
+  constexpr std::int64_t kRowBytes = 1 << 20;  // of a chunk's copies: a second-level cache
+  // A word brings its own two rows and the draw of one negative.
+  const std::int64_t for_cache = kRowBytes / (3 * 4 * padded(vector_size));
+  const double per_word = 6.0 * static_cast<double>(padded(vector_size)) *
+                          static_cast<double>(params.negative + 1) *
+                          (params.skip_gram ? mean_contexts(sequences, params) : 2.0);
+  const auto for_work = static_cast<std::int64_t>(kChunkFlops / per_word);
+  const std::int64_t most = env("P2V_W", 1024);
+  return {std::clamp<std::int64_t>(std::min(for_cache, for_work), 16, most), env("P2V_L", 8)};
 }
 
 std::int32_t fit_skipgram(const SequencesView& sequences, const SkipgramVectors& vectors,

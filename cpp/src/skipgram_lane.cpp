@@ -57,8 +57,7 @@ Sampling::Sampling(const SequencesView& sequences, std::int64_t n_items,
     const auto count = static_cast<double>(counts[i]);
     // The share of occurrences that word2vec.c keeps; the paper has sqrt(limit / count) alone.
     const double share = std::sqrt(limit / count) + limit / count;
-    if (params.sample > 0.0 && share < 1.0)
-      keep[i] = static_cast<std::uint32_t>(share * 0x1p32);
+    if (params.sample > 0.0 && share < 1.0) keep[i] = static_cast<std::uint32_t>(share * 0x1p32);
     weights[i] = params.ns_exponent * std::log(count);
     largest = std::max(largest, weights[i]);
   }
@@ -157,8 +156,7 @@ void Lane::run(const Corpus& corpus, std::int64_t chunk, const Sampling& samplin
   }
   take_words(corpus, chunk, sampling, params, &random, maps);
   draw_negatives(sampling, params, &random, maps);
-  const std::int64_t stride =
-      (vectors.input.cols + kRowMultiple - 1) / kRowMultiple * kRowMultiple;
+  const std::int64_t stride = (vectors.input.cols + kRowMultiple - 1) / kRowMultiple * kRowMultiple;
   input.copy_in(vectors.input, stride);
   output.copy_in(vectors.output, stride);
   SkipgramArgs args{};

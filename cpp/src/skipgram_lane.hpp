@@ -46,14 +46,14 @@ class Corpus {
   std::span<const std::int32_t> items_;
   std::int64_t chunk_words_;
   std::uint64_t seed_;
-  std::vector<std::int64_t> begin_;        // of every segment, and the end of the last
-  std::vector<std::uint32_t> order_;       // of this epoch
-  std::vector<std::uint32_t> chunk_begin_; // in order_
+  std::vector<std::int64_t> begin_;         // of every segment, and the end of the last
+  std::vector<std::uint32_t> order_;        // of this epoch
+  std::vector<std::uint32_t> chunk_begin_;  // in order_
 };
 
 // What is drawn at random: how often items are kept, and the noise that negatives come from.
 struct Sampling {
-  std::vector<std::uint32_t> keep;  // an occurrence stays if 32 random bits are at most this
+  std::vector<std::uint32_t> keep;       // an occurrence stays if 32 random bits are at most this
   std::vector<std::uint32_t> threshold;  // alias table of the noise
   std::vector<std::int32_t> alias;
 

@@ -31,8 +31,7 @@ Sequences two_tastes(std::int32_t n_sequences, std::uint32_t n_items, std::uint3
   for (std::int32_t s = 0; s < n_sequences; ++s) {
     std::vector<std::int32_t> items;
     for (std::uint32_t i = 0; i < length; ++i) {
-      const std::uint32_t half =
-          reference::draw(random, 1 + reference::draw(random, n_items / 2));
+      const std::uint32_t half = reference::draw(random, 1 + reference::draw(random, n_items / 2));
       items.push_back(static_cast<std::int32_t>(2 * half) + s % 2);
     }
     sequences.add(items);
@@ -82,8 +81,8 @@ SkipgramParams quick(bool skip_gram = true, int threads = 2) {
 
 TEST_CASE("the same bits for any number of threads") {
   const Sequences sequences = two_tastes(3000, 900, 11);
-  SkipgramParams params = quick();
-  const SkipgramPlan plan = skipgram_plan(33000, 900, 33, params);
+  const SkipgramParams params = quick();
+  const SkipgramPlan plan = skipgram_plan(sequences.view(), 33, params);
   REQUIRE(plan.chunks_per_round > 1);
   REQUIRE(33000 > 2 * plan.chunk_words * plan.chunks_per_round);  // several rounds
   for (const bool skip_gram : {true, false}) {
@@ -254,6 +253,16 @@ TEST_CASE("a popular item that every lane moves does not run off") {
   CHECK(model.history.back().loss <= model.history.front().loss * 1.01);
 }
 
+TEST_CASE("chunks shrink with the work of a word and the size of a row") {
+  const Sequences sequences = two_tastes(30, 10, 200);
+  SkipgramParams params = quick();
+  const SkipgramPlan small = skipgram_plan(sequences.view(), 32, params);
+  CHECK(skipgram_plan(sequences.view(), 2048, params).chunk_words < small.chunk_words / 4);
+  params.window = 10000;
+  params.negative = 256;
+  CHECK(skipgram_plan(sequences.view(), 128, params).chunk_words < small.chunk_words / 4);
+}
+
 TEST_CASE("a history is folded in as its weighted mean") {
   for (const std::int64_t size : reference::kOddSizes) {
     const auto vectors = reference::random_matrix(50, size, 3);
@@ -263,8 +272,8 @@ TEST_CASE("a history is folded in as its weighted mean") {
     histories.add({7, 7, 0, 49});
     for (const double decay : {1.0, 0.5, 0.0}) {
       std::vector<float> out(static_cast<std::size_t>(3 * size), -1.0F);
-      fold_in_histories(histories.view(), {vectors.data(), 50, size}, decay,
-                        {out.data(), 3, size}, 2);
+      fold_in_histories(histories.view(), {vectors.data(), 50, size}, decay, {out.data(), 3, size},
+                        2);
       for (std::int64_t f = 0; f < size; ++f) {
         const auto at = [&](std::int64_t item) {
           return static_cast<double>(vectors[static_cast<std::size_t>(item * size + f)]);
@@ -273,8 +282,8 @@ TEST_CASE("a history is folded in as its weighted mean") {
           return static_cast<double>(out[static_cast<std::size_t>(h * size + f)]);
         };
         const double d = decay;
-        const double expected = (at(49) + d * at(0) + d * d * at(7) + d * d * d * at(7)) /
-                                (1 + d + d * d + d * d * d);
+        const double expected =
+            (at(49) + d * at(0) + d * d * at(7) + d * d * d * at(7)) / (1 + d + d * d + d * d * d);
         CHECK(found(0) == doctest::Approx(at(4)));
         CHECK(found(1) == 0.0);
         CHECK(found(2) == doctest::Approx(expected).epsilon(1e-5));

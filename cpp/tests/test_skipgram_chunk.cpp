@@ -144,8 +144,8 @@ class NaiveChunk {
     for (std::size_t c = 0; c < contexts.size(); c += kSkipgramContexts)
       for (std::size_t t = 0; t < outputs.size(); t += kSkipgramOutputs)
         tile({contexts.begin() + static_cast<std::ptrdiff_t>(c),
-              contexts.begin() + static_cast<std::ptrdiff_t>(
-                                     std::min(c + kSkipgramContexts, contexts.size()))},
+              contexts.begin() +
+                  static_cast<std::ptrdiff_t>(std::min(c + kSkipgramContexts, contexts.size()))},
              {outputs.begin() + static_cast<std::ptrdiff_t>(t),
               outputs.begin() +
                   static_cast<std::ptrdiff_t>(std::min(t + kSkipgramOutputs, outputs.size()))},
@@ -199,9 +199,10 @@ double worst(const Chunk& chunk, const std::vector<float>& found, const std::vec
     for (std::int64_t f = 0; f < chunk.stride; ++f) {
       const double expected =
           f < chunk.size ? rows[static_cast<std::size_t>(r)][static_cast<std::size_t>(f)] : 0.0;
-      most = std::max(most, std::abs(static_cast<double>(
-                                         found[static_cast<std::size_t>(r * chunk.stride + f)]) -
-                                     expected));
+      most = std::max(
+          most,
+          std::abs(static_cast<double>(found[static_cast<std::size_t>(r * chunk.stride + f)]) -
+                   expected));
     }
   return most;
 }

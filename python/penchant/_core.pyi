@@ -16,6 +16,8 @@ __all__: list[str] = [
     "build_info",
     "default_num_threads",
     "fit_bpr",
+    "fit_skipgram",
+    "fold_in_histories",
     "isa",
     "mark_recommended",
     "random_normal",
@@ -108,6 +110,41 @@ def fit_bpr(
 ) -> int:
     """
     Train BPR factors in place; on_epoch(epoch, loss, auc) returning False stops. Returns the epochs run.
+    """
+
+def fit_skipgram(
+    indptr: numpy.typing.NDArray[numpy.int64],
+    items: numpy.typing.NDArray[numpy.int32],
+    input_vectors: numpy.typing.NDArray[numpy.float32],
+    output_vectors: numpy.typing.NDArray[numpy.float32],
+    *,
+    epochs: typing.SupportsInt | typing.SupportsIndex,
+    window: typing.SupportsInt | typing.SupportsIndex,
+    shrink_windows: bool,
+    negative: typing.SupportsInt | typing.SupportsIndex,
+    ns_exponent: typing.SupportsFloat | typing.SupportsIndex,
+    sample: typing.SupportsFloat | typing.SupportsIndex,
+    skip_gram: bool,
+    alpha: typing.SupportsFloat | typing.SupportsIndex,
+    min_alpha: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex,
+    on_epoch: collections.abc.Callable[[int, float], bool],
+) -> int:
+    """
+    Train word2vec vectors in place; on_epoch(epoch, loss) returning False stops. Returns the epochs run.
+    """
+
+def fold_in_histories(
+    indptr: numpy.typing.NDArray[numpy.int64],
+    items: numpy.typing.NDArray[numpy.int32],
+    vectors: numpy.typing.NDArray[numpy.float32],
+    *,
+    decay: typing.SupportsFloat | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    Mean of the vectors of each history, the last event weighing 1, the one before `decay`, ...
     """
 
 def isa() -> str:

@@ -76,12 +76,12 @@ inline constexpr int kSkipgramOutputs = 8;
 struct SkipgramArgs {
   float* input;
   float* output;
-  float* scratch;       // two rows
-  std::int64_t stride;  // floats from row to row, a multiple of kRowMultiple
-  const std::int32_t* input_slots;   // row of the word at every position
+  float* scratch;                   // two rows
+  std::int64_t stride;              // floats from row to row, a multiple of kRowMultiple
+  const std::int32_t* input_slots;  // row of the word at every position
   const std::int32_t* output_slots;
-  const std::int32_t* windows;       // reach to either side at every position
-  const std::int32_t* negatives;     // `negative` output rows at every position
+  const std::int32_t* windows;    // reach to either side at every position
+  const std::int32_t* negatives;  // `negative` output rows at every position
   std::int64_t n_positions;
   const std::int64_t* ends;  // position after the last of every sequence
   std::int64_t n_sequences;

@@ -44,10 +44,10 @@ struct SkipgramParams {
 
 // What one epoch did.
 struct SkipgramEpoch {
-  std::int32_t epoch = 0;   // from 1
-  double loss = 0.0;        // mean over the examples of -log sigmoid of the positive's score and
-                            // of minus each negative's score
-  std::int64_t words = 0;   // that subsampling left
+  std::int32_t epoch = 0;     // from 1
+  double loss = 0.0;          // mean over the examples of -log sigmoid of the positive's score and
+                              // of minus each negative's score
+  std::int64_t words = 0;     // that subsampling left
   std::int64_t examples = 0;  // (context, word) pairs, or windows where CBOW
 };
 
@@ -68,7 +68,7 @@ struct SkipgramPlan {
                                  // longer sequences are cut there
   std::int32_t chunks_per_round = 0;
 };
-SkipgramPlan skipgram_plan(std::int64_t n_words, std::int64_t n_items, std::int64_t vector_size,
+SkipgramPlan skipgram_plan(const SequencesView& sequences, std::int64_t vector_size,
                            const SkipgramParams& params);
 
 // Trains on sequences of items in [0, vectors.input.rows); returns the number of whole epochs run.
@@ -77,7 +77,8 @@ std::int32_t fit_skipgram(const SequencesView& sequences, const SkipgramVectors&
                           const CancelCheck& cancelled);
 
 // out[h] = weighted mean of the vectors of history h, oldest first: `decay` to the power of the
-// number of events since. 1 is the plain mean, 0 the last event alone. An empty history gives zeros.
+// number of events since. 1 is the plain mean, 0 the last event alone. An empty history gives
+// zeros.
 void fold_in_histories(const SequencesView& histories, MatrixView<const float> vectors,
                        double decay, MatrixView<float> out, int num_threads);
 

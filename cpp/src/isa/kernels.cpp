@@ -25,7 +25,11 @@ namespace {
 #define PENCHANT_STRINGIFY(x) PENCHANT_STRINGIFY_(x)
 
 extern const Kernels kKernels;
-const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA), bpr_cell, kQueryLevels, scan_panels,
-                          score_pairs, skipgram_chunk};
+const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA),
+                          bpr_cell,
+                          kQueryLevels,
+                          scan_panels,
+                          score_pairs,
+                          skipgram_chunk};
 
 }  // namespace penchant::PENCHANT_ISA

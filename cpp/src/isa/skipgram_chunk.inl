@@ -184,8 +184,7 @@ PENCHANT_INLINE void train_mean(const Window& window, const float* mean, float* 
         partial[lane] = sum;
       }
       const VecInt label = first + begin == 0 ? lanes_below(1) : none;
-      store(gradients + begin,
-            gradient(sum_each(partial), label, lanes_below(count), alpha, loss));
+      store(gradients + begin, gradient(sum_each(partial), label, lanes_below(count), alpha, loss));
     }
     for (int t = 0; t < n; ++t) {
       float* output = window.outputs[first + t];
@@ -199,8 +198,7 @@ PENCHANT_INLINE void train_mean(const Window& window, const float* mean, float* 
   }
 }
 
-PENCHANT_INLINE void take_outputs(const SkipgramArgs& args, std::int64_t position,
-                                  Window* window) {
+PENCHANT_INLINE void take_outputs(const SkipgramArgs& args, std::int64_t position, Window* window) {
   const std::int32_t word = args.output_slots[position];
   const std::int32_t* negatives = args.negatives + position * args.negative;
   window->outputs[0] = args.output + word * args.stride;
@@ -221,8 +219,8 @@ PENCHANT_INLINE void prefetch_outputs(const SkipgramArgs& args, std::int64_t pos
 // One window of skip-gram: every context (but the word at `position`) predicts the word.
 template <int kVecs>
 PENCHANT_INLINE void skipgram_window(const SkipgramArgs& args, std::int64_t position,
-                                     std::int64_t begin, std::int64_t end, int vecs,
-                                     Window* window, Softplus* loss) {
+                                     std::int64_t begin, std::int64_t end, int vecs, Window* window,
+                                     Softplus* loss) {
   for (std::int64_t at = begin; at < end;) {
     int n = 0;
     for (; at < end && n < kSkipgramContexts; ++at)

@@ -290,7 +290,7 @@ class Prod2Vec(FactorModel):
         self._check_fitted()
         keyed_vectors = require("gensim.models").KeyedVectors
         order = self._by_count()
-        keyed = keyed_vectors(int(self.item_vectors_.shape[1]), count=len(order))
+        keyed = keyed_vectors(int(self.item_vectors_.shape[1]))
         keyed.add_vectors(word2vec_format.as_text(self.items_, order), self.item_vectors_[order])
         for number, count in enumerate(self.vocabulary_counts_[order].tolist()):
             keyed.set_vecattr(number, "count", count)

@@ -90,9 +90,7 @@ def read(path: str | PathLike[str], binary: bool) -> tuple[list[str], NDArray[np
     return _read_text(path, body, n, width)
 
 
-def _read_text(
-    path: Any, body: bytes, n: int, width: int
-) -> tuple[list[str], NDArray[np.float32]]:
+def _read_text(path: Any, body: bytes, n: int, width: int) -> tuple[list[str], NDArray[np.float32]]:
     lines = body.rstrip(b"\n").split(b"\n")
     if len(lines) != n:
         raise DataError(f"{path}: line 1 announces {n} vectors, but {len(lines)} lines follow")
@@ -131,7 +129,7 @@ def _read_binary(
 def load_word2vec(
     path: str | PathLike[str], binary: bool = False, *, item: str = "item", **params: Any
 ) -> Prod2Vec:
-    """Make a model of the vectors in a word2vec file, such as gensim's ``save_word2vec_format``.
+    r"""Make a model of the vectors in a word2vec file, such as gensim's ``save_word2vec_format``.
 
     It has no users, but finds similar items and recommends by history.
 
@@ -162,7 +160,7 @@ def load_word2vec(
     --------
     >>> import tempfile, penchant as pc
     >>> with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-    ...     _ = file.write("3 2\\ntea 1 0\\njam 0.9 0.1\\npen 0 1\\n")
+    ...     _ = file.write("3 2\ntea 1 0\njam 0.9 0.1\npen 0 1\n")
     ...     file.flush()
     ...     model = pc.models.load_word2vec(file.name)
     >>> model.similar_items("tea", k=1)["neighbor"].to_list()
