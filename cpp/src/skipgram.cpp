@@ -1,8 +1,9 @@
 #include "penchant/skipgram.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cmath>
-#include <cstdlib>
 #include <optional>
 #include <vector>
 
@@ -22,20 +23,12 @@ using skipgram::SlotMaps;
 
 constexpr std::uint64_t kChunkStream = 2;
 
+// Share of what is left to the optimum that one use of a row takes, over the learning rate. Chosen
+// on validation parts: smaller values let frequent rows overshoot.
+constexpr double kProgressPerUse = 2.0;
+
 std::int64_t padded(std::int64_t size) {
   return (size + kRowMultiple - 1) / kRowMultiple * kRowMultiple;
-}
-
-// Contexts of a word, at most: windows that shrink or reach over an end have fewer.
-double mean_contexts(const SequencesView& sequences, const SkipgramParams& params) {
-  double contexts = 0.0;
-  for (std::int64_t s = 0; s < sequences.rows(); ++s) {
-    const std::int64_t length = sequences.indptr[static_cast<std::size_t>(s) + 1] -
-                                sequences.indptr[static_cast<std::size_t>(s)];
-    const std::int64_t most = std::min(length, 2 * std::int64_t{params.window});
-    contexts += static_cast<double>(length) * static_cast<double>(most);
-  }
-  return std::max(contexts / static_cast<double>(sequences.entries()), 1.0);
 }
 
 // Adds the changes that the lanes of a round made to their copies of one matrix.
@@ -116,19 +109,40 @@ class Merger {
   std::vector<const float*> base_;
 };
 
+// Asks the caller's check on thread 0 only, at most every 20 ms, and remembers a yes for all
+// threads.
+class CancelFlag {
+ public:
+  explicit CancelFlag(const CancelCheck& check) : check_(check) {}
+
+  bool raised(int thread) {
+    if (thread == 0 && check_ && Clock::now() >= next_check_) {
+      next_check_ = Clock::now() + std::chrono::milliseconds(20);
+      if (check_()) flag_.store(true, std::memory_order_relaxed);
+    }
+    return flag_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  const CancelCheck& check_;
+  Clock::time_point next_check_{};
+  std::atomic<bool> flag_{false};
+};
+
 class Trainer {
  public:
   Trainer(const SequencesView& sequences, const SkipgramVectors& vectors,
           const SkipgramParams& params, const CancelCheck& cancelled)
       : vectors_(vectors),
         params_(params),
-        plan_(skipgram_plan(sequences, vectors.input.cols, params)),
+        plan_(skipgram_plan(vectors.input.cols)),
         corpus_(sequences, plan_.chunk_words, params.seed),
         sampling_(sequences, vectors.input.rows, params),
         lanes_(static_cast<std::size_t>(plan_.chunks_per_round)),
         maps_(static_cast<std::size_t>(std::min(params.num_threads, plan_.chunks_per_round))),
         merger_(vectors.input.rows),
-        cancelled_(cancelled) {
+        cancel_(cancelled) {
     const auto n_items = static_cast<std::size_t>(vectors.input.rows);
     for (SlotMaps& maps : maps_) {
       maps.input.assign(n_items, -1);
@@ -142,26 +156,30 @@ class Trainer {
     SkipgramEpoch summary;
     summary.epoch = epoch;
     for (std::int64_t first = 0; first < corpus_.n_chunks(); first += plan_.chunks_per_round) {
-      if (cancelled_ && cancelled_()) return std::nullopt;
       const std::int64_t last = std::min(first + plan_.chunks_per_round, corpus_.n_chunks());
-      run_round(epoch, first, last, &summary);
+      train_round(epoch, first, last);
+      if (cancel_.raised(0)) return std::nullopt;
+      merge_round(epoch, first, last, &summary);
     }
     summary.loss /= static_cast<double>(std::max<std::int64_t>(summary.examples, 1));
     return summary;
   }
 
  private:
-  void run_round(std::int32_t epoch, std::int64_t first, std::int64_t last,
-                 SkipgramEpoch* summary) {
+  void train_round(std::int32_t epoch, std::int64_t first, std::int64_t last) {
     parallel_for(last - first, params_.num_threads, [&](std::int64_t place, int thread) {
       const std::int64_t chunk = first + place;
       const std::uint64_t key =
           stream_key(params_.seed, kChunkStream, static_cast<std::uint64_t>(epoch),
                      static_cast<std::uint64_t>(chunk));
-      lanes_[static_cast<std::size_t>(place)].run(corpus_, chunk, sampling_, vectors_, params_,
-                                                  alpha_at(epoch, chunk), key,
-                                                  &maps_[static_cast<std::size_t>(thread)]);
+      lanes_[static_cast<std::size_t>(place)].run(
+          corpus_, chunk, sampling_, vectors_, params_, alpha_at(epoch, chunk), key,
+          &maps_[static_cast<std::size_t>(thread)], [&] { return cancel_.raised(thread); });
     });
+  }
+
+  void merge_round(std::int32_t epoch, std::int64_t first, std::int64_t last,
+                   SkipgramEpoch* summary) {
     std::vector<CopiedRows*> input;
     std::vector<CopiedRows*> output;
     for (std::int64_t place = 0; place < last - first; ++place) {
@@ -173,8 +191,7 @@ class Trainer {
       summary->words += lane.n_words;
     }
     const std::int64_t stride = padded(vectors_.input.cols);
-    static const double ratio = std::getenv("P2V_K") ? std::atof(std::getenv("P2V_K")) : 2.0;
-    const double rate = ratio * static_cast<double>(alpha_at(epoch, first));
+    const double rate = kProgressPerUse * static_cast<double>(alpha_at(epoch, first));
     merger_.merge(input, vectors_.input, stride, rate, params_.num_threads);
     merger_.merge(output, vectors_.output, stride, rate, params_.num_threads);
   }
@@ -194,27 +211,19 @@ class Trainer {
   std::vector<Lane> lanes_;
   std::vector<SlotMaps> maps_;  // one a thread
   Merger merger_;
-  const CancelCheck& cancelled_;
+  CancelFlag cancel_;
 };
 
 }  // namespace
 
-SkipgramPlan skipgram_plan(const SequencesView& sequences, std::int64_t vector_size,
-                           const SkipgramParams& params) {
-  const auto env = [](const char* name, int otherwise) {
-    const char* text = std::getenv(name);
-    return text ? std::atoi(text) : otherwise;
-  };
-  constexpr double kChunkFlops = 5e7;          // so that a cancel is heard within a second
-  constexpr std::int64_t kRowBytes = 1 << 20;  // of a chunk's copies: a second-level cache
+SkipgramPlan skipgram_plan(std::int64_t vector_size) {
+  constexpr std::int64_t kChunkBytes = 1 << 20;  // of copied rows: a second-level cache
+  constexpr std::int64_t kMostWords = 1024;
+  constexpr std::int64_t kFewestWords = 256;  // longer sequences are cut: not too short
+  constexpr std::int32_t kChunksPerRound = 8;
   // A word brings its own two rows and the draw of one negative.
-  const std::int64_t for_cache = kRowBytes / (3 * 4 * padded(vector_size));
-  const double per_word = 6.0 * static_cast<double>(padded(vector_size)) *
-                          static_cast<double>(params.negative + 1) *
-                          (params.skip_gram ? mean_contexts(sequences, params) : 2.0);
-  const auto for_work = static_cast<std::int64_t>(kChunkFlops / per_word);
-  const std::int64_t most = env("P2V_W", 1024);
-  return {std::clamp<std::int64_t>(std::min(for_cache, for_work), 16, most), env("P2V_L", 8)};
+  const std::int64_t fit = kChunkBytes / (3 * 4 * padded(vector_size));
+  return {std::clamp(fit, kFewestWords, kMostWords), kChunksPerRound};
 }
 
 std::int32_t fit_skipgram(const SequencesView& sequences, const SkipgramVectors& vectors,

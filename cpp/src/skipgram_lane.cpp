@@ -2,14 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <numeric>
 #include <utility>
 
 namespace penchant::skipgram {
 namespace {
 
-constexpr std::uint64_t kShuffle = 1;  // random stream of a seed; see also skipgram.cpp
+constexpr double kPieceFlops = 5e7;
+constexpr std::uint32_t kExtraDraws = 64;  // beyond one a word: a short chunk needs a choice too
+constexpr std::uint64_t kShuffle = 1;      // random stream of a seed; see also skipgram.cpp
 
 std::uint32_t high_bits(RandomStream* random) {
   return static_cast<std::uint32_t>(next_u64(random) >> 32);
@@ -134,21 +135,17 @@ void Lane::take_words(const Corpus& corpus, std::int64_t chunk, const Sampling& 
 void Lane::draw_negatives(const Sampling& sampling, const SkipgramParams& params,
                           RandomStream* random, SlotMaps* maps) {
   const auto negative = static_cast<std::size_t>(params.negative);
-  static const double per_word = std::getenv("P2V_POOL") ? std::atof(std::getenv("P2V_POOL")) : 1.0;
   pool_.clear();
-  const auto size = static_cast<std::uint32_t>(per_word * static_cast<double>(n_words)) + 64;
-  if (negative > 0)
-    for (std::uint32_t i = 0; i < size; ++i)
-      pool_.push_back(output.slot(sampling.draw(random), &maps->output));
+  const auto size = static_cast<std::uint32_t>(n_words) + kExtraDraws;
+  for (std::uint32_t i = 0; i < size; ++i)
+    pool_.push_back(output.slot(sampling.draw(random), &maps->output));
   negatives_.resize(input_slots_.size() * negative);
-  for (std::size_t i = 0; i < negatives_.size(); ++i) {
-    negatives_[i] = pool_[below(high_bits(random), size)];
-  }
+  for (std::int32_t& slot : negatives_) slot = pool_[below(high_bits(random), size)];
 }
 
 void Lane::run(const Corpus& corpus, std::int64_t chunk, const Sampling& sampling,
                const SkipgramVectors& vectors, const SkipgramParams& params, float alpha,
-               std::uint64_t key, SlotMaps* maps) {
+               std::uint64_t key, SlotMaps* maps, const CancelCheck& cancelled) {
   RandomStream random{key, 0};
   for (CopiedRows* side : {&input, &output}) {
     side->items.clear();
@@ -159,6 +156,13 @@ void Lane::run(const Corpus& corpus, std::int64_t chunk, const Sampling& samplin
   const std::int64_t stride = (vectors.input.cols + kRowMultiple - 1) / kRowMultiple * kRowMultiple;
   input.copy_in(vectors.input, stride);
   output.copy_in(vectors.output, stride);
+  train(stride, params, alpha, cancelled);
+  input.finish(&maps->input);
+  output.finish(&maps->output);
+}
+
+void Lane::train(std::int64_t stride, const SkipgramParams& params, float alpha,
+                 const CancelCheck& cancelled) {
   SkipgramArgs args{};
   args.input = input.rows.data();
   args.output = output.rows.data();
@@ -174,9 +178,19 @@ void Lane::run(const Corpus& corpus, std::int64_t chunk, const Sampling& samplin
   args.negative = params.negative;
   args.skip_gram = params.skip_gram;
   args.alpha = alpha;
-  kernels().skipgram_chunk(&args, &result);
-  input.finish(&maps->input);
-  output.finish(&maps->output);
+  // In pieces of some milliseconds, so that a cancel is heard soon.
+  const double contexts = params.skip_gram ? 2.0 * params.window : 1.0;
+  const double flops = 6.0 * contexts * static_cast<double>((args.negative + 1) * stride);
+  const auto piece = static_cast<std::int64_t>(std::clamp(kPieceFlops / flops, 1.0, 1e6));
+  result = {};
+  for (std::int64_t first = 0; first < n_words && !cancelled(); first += piece) {
+    args.first_position = first;
+    args.last_position = std::min(first + piece, n_words);
+    SkipgramResult part{};
+    kernels().skipgram_chunk(&args, &part);
+    result.loss += part.loss;
+    result.examples += part.examples;
+  }
 }
 
 }  // namespace penchant::skipgram

@@ -115,10 +115,11 @@ struct SlotMaps {
 // One place of a round: trains a chunk on copied rows.
 class Lane {
  public:
-  // Copies the rows of chunk `chunk`, trains them; `key` is the chunk's own random stream.
+  // Copies the rows of chunk `chunk`, trains them; `key` is the chunk's own random stream. Where it
+  // was cancelled the copies are to be thrown away.
   void run(const Corpus& corpus, std::int64_t chunk, const Sampling& sampling,
            const SkipgramVectors& vectors, const SkipgramParams& params, float alpha,
-           std::uint64_t key, SlotMaps* maps);
+           std::uint64_t key, SlotMaps* maps, const CancelCheck& cancelled);
 
   CopiedRows input;
   CopiedRows output;
@@ -126,6 +127,8 @@ class Lane {
   std::int64_t n_words = 0;  // that subsampling left
 
  private:
+  void train(std::int64_t stride, const SkipgramParams& params, float alpha,
+             const CancelCheck& cancelled);
   void take_words(const Corpus& corpus, std::int64_t chunk, const Sampling& sampling,
                   const SkipgramParams& params, RandomStream* random, SlotMaps* maps);
   void draw_negatives(const Sampling& sampling, const SkipgramParams& params, RandomStream* random,

@@ -68,6 +68,8 @@ struct Chunk {
     a.windows = windows.data();
     a.negatives = negatives.data();
     a.n_positions = static_cast<std::int64_t>(input_slots.size());
+    a.first_position = 0;
+    a.last_position = a.n_positions;
     a.ends = ends.data();
     a.n_sequences = static_cast<std::int64_t>(ends.size());
     a.negative = negative;
@@ -229,6 +231,28 @@ TEST_CASE("a skip-gram chunk does what the double-precision oracle does") {
           CHECK(result.examples == naive.examples);
           CHECK(result.loss == doctest::Approx(naive.loss).epsilon(1e-5));
         }
+}
+
+TEST_CASE("a chunk in pieces gives the bits of the whole") {
+  for (const bool skip_gram : {true, false}) {
+    Chunk whole(33, skip_gram, 5, 5);
+    Chunk pieces = whole;
+    SkipgramArgs args = whole.args();
+    SkipgramResult result{};
+    kernels().skipgram_chunk(&args, &result);
+    args = pieces.args();
+    std::int64_t examples = 0;
+    for (std::int64_t first = 0; first < args.n_positions; first += 7) {
+      args.first_position = first;
+      args.last_position = std::min(first + 7, args.n_positions);
+      SkipgramResult part{};
+      kernels().skipgram_chunk(&args, &part);
+      examples += part.examples;
+    }
+    CHECK(pieces.input == whole.input);
+    CHECK(pieces.output == whole.output);
+    CHECK(examples == result.examples);
+  }
 }
 
 TEST_CASE("extreme scores neither overflow nor lose the loss") {

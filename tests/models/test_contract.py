@@ -63,3 +63,13 @@ class TestProd2VecCbow(TestProd2Vec):
         "sg": 0,
         "history_weighting": "last",
     }
+
+
+class TestProd2VecOutputVectors(TestProd2Vec):
+    params: ClassVar[dict[str, Any]] = {
+        "vector_size": 33,
+        "epochs": 3,
+        "min_count": 1,
+        "score_vectors": "both",
+        "popularity_weight": 0.1,
+    }

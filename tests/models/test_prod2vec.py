@@ -100,6 +100,23 @@ def test_history_weighting():
         np.testing.assert_allclose(found, vectors @ query / norms, atol=1e-5)
 
 
+@pytest.mark.parametrize("score_vectors", ["input", "output", "both"])
+def test_scores_are_cosines_plus_popularity(score_vectors):
+    model = fitted(score_vectors=score_vectors, popularity_weight=0.1, history_weighting="last")
+
+    def unit(vectors):
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    input_, output = (unit(v.astype(float)) for v in (model.item_vectors_, model.output_vectors_))
+    vectors = {"input": input_, "output": output, "both": unit(input_ + output)}[score_vectors]
+    cosine = vectors @ vectors[model.items_.code("item 00")]
+    expected = cosine + 0.1 * np.log(model.vocabulary_counts_)
+    frame = model.recommend(history=["item 00"], k=60, exclude_seen=False).set_index("item")
+    np.testing.assert_allclose(frame["score"].sort_index(), expected, atol=2e-6)
+    similar = model.similar_items("item 00", k=60).set_index("neighbor")["score"].sort_index()
+    np.testing.assert_allclose(similar, cosine[np.arange(len(cosine)) != 0], atol=2e-6)
+
+
 def test_user_vectors_are_the_fold_in_of_the_own_sequence():
     model = fitted(history_weighting="recency")
     for number, basket in enumerate(baskets()[:3]):
@@ -221,6 +238,8 @@ def test_more_dimensions_than_items():
         ("shrink_windows", 1, "True or False"),
         ("history_weighting", "median", "one of 'mean', 'recency', 'last'"),
         ("recency_decay", 0, "a number > 0 and <= 1"),
+        ("score_vectors", "sum", "one of 'input', 'output', 'both'"),
+        ("popularity_weight", -1, "a number >= 0"),
         ("random_state", -1, "an integer from 0"),
     ],
 )
@@ -253,10 +272,10 @@ def test_ctrl_c_stops_within_a_second_and_leaves_a_usable_model():
         class Start(pc.Callback):
             def on_fit_begin(self, model, train):
                 self.first = model.recommend(0, k=5).to_pylist()
-                threading.Timer(0.7, press).start()
+                threading.Timer(1.5, press).start()
 
         start = Start()
-        model = pc.Prod2Vec(vector_size=512, window=100, negative=40)
+        model = pc.Prod2Vec(vector_size=128, window=20, negative=10)
         try:
             model.fit(data, progress=False, callbacks=[start])
         except KeyboardInterrupt:

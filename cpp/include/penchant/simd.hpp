@@ -83,6 +83,8 @@ struct SkipgramArgs {
   const std::int32_t* windows;    // reach to either side at every position
   const std::int32_t* negatives;  // `negative` output rows at every position
   std::int64_t n_positions;
+  std::int64_t first_position;  // the windows of [first_position, last_position) are trained
+  std::int64_t last_position;
   const std::int64_t* ends;  // position after the last of every sequence
   std::int64_t n_sequences;
   std::int32_t negative;

@@ -59,17 +59,17 @@ struct SkipgramVectors {
 
 // Called after each epoch, on the calling thread; false stops the training.
 using SkipgramEpochCallback = std::function<bool(const SkipgramEpoch&)>;
-// Asked before every round, on the calling thread; true stops there. The vectors are usable then.
+// Asked every few milliseconds, on the calling thread; true stops within the epoch. The vectors are
+// usable then: they are those of the last whole round.
 using CancelCheck = std::function<bool()>;
 
-// How an epoch is cut, from the data and the parameters alone.
+// How an epoch is cut. It must not depend on the number of threads.
 struct SkipgramPlan {
   std::int64_t chunk_words = 0;  // a chunk takes whole sequences until it has this many words;
                                  // longer sequences are cut there
   std::int32_t chunks_per_round = 0;
 };
-SkipgramPlan skipgram_plan(const SequencesView& sequences, std::int64_t vector_size,
-                           const SkipgramParams& params);
+SkipgramPlan skipgram_plan(std::int64_t vector_size);
 
 // Trains on sequences of items in [0, vectors.input.rows); returns the number of whole epochs run.
 std::int32_t fit_skipgram(const SequencesView& sequences, const SkipgramVectors& vectors,

@@ -269,7 +269,9 @@ void run_skipgram_chunk(const SkipgramArgs& args, SkipgramResult* result) {
   std::int64_t first = 0;
   for (std::int64_t s = 0; s < args.n_sequences; ++s) {
     const std::int64_t last = args.ends[s];
-    for (std::int64_t position = first; position < last; ++position) {
+    const std::int64_t from = first > args.first_position ? first : args.first_position;
+    const std::int64_t to = last < args.last_position ? last : args.last_position;
+    for (std::int64_t position = from; position < to; ++position) {
       const std::int64_t reach = args.windows[position];
       const std::int64_t begin = position - reach > first ? position - reach : first;
       const std::int64_t end = position + reach + 1 < last ? position + reach + 1 : last;
