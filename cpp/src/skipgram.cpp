@@ -23,8 +23,8 @@ using skipgram::SlotMaps;
 
 constexpr std::uint64_t kChunkStream = 2;
 
-// Share of what is left to the optimum that one use of a row takes, over the learning rate. Chosen
-// on validation parts: smaller values let frequent rows overshoot.
+// Share of what is left to the optimum that one use of a row takes, over the first learning rate.
+// Chosen on validation parts: smaller values let frequent rows overshoot.
 constexpr double kProgressPerUse = 2.0;
 
 std::int64_t padded(std::int64_t size) {
@@ -37,19 +37,17 @@ class Merger {
   explicit Merger(std::int64_t n_items)
       : n_lanes_(static_cast<std::size_t>(n_items), 0),
         uses_(static_cast<std::size_t>(n_items), 0),
+        weight_(static_cast<std::size_t>(n_items), 0.0F),
         base_(static_cast<std::size_t>(n_items), nullptr) {}
 
-  // The slices run in parallel; within one the lanes come in order, so that sums have one order.
-  void merge(const std::vector<CopiedRows*>& lanes, MatrixView<float> into, std::int64_t stride,
-             double rate, int num_threads) {
-    parallel_for(kSlices, num_threads, [&](std::int64_t slice, int) {
-      const auto s = static_cast<std::size_t>(slice);
-      count(lanes, s);
-      for (CopiedRows* lane : lanes)
-        for (const std::int32_t slot : lane->slice(s)) apply(*lane, slot, into, stride, rate);
-      for (const CopiedRows* lane : lanes)
-        for (const std::int32_t slot : lane->slice(s)) forget(*lane, slot);
-    });
+  // Slices can be merged at the same time. The lanes come in order, so that sums have one order.
+  void merge_slice(const std::vector<CopiedRows*>& lanes, std::size_t slice, MatrixView<float> into,
+                   std::int64_t stride, double rate) {
+    count(lanes, slice);
+    for (CopiedRows* lane : lanes)
+      for (const std::int32_t slot : lane->slice(slice)) apply(*lane, slot, into, stride, rate);
+    for (const CopiedRows* lane : lanes)
+      for (const std::int32_t slot : lane->slice(slice)) forget(*lane, slot);
   }
 
  private:
@@ -71,7 +69,8 @@ class Merger {
       std::copy_n(local, into.cols, row);
       return;
     }
-    const float weight = weight_of(item, rate);
+    if (base_[item] == nullptr) weight_[item] = weight_of(item, rate);
+    const float weight = weight_[item];
     if (base_[item] == nullptr) {  // the first lane's copy keeps the row as it was
       for (std::int64_t f = 0; f < into.cols; ++f) {
         const float old = row[f];
@@ -104,8 +103,9 @@ class Merger {
     base_[item] = nullptr;
   }
 
-  std::vector<std::int32_t> n_lanes_;
-  std::vector<std::int64_t> uses_;
+  std::vector<std::uint8_t> n_lanes_;
+  std::vector<std::int32_t> uses_;
+  std::vector<float> weight_;
   std::vector<const float*> base_;
 };
 
@@ -141,7 +141,8 @@ class Trainer {
         sampling_(sequences, vectors.input.rows, params),
         lanes_(static_cast<std::size_t>(plan_.chunks_per_round)),
         maps_(static_cast<std::size_t>(std::min(params.num_threads, plan_.chunks_per_round))),
-        merger_(vectors.input.rows),
+        input_merger_(vectors.input.rows),
+        output_merger_(vectors.output.rows),
         cancel_(cancelled) {
     const auto n_items = static_cast<std::size_t>(vectors.input.rows);
     for (SlotMaps& maps : maps_) {
@@ -191,9 +192,14 @@ class Trainer {
       summary->words += lane.n_words;
     }
     const std::int64_t stride = padded(vectors_.input.cols);
-    const double rate = kProgressPerUse * static_cast<double>(alpha_at(epoch, first));
-    merger_.merge(input, vectors_.input, stride, rate, params_.num_threads);
-    merger_.merge(output, vectors_.output, stride, rate, params_.num_threads);
+    const double rate = kProgressPerUse * static_cast<double>(params_.alpha);
+    parallel_for(2 * kSlices, params_.num_threads, [&](std::int64_t task, int) {
+      const auto slice = static_cast<std::size_t>(task) % kSlices;
+      if (task < static_cast<std::int64_t>(kSlices))
+        input_merger_.merge_slice(input, slice, vectors_.input, stride, rate);
+      else
+        output_merger_.merge_slice(output, slice, vectors_.output, stride, rate);
+    });
   }
 
   // Falls linearly over all chunks of all epochs.
@@ -210,7 +216,8 @@ class Trainer {
   Sampling sampling_;
   std::vector<Lane> lanes_;
   std::vector<SlotMaps> maps_;  // one a thread
-  Merger merger_;
+  Merger input_merger_;
+  Merger output_merger_;
   CancelFlag cancel_;
 };
 

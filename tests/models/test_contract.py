@@ -65,11 +65,11 @@ class TestProd2VecCbow(TestProd2Vec):
     }
 
 
-class TestProd2VecOutputVectors(TestProd2Vec):
+class TestProd2VecAsGensim(TestProd2Vec):
     params: ClassVar[dict[str, Any]] = {
         "vector_size": 33,
         "epochs": 3,
         "min_count": 1,
-        "score_vectors": "both",
-        "popularity_weight": 0.1,
+        "score_vectors": "input",
+        "popularity_weight": 0,
     }

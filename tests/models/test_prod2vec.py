@@ -14,7 +14,8 @@ import penchant as pc
 from model_support import assert_same_model, bits
 from penchant.errors import DataError, MissingFileError, ParameterError, UnknownIdError
 
-QUICK = {"vector_size": 8, "epochs": 3, "min_count": 1}
+PLAIN = {"score_vectors": "input", "popularity_weight": 0}  # as gensim
+QUICK = {"vector_size": 8, "epochs": 3, "min_count": 1, **PLAIN}
 
 
 def baskets(n=400, seed=0):

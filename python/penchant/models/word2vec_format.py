@@ -141,7 +141,8 @@ def load_word2vec(
     item : str, default "item"
         Name of the item column of answers.
     **params
-        Hyperparameters of `Prod2Vec`, such as ``history_weighting="last"``.
+        Hyperparameters of `Prod2Vec`, such as ``history_weighting="last"``. Scores are plain
+        cosines unless they say otherwise.
 
     Returns
     -------
@@ -176,7 +177,8 @@ def load_word2vec(
     if len(ids) != len(names):
         first = next(name for name in names if names.count(name) > 1)
         raise DataError(f"{path}: {first!r:.80} is there more than once")
-    model = Prod2Vec(**{"vector_size": vectors.shape[1], **params})
+    plain = {"score_vectors": "input", "popularity_weight": 0.0}  # all that the file can give
+    model = Prod2Vec(**{"vector_size": vectors.shape[1], **plain, **params})
     ranks = np.arange(len(names), 0, -1, dtype=np.int64)
     order = np.argsort(codes)
     model._adopt(ids, np.ascontiguousarray(vectors[order]), ranks[order])
