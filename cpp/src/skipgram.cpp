@@ -160,7 +160,7 @@ class Trainer {
       const std::int64_t last = std::min(first + plan_.chunks_per_round, corpus_.n_chunks());
       train_round(epoch, first, last);
       if (cancel_.raised(0)) return std::nullopt;
-      merge_round(epoch, first, last, &summary);
+      merge_round(first, last, &summary);
     }
     summary.loss /= static_cast<double>(std::max<std::int64_t>(summary.examples, 1));
     return summary;
@@ -179,8 +179,7 @@ class Trainer {
     });
   }
 
-  void merge_round(std::int32_t epoch, std::int64_t first, std::int64_t last,
-                   SkipgramEpoch* summary) {
+  void merge_round(std::int64_t first, std::int64_t last, SkipgramEpoch* summary) {
     std::vector<CopiedRows*> input;
     std::vector<CopiedRows*> output;
     for (std::int64_t place = 0; place < last - first; ++place) {
