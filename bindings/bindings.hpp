@@ -9,6 +9,7 @@ void bind_bpr(pybind11::module_& m);
 void bind_ials(pybind11::module_& m);
 void bind_random(pybind11::module_& m);
 void bind_ranking_metrics(pybind11::module_& m);
+void bind_skipgram(pybind11::module_& m);
 void bind_topk(pybind11::module_& m);
 
 }  // namespace penchant::python

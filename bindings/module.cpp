@@ -44,5 +44,6 @@ PYBIND11_MODULE(_core, m) {
   penchant::python::bind_ials(m);
   penchant::python::bind_random(m);
   penchant::python::bind_ranking_metrics(m);
+  penchant::python::bind_skipgram(m);
   penchant::python::bind_topk(m);
 }

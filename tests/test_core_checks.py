@@ -106,6 +106,62 @@ def test_threads_are_counted_once(monkeypatch):
     assert fit(indptr, indices, users, items, **arguments) == 20
 
 
+def fit_skipgram(indptr=INDPTR, items=INDICES, input_=None, output=None, on_epoch=None, **own):
+    params = {
+        **{"epochs": 1, "window": 2, "shrink_windows": True, "negative": 2, "ns_exponent": 0.75},
+        **{"sample": 0.0, "skip_gram": True, "alpha": 0.1, "min_alpha": 0.0, "seed": 0},
+        **{"num_threads": 1, **own},
+    }
+    input_ = np.ones((3, 4), np.float32) if input_ is None else input_
+    output = np.ones((3, 4), np.float32) if output is None else output
+    on_epoch = on_epoch or (lambda epoch, loss: True)
+    return _core.fit_skipgram(indptr, items, input_, output, on_epoch=on_epoch, **params)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"indptr": INDPTR[:0]}, "must run from 0 to 3"),
+        ({"indptr": np.array([0, 9, 3], np.int64)}, "indptr falls at row 1"),
+        ({"items": np.array([0, 3, 1], np.int32)}, r"items\[1\] is 3, outside \[0, 3\)"),
+        ({"items": np.array([0, -1, 1], np.int32)}, r"items\[1\] is -1"),
+        ({"input_": np.ones(8, np.float32)}, "input_vectors has 1 dimensions, expected 2"),
+        ({"input_": np.ones((3, 5), np.float32)}, "differ in shape"),
+        ({"output": read_only(np.ones((3, 4), np.float32))}, "output_vectors is read-only"),
+        ({"input_": SHARED, "output": SHARED}, "input_vectors and output_vectors share memory"),
+        ({"input_": unaligned(3, 4)}, "input_vectors is not aligned"),
+        ({"window": 0}, "window must be at least 1"),
+        ({"negative": 257}, "negative must be between 1 and 256"),
+        ({"epochs": -1}, "epochs must be at least 0"),
+        ({"sample": -1.0}, "sample must be at least 0"),
+        ({"alpha": float("nan")}, "finite"),
+    ],
+)
+def test_skipgram_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        fit_skipgram(**arguments)
+
+
+def test_skipgram_never_converts_and_passes_errors_on():
+    with pytest.raises(TypeError):
+        fit_skipgram(items=INDICES.astype(np.int64))
+
+    def fail(epoch, loss):
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        fit_skipgram(on_epoch=fail)
+    assert fit_skipgram(window=2**31 - 1, epochs=2) == 2
+
+
+def test_folding_in_refuses():
+    vectors = np.ones((3, 4), np.float32)
+    with pytest.raises(ValueError, match="outside"):
+        _core.fold_in_histories(INDPTR, INDICES + np.int32(1), vectors, decay=1.0)
+    with pytest.raises(ValueError, match="decay must be between 0 and 1"):
+        _core.fold_in_histories(INDPTR, INDICES, vectors, decay=1.5)
+
+
 @pytest.mark.parametrize(
     ("vectors", "message"),
     [

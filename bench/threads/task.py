@@ -16,6 +16,7 @@ THREADS = (1, 2, 3, 8)
 # What makes a model take another path through its kernels.
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "BPR": [{"negatives": name} for name in ("uniform", "dynamic", "popular")],
+    "Prod2Vec": [{"sg": sg} for sg in (1, 0)],
 }
 
 

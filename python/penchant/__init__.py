@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from penchant.data import datasets, split
     from penchant.data.interactions import Interactions
     from penchant.evaluation import EarlyStopping, ValidationMetric, evaluate
-    from penchant.models import BPR, IALS, Callback, Popularity, load
+    from penchant.models import BPR, Callback, Popularity, Prod2Vec, load
 
 # Public name -> module that defines it. Resolved on first use (PEP 562), so that
 # `import penchant` stays fast and pulls in nothing that the caller does not touch.
@@ -25,9 +25,9 @@ _ATTRIBUTES = {
     "BPR": "penchant.models",
     "Callback": "penchant.models",
     "EarlyStopping": "penchant.evaluation",
-    "IALS": "penchant.models",
     "Interactions": "penchant.data.interactions",
     "Popularity": "penchant.models",
+    "Prod2Vec": "penchant.models",
     "ValidationMetric": "penchant.evaluation",
     "evaluate": "penchant.evaluation",
     "load": "penchant.models",
@@ -46,11 +46,11 @@ _MODULES = {
 
 __all__ = [
     "BPR",
-    "IALS",
     "Callback",
     "EarlyStopping",
     "Interactions",
     "Popularity",
+    "Prod2Vec",
     "ValidationMetric",
     "__version__",
     "data",

@@ -11,45 +11,18 @@ import numpy
 import numpy.typing
 
 __all__: list[str] = [
-    "IalsFoldIn",
     "TopkIndex",
     "available_isas",
     "build_info",
     "default_num_threads",
     "fit_bpr",
-    "fit_ials",
+    "fit_skipgram",
+    "fold_in_histories",
     "isa",
     "mark_recommended",
     "random_normal",
     "ranking_metrics",
 ]
-
-class IalsFoldIn:
-    """
-    Rows of one side of implicit ALS, solved exactly.
-    """
-    def __init__(
-        self,
-        fixed_factors: numpy.typing.NDArray[numpy.float32],
-        fixed_weights: numpy.typing.NDArray[numpy.float32] | None,
-        *,
-        regularization: typing.SupportsFloat | typing.SupportsIndex,
-        regularization_exponent: typing.SupportsFloat | typing.SupportsIndex,
-        unobserved_weight: typing.SupportsFloat | typing.SupportsIndex,
-        num_threads: typing.SupportsInt | typing.SupportsIndex,
-    ) -> None: ...
-    def solve(
-        self,
-        indptr: numpy.typing.NDArray[numpy.int64],
-        indices: numpy.typing.NDArray[numpy.int32],
-        confidence: numpy.typing.NDArray[numpy.float32] | None,
-        row_weights: numpy.typing.NDArray[numpy.float32] | None,
-        *,
-        num_threads: typing.SupportsInt | typing.SupportsIndex,
-    ) -> numpy.typing.NDArray[numpy.float32]:
-        """
-        Solve rows, float32 [rows, factors], from their entries among the fixed side's rows.
-        """
 
 class TopkIndex:
     """
@@ -139,26 +112,39 @@ def fit_bpr(
     Train BPR factors in place; on_epoch(epoch, loss, auc) returning False stops. Returns the epochs run.
     """
 
-def fit_ials(
+def fit_skipgram(
     indptr: numpy.typing.NDArray[numpy.int64],
-    indices: numpy.typing.NDArray[numpy.int32],
-    confidence: numpy.typing.NDArray[numpy.float32] | None,
-    user_factors: numpy.typing.NDArray[numpy.float32],
-    item_factors: numpy.typing.NDArray[numpy.float32],
-    item_weights: numpy.typing.NDArray[numpy.float32] | None,
+    items: numpy.typing.NDArray[numpy.int32],
+    input_vectors: numpy.typing.NDArray[numpy.float32],
+    output_vectors: numpy.typing.NDArray[numpy.float32],
     *,
     epochs: typing.SupportsInt | typing.SupportsIndex,
-    regularization: typing.SupportsFloat | typing.SupportsIndex,
-    regularization_exponent: typing.SupportsFloat | typing.SupportsIndex,
-    unobserved_weight: typing.SupportsFloat | typing.SupportsIndex,
-    solver: str,
-    block_size: typing.SupportsInt | typing.SupportsIndex,
-    cg_steps: typing.SupportsInt | typing.SupportsIndex,
+    window: typing.SupportsInt | typing.SupportsIndex,
+    shrink_windows: bool,
+    negative: typing.SupportsInt | typing.SupportsIndex,
+    ns_exponent: typing.SupportsFloat | typing.SupportsIndex,
+    sample: typing.SupportsFloat | typing.SupportsIndex,
+    skip_gram: bool,
+    alpha: typing.SupportsFloat | typing.SupportsIndex,
+    min_alpha: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
     num_threads: typing.SupportsInt | typing.SupportsIndex,
     on_epoch: collections.abc.Callable[[int, float], bool],
 ) -> int:
     """
-    Train implicit ALS factors in place; on_epoch(epoch, loss) returning False stops. Returns the epochs run.
+    Train word2vec vectors in place; on_epoch(epoch, loss) returning False stops. Returns the epochs run.
+    """
+
+def fold_in_histories(
+    indptr: numpy.typing.NDArray[numpy.int64],
+    items: numpy.typing.NDArray[numpy.int32],
+    vectors: numpy.typing.NDArray[numpy.float32],
+    *,
+    decay: typing.SupportsFloat | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    Mean of the vectors of each history, the last event weighing 1, the one before `decay`, ...
     """
 
 def isa() -> str:

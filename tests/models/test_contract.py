@@ -57,3 +57,38 @@ class TestPopularity(ModelChecks):
     has_vectors = False
     has_neighbors = False
     folds_in = True
+
+
+class TestProd2Vec(ModelChecks):
+    model = pc.Prod2Vec
+    folds_in = True
+    params: ClassVar[dict[str, Any]] = {"vector_size": 7, "epochs": 4, "min_count": 1}
+    other_params: ClassVar[dict[str, Any]] = {
+        "vector_size": 9,
+        "window": 2,
+        "ns_exponent": -0.5,
+        "sample": 0,
+        "sg": 0,
+        "history_weighting": "recency",
+        "num_threads": 2,
+    }
+
+
+class TestProd2VecCbow(TestProd2Vec):
+    params: ClassVar[dict[str, Any]] = {
+        "vector_size": 16,
+        "epochs": 3,
+        "min_count": 1,
+        "sg": 0,
+        "history_weighting": "last",
+    }
+
+
+class TestProd2VecAsGensim(TestProd2Vec):
+    params: ClassVar[dict[str, Any]] = {
+        "vector_size": 33,
+        "epochs": 3,
+        "min_count": 1,
+        "score_vectors": "input",
+        "popularity_weight": 0,
+    }

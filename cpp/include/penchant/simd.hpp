@@ -17,6 +17,7 @@ inline constexpr std::int64_t kRowMultiple = 16;
 // Limits that the kernels' stack arrays are made for; bindings refuse more.
 inline constexpr std::int64_t kMaxFactors = 2048;
 inline constexpr std::int32_t kMaxCandidates = 256;
+inline constexpr std::int32_t kSkipgramMaxNegatives = 256;
 // Beyond it the 32-bit sums of the 8-bit pass could overflow.
 inline constexpr std::int64_t kMaxDimension = 65536;
 
@@ -68,6 +69,36 @@ struct ScanArgs {
   std::int32_t* n_hits;       // in and out
 };
 
+// A skip-gram step takes so many contexts, and so many outputs, at once: their gradients are taken
+// before any of them changes.
+inline constexpr int kSkipgramContexts = 16;
+inline constexpr int kSkipgramOutputs = 8;
+
+// A chunk of sequences in the rows copied for it; see skipgram.hpp.
+struct SkipgramArgs {
+  float* input;
+  float* output;
+  float* scratch;                   // two rows
+  std::int64_t stride;              // floats from row to row, a multiple of kRowMultiple
+  const std::int32_t* input_slots;  // row of the word at every position
+  const std::int32_t* output_slots;
+  const std::int32_t* windows;    // reach to either side at every position
+  const std::int32_t* negatives;  // `negative` output rows at every position
+  std::int64_t n_positions;
+  std::int64_t first_position;  // the windows of [first_position, last_position) are trained
+  std::int64_t last_position;
+  const std::int64_t* ends;  // position after the last of every sequence
+  std::int64_t n_sequences;
+  std::int32_t negative;
+  bool skip_gram;
+  float alpha;
+};
+
+struct SkipgramResult {
+  double loss;
+  std::int64_t examples;
+};
+
 struct Kernels {
   const char* name;
   void (*bpr_cell)(const BprCellArgs* args, BprCellResult* result);
@@ -89,6 +120,7 @@ struct Kernels {
   void (*score_pairs)(const float* const* queries, const float* vectors, const float* biases,
                       std::int64_t dim, const std::int32_t* rows, std::int64_t n_pairs,
                       float* scores);
+  void (*skipgram_chunk)(const SkipgramArgs* args, SkipgramResult* result);
 };
 
 // The kernels in use: the best ISA of this CPU, or the one that PENCHANT_ISA names. Throws

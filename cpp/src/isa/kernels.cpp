@@ -22,6 +22,7 @@ namespace {
 #include "isa/ials_block.inl"
 //
 #include "isa/rotations.inl"
+#include "isa/skipgram_chunk.inl"
 //
 #include "isa/topk_scan.inl"
 
@@ -44,5 +45,9 @@ const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA),
                           rotate_columns,
                           scan_panels,
                           score_pairs};
+                          kQueryLevels,
+                          scan_panels,
+                          score_pairs,
+                          skipgram_chunk};
 
 }  // namespace penchant::PENCHANT_ISA

@@ -46,6 +46,7 @@ class FittedModel(Parameterized):
     """
 
     _weights: ClassVar[Mapping[str, state.Weight]] = {}
+    _may_lack_users: ClassVar[bool] = False  # vectors from elsewhere have none
     users_: IdMap
     items_: IdMap
     seen_: RowLists

@@ -108,7 +108,7 @@ def restore(model: FittedModel, state: State) -> None:
             raise ArtifactError(f"frames of kind {model.backend_!r} are not known")
         model.users_ = IdMap.from_state(_only_chunk(tables["users"]), meta["users"])
         model.items_ = IdMap.from_state(_only_chunk(tables["items"]), meta["items"])
-        if not len(model.users_) or not len(model.items_):
+        if not len(model.items_) or not (len(model.users_) or model._may_lack_users):
             raise ArtifactError("it has no users or no items")
         model._history = history_rows(tables["history"])
         history_table(model._history)  # its columns are numbers

@@ -1,0 +1,1 @@
+"""Prod2Vec beside gensim's Word2Vec."""

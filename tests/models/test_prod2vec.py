@@ -1,0 +1,386 @@
+"""Prod2Vec itself: what it learns, its options, its vocabulary, and files of vectors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import penchant as pc
+from model_support import assert_same_model, bits
+from penchant.errors import DataError, MissingFileError, ParameterError, UnknownIdError
+
+PLAIN = {"score_vectors": "input", "popularity_weight": 0}  # as gensim
+QUICK = {"vector_size": 8, "epochs": 3, "min_count": 1, **PLAIN}
+
+
+def baskets(n=400, seed=0):
+    """Baskets of even or of odd items; low numbers are more frequent."""
+    rng = np.random.default_rng(seed)
+    numbers = 2 * (30 * rng.random((n, 6)) ** 2).astype(int) + np.arange(n)[:, None] % 2
+    return [[f"item {number:02d}" for number in basket] for basket in numbers]
+
+
+def fitted(sequences=None, **options):
+    data = pc.Interactions.from_sequences(baskets() if sequences is None else sequences)
+    return pc.Prod2Vec(**{**QUICK, **options}).fit(data, progress=False)
+
+
+@pytest.mark.parametrize("sg", [1, 0])
+@pytest.mark.parametrize("ns_exponent", [0.75, 0, -0.5])
+def test_learns_what_is_bought_together(sg, ns_exponent):
+    model = fitted(sg=sg, ns_exponent=ns_exponent, epochs=40)
+    similar = model.similar_items(k=3)
+    even = [similar[name].str[-2:].astype(int) % 2 for name in ("item", "neighbor")]
+    assert (even[0] == even[1]).mean() > 0.9
+    assert model.history_["loss"].iloc[-1] < 0.95 * model.history_["loss"].iloc[0]
+    found = model.recommend(history=["item 00", "item 04"], k=5)["item"]
+    assert (found.str[-2:].astype(int) % 2 == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("vector_size", 9),
+        ("window", 2),
+        ("min_count", 60),
+        ("epochs", 4),
+        ("ns_exponent", -1),
+        ("negative", 4),
+        ("sample", 0),
+        ("sg", 0),
+        ("alpha", 0.05),
+        ("min_alpha", 0.01),
+        ("shrink_windows", False),
+        ("random_state", 1),
+    ],
+)
+def test_every_option_matters(name, value):
+    assert bits(fitted().item_vectors_) != bits(fitted(**{name: value}).item_vectors_)
+
+
+def test_a_larger_window_brings_distant_items_together():
+    """a and b are always five places apart, with other items between."""
+    rng = np.random.default_rng(0)
+    sequences = [["a", *map(str, rng.integers(0, 40, 4)), "b"] for _ in range(600)]
+
+    def rank_of_b(window):
+        options = {"window": window, "shrink_windows": False, "sample": 0}
+        model = fitted(sequences, epochs=30, vector_size=16, alpha=0.05, **options)
+        a, b = model.items_.codes(["a", "b"])
+        predicted = model.output_vectors_ @ model.item_vectors_[a]
+        return int((predicted > predicted[b]).sum())
+
+    assert rank_of_b(6) == 0
+    assert rank_of_b(2) > 5
+
+
+def test_history_weighting():
+    history = ["item 00", "item 02", "item 01"]
+    data = pc.Interactions.from_sequences(baskets())
+    codes = data.items.codes(history)
+
+    def scores(**options):
+        model = pc.Prod2Vec(**QUICK, **options).fit(data, progress=False)
+        frame = model.recommend(history=history, k=60, exclude_seen=False)
+        found = frame.set_index("item")["score"].sort_index().to_numpy()
+        return model.item_vectors_.astype(np.float64), found
+
+    for options, weights in (
+        ({"history_weighting": "mean"}, [1, 1, 1]),
+        ({"history_weighting": "recency", "recency_decay": 0.5}, [0.25, 0.5, 1]),
+        ({"history_weighting": "last"}, [0, 0, 1]),
+    ):
+        vectors, found = scores(**options)
+        query = np.asarray(weights) @ vectors[codes]
+        norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
+        np.testing.assert_allclose(found, vectors @ query / norms, atol=1e-5)
+
+
+@pytest.mark.parametrize("score_vectors", ["input", "output", "both"])
+def test_scores_are_cosines_plus_popularity(score_vectors):
+    model = fitted(score_vectors=score_vectors, popularity_weight=0.1, history_weighting="last")
+
+    def unit(vectors):
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    input_, output = (unit(v.astype(float)) for v in (model.item_vectors_, model.output_vectors_))
+    vectors = {"input": input_, "output": output, "both": unit(input_ + output)}[score_vectors]
+    cosine = vectors @ vectors[model.items_.code("item 00")]
+    expected = cosine + 0.1 * np.log(model.vocabulary_counts_)
+    frame = model.recommend(history=["item 00"], k=60, exclude_seen=False).set_index("item")
+    np.testing.assert_allclose(frame["score"].sort_index(), expected, atol=2e-6)
+    similar = model.similar_items("item 00", k=60).set_index("neighbor")["score"].sort_index()
+    np.testing.assert_allclose(similar, cosine[np.arange(len(cosine)) != 0], atol=2e-6)
+
+
+def test_user_vectors_are_the_fold_in_of_the_own_sequence():
+    model = fitted(history_weighting="recency")
+    for number, basket in enumerate(baskets()[:3]):
+        own = model.recommend(number, k=60, exclude_seen=False)
+        stranger = model.recommend(history=basket, k=60, exclude_seen=False)
+        assert own["item"].tolist() == stranger["item"].tolist()
+        assert bits(own["score"].to_numpy()) == bits(stranger["score"].to_numpy())
+
+
+def test_sessions_are_the_sequences_and_users_have_all_of_theirs():
+    frame = pd.DataFrame(
+        {"who": [1, 1, 1, 1, 2, 2], "day": [1, 1, 2, 2, 1, 1], "what": list("abcdab")}
+    )
+    names = {"user": "who", "item": "what"}
+    with_sessions = pc.Interactions.from_frame(frame, session="day", **names)
+    apart, joined = (
+        pc.Prod2Vec(**{**QUICK, "min_count": 1, "sample": 0}).fit(data, progress=False)
+        for data in (with_sessions, pc.Interactions.from_frame(frame, **names))
+    )
+    assert bits(apart.item_vectors_) != bits(joined.item_vectors_)
+    expected = apart.item_vectors_.astype(np.float64).mean(axis=0)
+    np.testing.assert_allclose(apart.user_vectors_[0], expected, atol=1e-7)
+
+
+class Losses(pc.Callback):
+    def on_epoch_end(self, model, epoch, logs):
+        self.answers = [*getattr(self, "answers", []), model.recommend(0, k=3)["score"].tolist()]
+
+
+def test_callbacks_see_each_epoch_s_vectors():
+    losses = Losses()
+    data = pc.Interactions.from_sequences(baskets())
+    model = pc.Prod2Vec(**QUICK).fit(data, progress=False, callbacks=[losses])
+    assert losses.answers[0] != losses.answers[1]
+    assert losses.answers[-1] == model.recommend(0, k=3)["score"].tolist()
+
+
+def test_the_loss_does_not_depend_on_the_threads():
+    one, two = (fitted(baskets(3000), num_threads=threads).history_["loss"] for threads in (1, 2))
+    assert one.tolist() == two.tolist()
+
+
+# ---- vocabulary ----------------------------------------------------------------------------------
+
+
+RARE = [["a", "b"], ["b", "a"], ["a", "b", "c"], ["c"], ["d"]]
+
+
+def test_items_under_min_count_are_no_part_of_the_model():
+    model = fitted(RARE, min_count=3)
+    assert model.items_.to_list() == ["a", "b"]
+    assert model.vocabulary_counts_.tolist() == [3, 3]
+    assert model.users_.to_list() == [0, 1, 2]
+    assert model.item_vectors().index.tolist() == ["a", "b"]
+    assert set(model.recommend(exclude_seen=False, k=9)["item"]) == {"a", "b"}
+    assert set(model.similar_items(k=9)["neighbor"]) == {"a", "b"}
+    assert len(model.recommend(2, k=9)) == 0  # has taken both
+
+
+def test_asking_about_items_under_min_count():
+    model = fitted(RARE, min_count=3)
+    with pytest.raises(UnknownIdError, match="'c'"):
+        model.similar_items("c")
+    with pytest.raises(UnknownIdError, match="'c'"):
+        model.recommend(history=["a", "c"])
+    assert len(model.recommend(history=["a", "c"], unknown="drop")) == 1
+    popular = model.recommend(history=["c", "d"], unknown="popular", k=9)
+    assert popular["score"].tolist() == [3, 3]
+    with pytest.raises(UnknownIdError, match="3"):
+        model.recommend([3])
+    assert len(model.recommend([3], unknown="popular", k=9)) == 2
+
+
+def test_no_result_comes_from_a_zero_vector():
+    model = fitted(RARE, min_count=2)
+    assert (np.linalg.norm(model.item_vectors_, axis=1) > 0).all()
+    assert (np.linalg.norm(model.user_vectors_, axis=1) > 0).all()
+    assert len(model.user_vectors_) == len(model.users_) == 4
+
+
+def test_save_and_load_of_a_reduced_vocabulary(tmp_path):
+    model = fitted(RARE, min_count=3)
+    model.save(tmp_path)
+    assert_same_model(model, pc.load(tmp_path))
+
+
+def test_an_empty_vocabulary_says_what_to_set():
+    message = r"none of the 4 items occurs min_count=5 times; the most frequent occurs 3 times"
+    with pytest.raises(DataError, match=message):
+        fitted(RARE, min_count=5)
+
+
+def test_sequences_of_one_item_teach_nothing_but_work():
+    model = fitted([["a"], ["b"], ["a"]])
+    assert model.history_["loss"].tolist() == [0, 0, 0]
+    assert len(model.recommend(0, k=5)) == 1
+
+
+def test_more_dimensions_than_items():
+    assert fitted(RARE, vector_size=97).item_vectors_.shape == (4, 97)
+
+
+# ---- bad values ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("vector_size", 0, "an integer from 1 to 2048"),
+        ("window", 0, "an integer from 1"),
+        ("min_count", 0, "an integer from 1"),
+        ("epochs", 0, "an integer from 1"),
+        ("ns_exponent", float("nan"), "a number >= -100"),
+        ("negative", 0, "an integer from 1 to 256"),
+        ("sample", -0.1, "a number >= 0 and <= 1"),
+        ("sg", 2, "an integer from 0 to 1"),
+        ("alpha", 0, "a number > 0"),
+        ("min_alpha", -1, "a number >= 0"),
+        ("shrink_windows", 1, "True or False"),
+        ("history_weighting", "median", "one of 'mean', 'recency', 'last'"),
+        ("recency_decay", 0, "a number > 0 and <= 1"),
+        ("score_vectors", "sum", "one of 'input', 'output', 'both'"),
+        ("popularity_weight", -1, "a number >= 0"),
+        ("random_state", -1, "an integer from 0"),
+    ],
+)
+def test_values_out_of_range_are_named(name, value, allowed):
+    with pytest.raises(ParameterError, match=rf"Prod2Vec: {name} must be {allowed}.*, got"):
+        pc.Prod2Vec(**{name: value})
+
+
+def test_divergence_is_reported_and_keeps_the_last_good_state():
+    with pytest.raises(pc.errors.DivergenceError, match="diverged"):
+        fitted(epochs=200, alpha=10, min_alpha=10)
+
+
+def test_ctrl_c_stops_within_a_second_and_leaves_a_usable_model():
+    code = """
+        import os, signal, threading, time
+        import numpy as np, pyarrow as pa
+        import penchant as pc
+
+        rng = np.random.default_rng(0)
+        n = 1_000_000
+        table = pa.table({"u": rng.integers(0, 5_000, n), "i": rng.integers(0, 5_000, n)})
+        data = pc.Interactions.from_frame(table, user="u", item="i")
+        pressed = []
+
+        def press():
+            pressed.append(time.perf_counter())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        class Start(pc.Callback):
+            def on_fit_begin(self, model, train):
+                self.first = model.recommend(0, k=5).to_pylist()
+                threading.Timer(1.5, press).start()
+
+        start = Start()
+        model = pc.Prod2Vec(vector_size=128, window=20, negative=10)
+        try:
+            model.fit(data, progress=False, callbacks=[start])
+        except KeyboardInterrupt:
+            print("stopped after", time.perf_counter() - pressed[0])
+        print("epochs", model.history_.num_rows)
+        answer = model.recommend(0, k=5).to_pylist()
+        assert len(answer) == 5 and answer != start.first
+        print("usable")
+    """
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    stopped, epochs, usable = done.stdout.splitlines()
+    assert float(stopped.removeprefix("stopped after ")) < 1
+    assert epochs == "epochs 0", "the epoch was too short for this test to mean anything"
+    assert usable == "usable"
+
+
+# ---- files of vectors ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_word2vec_files_keep_the_bits(tmp_path, binary):
+    sequences = [[name.replace(" ", "_") for name in basket] for basket in baskets()]
+    model = fitted(sequences)
+    path = tmp_path / "vectors"
+    model.save_word2vec(path, binary=binary)
+    same = pc.models.load_word2vec(path, binary=binary, history_weighting="last")
+    assert same.items_.to_list() == model.items_.to_list()
+    assert bits(same.item_vectors_) == bits(model.item_vectors_)
+    assert same.history_weighting == "last"
+    assert len(same.users_) == len(same.recommend()) == 0
+    pd.testing.assert_frame_equal(same.similar_items(k=4), model.similar_items(k=4))
+    assert len(same.recommend(history=["item_00"], k=4)) == 4
+    best = model.items_.to_list()[int(np.argmax(model.vocabulary_counts_))]
+    assert same.recommend(history=["?"], unknown="popular", k=1)["item"].tolist() == [best]
+    same.save(tmp_path / "artifact")
+    assert_same_model(same, pc.load(tmp_path / "artifact"))
+
+
+def test_text_files_hold_ids_with_spaces(tmp_path):
+    model = fitted()
+    model.save_word2vec(tmp_path / "vectors.txt")
+    assert pc.models.load_word2vec(tmp_path / "vectors.txt").items_.to_list()[0] == "item 00"
+    with pytest.raises(DataError, match=r"'item \d\d' cannot be written"):
+        model.save_word2vec(tmp_path / "vectors.bin", binary=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["vectors.txt"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "line 1 is b''"),
+        ("tea 1 2\n", "line 1 is b'tea 1 2'"),
+        ("0 2\n", "announces 0 vectors"),
+        ("2 2\ntea 1 2\n", "announces 2 vectors, but 1 lines follow"),
+        ("1 2\ntea 1\n", "line 2 is not an id and 2 numbers"),
+        ("1 2\ntea 1 x\n", "line 2 is not an id and 2 numbers"),
+        ("1 2\ntea 1 nan\n", "'tea' is zero, NaN or infinite"),
+        ("1 2\ntea 0 0\n", "'tea' is zero, NaN or infinite"),
+        ("2 2\ntea 0 1\ntea 1 0\n", "'tea' is there more than once"),
+    ],
+)
+def test_damaged_text_files(tmp_path, content, message):
+    path = tmp_path / "vectors.txt"
+    path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        pc.models.load_word2vec(path)
+
+
+@pytest.mark.parametrize("content", [b"2 2\ntea \0\0\0\0", b"9999999 999999\na ", b"1 1\ntea"])
+def test_damaged_binary_files(tmp_path, content):
+    (tmp_path / "vectors.bin").write_bytes(content)
+    with pytest.raises(DataError, match="it ends within vector"):
+        pc.models.load_word2vec(tmp_path / "vectors.bin", binary=True)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(MissingFileError, match="no such file"):
+        pc.models.load_word2vec(tmp_path / "none")
+
+
+def test_gensim_reads_the_same_vectors(tmp_path):
+    gensim = pytest.importorskip("gensim.models")
+    sequences = [[name.replace(" ", "_") for name in basket] for basket in baskets()]
+    model = fitted(sequences)
+    keyed = model.to_gensim_keyedvectors()
+    for binary in (False, True):
+        model.save_word2vec(tmp_path / "vectors", binary=binary)
+        read = gensim.KeyedVectors.load_word2vec_format(str(tmp_path / "vectors"), binary=binary)
+        assert read.index_to_key == keyed.index_to_key
+        np.testing.assert_array_equal(read.vectors, keyed.vectors)
+    assert keyed["item_03"].tolist() == model.item_vectors().loc["item_03"].tolist()
+    code = model.items_.code("item_03")
+    assert keyed.get_vecattr("item_03", "count") == model.vocabulary_counts_[code]
+    similar = model.similar_items("item_03", k=5)
+    expected = keyed.most_similar("item_03", topn=5)
+    assert similar["neighbor"].tolist() == [name for name, _ in expected]
+    np.testing.assert_allclose(similar["score"], [score for _, score in expected], atol=1e-6)
+
+
+def test_numeric_ids_become_text_in_gensim():
+    pytest.importorskip("gensim.models")
+    model = pc.Prod2Vec(**QUICK).fit(
+        pc.Interactions.from_sequences([[1, 2], [2, 1, 3]]), progress=False
+    )
+    assert sorted(model.to_gensim_keyedvectors().index_to_key) == ["1", "2", "3"]
