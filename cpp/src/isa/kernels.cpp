@@ -15,6 +15,10 @@ namespace {
 //
 #include "isa/bpr_cell.inl"
 //
+#include "isa/neighbor_rows.inl"
+//
+#include "isa/spd_tile.inl"
+//
 #include "isa/topk_scan.inl"
 
 }  // namespace
@@ -23,7 +27,15 @@ namespace {
 #define PENCHANT_STRINGIFY(x) PENCHANT_STRINGIFY_(x)
 
 extern const Kernels kKernels;
-const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA), bpr_cell, kQueryLevels, scan_panels,
-                          score_pairs};
+const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA),
+                          bpr_cell,
+                          kQueryLevels,
+                          scan_panels,
+                          score_pairs,
+                          sum_rows,
+                          kTileRows,
+                          kTileCols,
+                          subtract_product,
+                          sweep_tile};
 
 }  // namespace penchant::PENCHANT_ISA
