@@ -29,7 +29,7 @@ class BestK {
   }
 
   void offer(float score, std::int32_t item) {
-    if (score < threshold_) return;
+    if (!(score >= threshold_)) return;  // NaN too
     kept_.push_back({score, item});
     if (kept_.size() >= full_) {
       cut();

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <span>
+#include <utility>
 
 namespace penchant {
 namespace {
@@ -50,33 +50,46 @@ Totals add_up(const CsrView& interactions, const float* values, std::size_t n_it
   return totals;
 }
 
-// w of one entry, at most 1; bm25 lacks its constant factor K1 + 1.
-double weight(const KnnParams& params, const Totals& totals, double value, std::size_t item) {
-  const double relative = value / totals.largest_value;
-  switch (params.similarity) {
-    case Similarity::kCosine:
-      return std::max(relative, kLeastWeight);
-    case Similarity::kTfidf:
-      return std::max(std::sqrt(relative), kLeastWeight);
-    case Similarity::kRp3beta:
-      return std::max(std::pow(relative, params.alpha), kLeastWeight);
-    case Similarity::kBm25:
-      break;
+struct Entry {
+  double value;
+  std::size_t user;
+  std::size_t item;
+};
+
+// w of one entry as its user's and as its item's, each at most 1; bm25 lacks its constant factor
+// K1 + 1. With values, the factors of rp3beta's steps are in the weights: they alone keep them
+// <= 1.
+std::pair<double, double> weights(const KnnParams& params, const Totals& totals,
+                                  const Entry& entry) {
+  const double relative = entry.value / totals.largest_value;
+  double weight = relative;
+  if (params.similarity == Similarity::kTfidf) {
+    weight = std::sqrt(relative);
+  } else if (params.similarity == Similarity::kRp3beta) {
+    return {std::pow(entry.value / totals.user_sums[entry.user], params.alpha),
+            std::pow(entry.value / totals.item_sums[entry.item], params.alpha)};
+  } else if (params.similarity == Similarity::kBm25) {
+    const double length =
+        1.0 - params.b + params.b * totals.item_sums[entry.item] / totals.mean_size;
+    weight = entry.value / (params.k1 * length + entry.value);
   }
-  const double length = 1.0 - params.b + params.b * totals.item_sums[item] / totals.mean_size;
-  return std::max(value / (params.k1 * length + value), kLeastWeight);
+  return {weight, weight};
+}
+
+float bounded(double weight) {
+  return static_cast<float>(std::max(weight, kLeastWeight));
 }
 
 // q of every user, scaled so that the largest is 1; returns the scale.
 double weigh_users(const CsrView& interactions, const Totals& totals, std::int64_t n_items,
-                   const KnnParams& params, std::vector<float>* out) {
+                   const KnnParams& params, bool binary, std::vector<float>* out) {
   const std::size_t n_users = totals.user_sums.size();
   std::vector<double> factors(n_users, 1.0);
   for (std::size_t u = 0; u < n_users; ++u) {
     const auto count = static_cast<double>(interactions.indptr[u + 1] - interactions.indptr[u]);
     if (count == 0.0) continue;
     if (params.similarity == Similarity::kRp3beta) {
-      factors[u] = std::pow(totals.user_sums[u] / totals.largest_value, -params.alpha);
+      if (binary) factors[u] = std::pow(count, -params.alpha);
     } else if (params.similarity != Similarity::kCosine) {
       const double idf = std::log1p(static_cast<double>(n_items)) - std::log1p(count);
       factors[u] = idf > 0.0 ? idf * idf : 0.0;
@@ -91,9 +104,8 @@ double weigh_users(const CsrView& interactions, const Totals& totals, std::int64
   return scale;
 }
 
-// Ranks the items and writes both sides of the matrix in the new order.
-std::vector<std::int32_t> rank_items(const CsrView& interactions, const Totals& totals,
-                                     KnnWeights* w) {
+// Ranks the items and writes the users' rows in the new order.
+void rank_items(const CsrView& interactions, const Totals& totals, KnnWeights* w) {
   const std::size_t n_items = totals.item_counts.size();
   w->item_of_rank.resize(n_items);
   std::iota(w->item_of_rank.begin(), w->item_of_rank.end(), 0);
@@ -113,7 +125,6 @@ std::vector<std::int32_t> rank_items(const CsrView& interactions, const Totals& 
   w->entry_ranks.resize(interactions.indices.size());
   std::transform(interactions.indices.begin(), interactions.indices.end(), w->entry_ranks.begin(),
                  [&](std::int32_t item) { return rank_of[static_cast<std::size_t>(item)]; });
-  return rank_of;
 }
 
 bool all_ones(const float* values, std::int64_t n) {
@@ -138,9 +149,9 @@ void weigh_entries(const float* values, const Totals& totals, const KnnParams& p
       w->item_users[at] = static_cast<std::int32_t>(u);
       if (values == nullptr) continue;
       const auto item = static_cast<std::size_t>(w->item_of_rank[rank]);
-      w->entry_weights[entry] =
-          static_cast<float>(weight(params, totals, value_of(values, e), item));
-      w->item_weights[at] = w->entry_weights[entry];
+      const auto [own, others] = weights(params, totals, {value_of(values, e), u, item});
+      w->entry_weights[entry] = bounded(own);
+      w->item_weights[at] = bounded(others);
     }
 }
 
@@ -156,10 +167,10 @@ void weigh_items(const Totals& totals, const KnnParams& params, double user_scal
     double left = 1.0;
     double right = 1.0;
     if (params.similarity == Similarity::kRp3beta) {
-      left = user_scale * std::pow(totals.item_sums[item] / totals.largest_value, -params.alpha);
+      if (binary) left = user_scale * std::pow(totals.item_counts[item], -params.alpha);
       right = std::pow(totals.item_counts[item], -params.beta);
     } else if (params.similarity == Similarity::kBm25) {
-      const double own = binary ? weight(params, totals, 1.0, item) : 1.0;
+      const double own = binary ? weights(params, totals, {1.0, 0, item}).first : 1.0;
       left = own * user_scale * (params.k1 + 1.0) * (params.k1 + 1.0);
       right = own;
     } else {
@@ -181,14 +192,15 @@ void weigh_items(const Totals& totals, const KnnParams& params, double user_scal
 
 KnnWeights weigh(const CsrView& interactions, const float* values, std::int64_t n_items,
                  const KnnParams& params) {
-  KnnWeights weights;
+  KnnWeights found;
   const float* used = all_ones(values, interactions.entries()) ? nullptr : values;
   const Totals totals = add_up(interactions, used, static_cast<std::size_t>(n_items));
-  const double scale = weigh_users(interactions, totals, n_items, params, &weights.user_factors);
-  rank_items(interactions, totals, &weights);
-  weigh_entries(used, totals, params, &weights);
-  weigh_items(totals, params, scale, used == nullptr, &weights);
-  return weights;
+  const double scale =
+      weigh_users(interactions, totals, n_items, params, used == nullptr, &found.user_factors);
+  rank_items(interactions, totals, &found);
+  weigh_entries(used, totals, params, &found);
+  weigh_items(totals, params, scale, used == nullptr, &found);
+  return found;
 }
 
 }  // namespace penchant

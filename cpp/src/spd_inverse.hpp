@@ -1,13 +1,15 @@
 // Inverse of a symmetric positive definite matrix in place, in double precision.
 //
-// The lower triangle is kept as square tiles, half the memory of the matrix, and one block pivot
-// after another is swept (Goodnight, The American Statistician 1979; Gauss-Jordan without
-// pivoting):
-//   A_kk <- -A_kk^-1,  A_ik <- A_ik A_kk^-1,  A_ij <- A_ij - A_ik A_kk^-1 A_kj,
-// which leaves minus the inverse when all are done. A positive definite matrix needs no pivoting:
-// its Schur complements are positive definite too. The sweep takes n^3 operations, as many as
-// Cholesky and inverse together (half of what a general inverse takes), nearly all of them in one
-// matrix product of fixed shape. Tiles depend on n alone, so the bits do not depend on the threads.
+// The lower triangle is kept as square tiles, half the memory of the matrix. Cholesky factorization
+// A = L L^T, inversion W = L^-1 and the product P = W^T W run together, one block pivot k after
+// another (the one-sweep algorithm of Bientinesi, Gunter and van de Geijn, ACM TOMS 2008). With
+//   V_i = A_ik L_kk^-T of the rows below the pivot (a column of L),
+//   V_i = (the k-th row of W, as far as it is known)^T L_kk^-T above it, and V_k = L_kk^-T,
+// a step clears row and column k and subtracts V V^T from the whole lower triangle. In the end it
+// holds -P. The n^3 operations, half of what a general inverse takes, are nearly all one matrix
+// product of fixed shape. Sweeping with A_kk^-1 itself (Gauss-Jordan) would do the same work, but
+// its residual grows with the square of the condition number; this one's grows with the number.
+// Tiles depend on n alone, so the bits do not depend on the threads.
 #pragma once
 
 #include <algorithm>

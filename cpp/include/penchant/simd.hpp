@@ -102,8 +102,9 @@ struct Kernels {
   int tile_rows;
   int tile_cols;
   void (*subtract_product)(const TileProductArgs* args);
-  // Turns a symmetric positive definite tile into minus its inverse; false if it is not definite.
-  bool (*sweep_tile)(double* tile, std::int64_t size);
+  // inverse = L^-1 of the symmetric positive definite tile = L L^T, of which the upper half is read
+  // and destroyed; false if it is not definite.
+  bool (*factor_tile)(double* tile, double* inverse, std::int64_t size);
 };
 
 // The kernels in use: the best ISA of this CPU, or the one that PENCHANT_ISA names. Throws

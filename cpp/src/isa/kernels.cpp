@@ -36,6 +36,6 @@ const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA),
                           kTileRows,
                           kTileCols,
                           subtract_product,
-                          sweep_tile};
+                          factor_tile};
 
 }  // namespace penchant::PENCHANT_ISA

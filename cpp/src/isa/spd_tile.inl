@@ -62,25 +62,30 @@ void subtract_product(const TileProductArgs* args) {
                      size);
 }
 
-// Sweeps every pivot of a symmetric positive definite tile, which becomes minus its inverse. False
-// if a pivot is not positive.
-bool sweep_tile(double* tile, std::int64_t size) {
+// row[c] -= factor * pivot[c] for c in [begin, end), widened to whole vectors.
+PENCHANT_INLINE void subtract_row(double* row, const double* pivot, double factor,
+                                  std::int64_t begin, std::int64_t end) {
+  const VecD factors = factor - VecD{};
+  for (std::int64_t c = begin / kDoubleLanes * kDoubleLanes; c < end; c += kDoubleLanes)
+    store_d(row + c, load_d(row + c) - factors * load_d(pivot + c));
+}
+
+// Eliminates on [tile | I], which gives [L^T | L^-1]: row operations only, for the sake of vectors.
+bool factor_tile(double* tile, double* inverse, std::int64_t size) {
+  for (std::int64_t i = 0; i < size * size; ++i) inverse[i] = 0.0;
+  for (std::int64_t i = 0; i < size; ++i) inverse[i * size + i] = 1.0;
   for (std::int64_t p = 0; p < size; ++p) {
-    double* const pivot_row = tile + p * size;
-    const double pivot = pivot_row[p];
-    if (!(pivot > 0.0) || pivot > 1e300) return false;
-    const double inverse = 1.0 / pivot;
-    for (std::int64_t r = 0; r < size; ++r) {
-      if (r == p) continue;
-      double* const row = tile + r * size;
-      const double factor = row[p] * inverse;
-      const VecD factors = factor - VecD{};
-      for (std::int64_t c = 0; c < size; c += kDoubleLanes)
-        store_d(row + c, load_d(row + c) - factors * load_d(pivot_row + c));
-      row[p] = factor;
+    double* const upper = tile + p * size;
+    double* const lower = inverse + p * size;
+    if (!(upper[p] > 0.0) || upper[p] > 1e300) return false;
+    const double scale = 1.0 / __builtin_sqrt(upper[p]);
+    for (std::int64_t c = p; c < size; ++c) upper[c] *= scale;
+    for (std::int64_t c = 0; c <= p; ++c) lower[c] *= scale;
+    for (std::int64_t r = p + 1; r < size; ++r) {
+      const double factor = upper[r];
+      subtract_row(tile + r * size, upper, factor, r, size);
+      subtract_row(inverse + r * size, lower, factor, 0, p + 1);
     }
-    for (std::int64_t c = 0; c < size; ++c) pivot_row[c] *= inverse;
-    pivot_row[p] = -inverse;
   }
   return true;
 }
