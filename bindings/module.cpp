@@ -41,6 +41,9 @@ PYBIND11_MODULE(_core, m) {
   m.def("default_num_threads", &penchant::default_num_threads,
         "Threads used by default: environment, affinity mask and cgroup quota honoured.");
   penchant::python::bind_bpr(m);
+  penchant::python::bind_ease(m);
+  penchant::python::bind_knn(m);
+  penchant::python::bind_neighbor_index(m);
   penchant::python::bind_random(m);
   penchant::python::bind_ranking_metrics(m);
   penchant::python::bind_topk(m);

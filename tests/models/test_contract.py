@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+
 import penchant as pc
 from model_checks import ModelChecks
 
@@ -31,6 +33,63 @@ class TestBPRPopularNegatives(TestBPR):
 
 class TestBPRUniformNegatives(TestBPR):
     params: ClassVar[dict[str, Any]] = {"factors": 33, "epochs": 3, "negatives": "uniform"}
+
+
+class NeighborChecks(ModelChecks):
+    has_vectors = False
+    folds_in = True
+
+    def similarity(self, model):
+        n = len(model.items_)
+        if model.item_weights_ is not None:
+            return model.item_weights_.astype(np.float64)
+        full = np.full((n, n), -np.inf)
+        rows = np.repeat(np.arange(n), np.diff(model.neighbor_indptr_))
+        full[rows, model.neighbor_indices_] = model.neighbor_values_
+        return full
+
+
+class TestEASE(NeighborChecks):
+    model = pc.EASE
+    params: ClassVar[dict[str, Any]] = {"regularization": 5}
+    other_params: ClassVar[dict[str, Any]] = {
+        "regularization": 7.5,
+        "dropout": 0.25,
+        "user_exponent": 0.3,
+        "neighbors": 4,
+        "num_threads": 2,
+    }
+
+
+class TestEASESparse(TestEASE):
+    params: ClassVar[dict[str, Any]] = {"regularization": 5, "neighbors": 6}
+
+
+class TestEASEOfCounts(TestEASE):
+    params: ClassVar[dict[str, Any]] = {"regularization": 5, "values": "count"}
+
+
+class TestItemKNN(NeighborChecks):
+    model = pc.ItemKNN
+    other_params: ClassVar[dict[str, Any]] = {
+        "similarity": "bm25",
+        "neighbors": 7,
+        "K1": 2,
+        "values": "count",
+        "num_threads": 2,
+    }
+
+
+class TestItemKNNBm25(TestItemKNN):
+    params: ClassVar[dict[str, Any]] = {"similarity": "bm25", "neighbors": 5, "values": "count"}
+
+
+class TestItemKNNTfidf(TestItemKNN):
+    params: ClassVar[dict[str, Any]] = {"similarity": "tfidf", "neighbors": 3, "shrinkage": 2}
+
+
+class TestItemKNNRp3beta(TestItemKNN):
+    params: ClassVar[dict[str, Any]] = {"similarity": "rp3beta", "values": "count"}
 
 
 class TestPopularity(ModelChecks):
