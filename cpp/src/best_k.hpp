@@ -23,7 +23,7 @@ class BestK {
   // Forgets everything; scores below `floor` will be turned away.
   void start(std::int64_t k, float floor) {
     k_ = static_cast<std::size_t>(k);
-    full_ = std::max<std::size_t>(4 * k_, 512);
+    full_ = std::max<std::size_t>(2 * k_, 64);
     threshold_ = floor;
     kept_.clear();
   }

@@ -1,15 +1,18 @@
 #include "penchant/ease.hpp"
 
+#include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
+#include <optional>
 #include <utility>
 
 #include "best_k.hpp"
 #include "penchant/parallel.hpp"
+#include "scaled_matrix.hpp"
 #include "sparse_rows.hpp"
 #include "spd_inverse.hpp"
+#include "spectrum.hpp"
 #include "training.hpp"
 
 namespace penchant {
@@ -17,67 +20,15 @@ namespace {
 
 constexpr std::int64_t kItemsPerTask = 8;
 
-// The scaled matrix X, seen from both sides.
-struct Scaled {
-  CsrView rows;
-  const float* values;               // null: all 1
-  std::vector<double> user_weights;  // squares of the users' scales
-  std::vector<double> item_scales;
-  std::vector<std::int64_t> item_begin;
-  std::vector<std::int32_t> item_users;  // ascending for each item
-  std::vector<float> item_values;        // empty: all 1
-
-  [[nodiscard]] std::int64_t items() const { return static_cast<std::int64_t>(item_scales.size()); }
-};
-
-void transpose(Scaled* x) {
-  const std::size_t n_items = x->item_scales.size();
-  x->item_begin.assign(n_items + 1, 0);
-  for (const std::int32_t item : x->rows.indices)
-    ++x->item_begin[static_cast<std::size_t>(item) + 1];
-  std::partial_sum(x->item_begin.begin(), x->item_begin.end(), x->item_begin.begin());
-  std::vector<std::int64_t> next(x->item_begin.begin(), x->item_begin.end() - 1);
-  x->item_users.resize(x->rows.indices.size());
-  if (x->values != nullptr) x->item_values.resize(x->rows.indices.size());
-  for (std::int64_t u = 0; u < x->rows.rows(); ++u) {
-    std::int64_t entry = x->rows.indptr[static_cast<std::size_t>(u)];
-    for (const std::int32_t item : x->rows.row(u)) {
-      const auto at = static_cast<std::size_t>(next[static_cast<std::size_t>(item)]++);
-      x->item_users[at] = static_cast<std::int32_t>(u);
-      if (x->values != nullptr) x->item_values[at] = x->values[entry];
-      ++entry;
-    }
-  }
-}
-
-// X_ui = v_ui / (items of u)^a / (users of i)^b.
-Scaled scaled(const CsrView& interactions, const float* values, std::int64_t n_items,
-              const EaseParams& params) {
-  Scaled x;
-  x.rows = interactions;
-  x.values = values;
-  x.user_weights.assign(static_cast<std::size_t>(interactions.rows()), 1.0);
-  x.item_scales.assign(static_cast<std::size_t>(n_items), 1.0);
-  transpose(&x);
-  const auto power = [](std::int64_t count, double exponent) {
-    return count > 0 ? std::pow(static_cast<double>(count), exponent) : 1.0;
-  };
-  for (std::size_t u = 0; u < x.user_weights.size(); ++u)
-    x.user_weights[u] =
-        power(interactions.indptr[u + 1] - interactions.indptr[u], -2.0 * params.user_exponent);
-  for (std::size_t i = 0; i < x.item_scales.size(); ++i)
-    x.item_scales[i] = power(x.item_begin[i + 1] - x.item_begin[i], -params.item_exponent);
-  return x;
-}
-
 // Row `item` of the Gram matrix up to column `end`, in double precision, users in ascending order.
-void gram_row(const Scaled& x, std::int64_t item, std::int64_t end, double* sums) {
+void gram_row(const ScaledMatrix& x, std::int64_t item, std::int64_t end, double* sums) {
   std::fill_n(sums, end, 0.0);
   const auto row = static_cast<std::size_t>(item);
   for (std::int64_t e = x.item_begin[row]; e < x.item_begin[row + 1]; ++e) {
     const auto at = static_cast<std::size_t>(e);
     const std::int32_t user = x.item_users[at];
-    double share = x.user_weights[static_cast<std::size_t>(user)];
+    const double scale = x.user_scales[static_cast<std::size_t>(user)];
+    double share = scale * scale;
     const auto others = x.rows.row(user);
     if (x.values == nullptr) {
       for (const std::int32_t other : others) {
@@ -95,6 +46,8 @@ void gram_row(const Scaled& x, std::int64_t item, std::int64_t end, double* sums
     sums[c] *= x.item_scales[row] * x.item_scales[static_cast<std::size_t>(c)];
 }
 
+using Factors = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
 class Ease {
  public:
   Ease(const CsrView& interactions, const float* values, std::int64_t n_items,
@@ -102,61 +55,91 @@ class Ease {
       : params_(params),
         threads_(resolve_num_threads(params.num_threads)),
         cancel_(cancelled),
-        x_(scaled(interactions, values, n_items, params)),
-        tiles_(n_items) {}
+        x_(interactions, values, n_items, params.user_exponent, params.item_exponent),
+        share_(params.rank > 0 ? params.rank_share : 0.0),
+        size_(SymmetricTiles::default_tile(n_items)),
+        columns_(x_.item_scales) {}
 
   EaseStatus solve() {
-    make_gram();
-    if (cancel_.raised(0)) return EaseStatus::kCancelled;
-    regularize();
-    const InverseStatus status = negative_inverse(&tiles_, threads_, &cancel_);
-    if (status == InverseStatus::kCancelled) return EaseStatus::kCancelled;
-    if (status == InverseStatus::kNotDefinite) return EaseStatus::kNotDefinite;
-    columns_.resize(static_cast<std::size_t>(items()));
-    for (std::int64_t j = 0; j < items(); ++j)
-      columns_[static_cast<std::size_t>(j)] =
-          -1.0 / tiles_.diagonal(j) / x_.item_scales[static_cast<std::size_t>(j)];
-    return EaseStatus::kDone;
+    for (std::int64_t i = 0; i < items(); ++i) {
+      const auto users = static_cast<double>(std::max<std::int64_t>(x_.users_of(i), 1));
+      double& column = columns_[static_cast<std::size_t>(i)];
+      column = 1.0 / (column * std::pow(users, params_.popularity_discount));
+    }
+    if (share_ > 0.0) find_spectrum();
+    if (share_ < 1.0) {
+      tiles_.emplace(items());
+      make_gram();
+      if (cancel_.raised(0)) return EaseStatus::kCancelled;
+      regularize();
+      if (negative_inverse(&*tiles_, threads_, &cancel_) == InverseStatus::kNotDefinite)
+        return EaseStatus::kNotDefinite;
+      pivots_.resize(columns_.size());
+      for (std::int64_t j = 0; j < items(); ++j)
+        pivots_[static_cast<std::size_t>(j)] = (share_ - 1.0) / tiles_->diagonal(j);
+    }
+    return cancel_.raised(0) ? EaseStatus::kCancelled : EaseStatus::kDone;
   }
 
-  [[nodiscard]] std::int64_t items() const { return tiles_.size(); }
-  [[nodiscard]] std::int64_t blocks() const { return tiles_.blocks(); }
+  [[nodiscard]] std::int64_t items() const { return x_.items(); }
+  [[nodiscard]] std::int64_t blocks() const { return (items() + size_ - 1) / size_; }
   [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] bool cancelled(int thread) { return cancel_.raised(thread); }
-
   // Items [first, last) of block i.
   [[nodiscard]] std::pair<std::int64_t, std::int64_t> range(std::int64_t i) const {
-    const std::int64_t size = tiles_.tile_size();
-    return {i * size, std::min((i + 1) * size, items())};
+    return {i * size_, std::min((i + 1) * size_, items())};
   }
 
-  // The rows of B of block i.
+  // The rows of the weights of block i.
   void write_rows(std::int64_t i, float* out) const {
-    const std::int64_t size = tiles_.tile_size();
     const auto [first, last] = range(i);
+    Factors part(last - first, size_);
     for (std::int64_t j = 0; j < blocks(); ++j) {
-      const double* tile = j <= i ? tiles_.tile(i, j) : tiles_.tile(j, i);
       const auto [begin, end] = range(j);
+      part.setZero();
+      if (share_ > 0.0)
+        part.leftCols(end - begin).noalias() = left_.middleRows(first, last - first) *
+                                               right_.middleRows(begin, end - begin).transpose();
+      if (share_ < 1.0) add_inverse(i, j, &part);
       for (std::int64_t r = first; r < last; ++r)
         for (std::int64_t c = begin; c < end; ++c) {
-          // Of a tile on the diagonal the lower half counts: P is symmetric to the bit.
-          const bool lower = j < i || (j == i && c <= r);
-          const double p =
-              lower ? tile[(r - first) * size + c - begin] : tile[(c - begin) * size + r - first];
-          out[(r - first) * items() + c] = r == c ? 0.0F : weight(r, c, p);
+          const double scale =
+              x_.item_scales[static_cast<std::size_t>(r)] * columns_[static_cast<std::size_t>(c)];
+          out[(r - first) * items() + c] =
+              r == c ? 0.0F : static_cast<float>(scale * part(r - first, c - begin));
         }
     }
   }
 
  private:
-  // B_rc from -P_rc. X is divided by the item scale again on the way out.
-  [[nodiscard]] float weight(std::int64_t r, std::int64_t c, double p) const {
-    return static_cast<float>(p * x_.item_scales[static_cast<std::size_t>(r)] *
-                              columns_[static_cast<std::size_t>(c)]);
+  // Adds (1 - share) B to a part of the weights. Of a tile on the diagonal the lower half counts: P
+  // is symmetric to the bit.
+  void add_inverse(std::int64_t i, std::int64_t j, Factors* part) const {
+    const double* tile = j <= i ? tiles_->tile(i, j) : tiles_->tile(j, i);
+    const auto [first, last] = range(i);
+    const auto [begin, end] = range(j);
+    for (std::int64_t r = 0; r < last - first; ++r)
+      for (std::int64_t c = 0; c < end - begin; ++c) {
+        const bool lower = j < i || (j == i && c <= r);
+        const double minus_p = lower ? tile[r * size_ + c] : tile[c * size_ + r];
+        (*part)(r, c) += minus_p * pivots_[static_cast<std::size_t>(begin + c)];
+      }
+  }
+
+  // Low-rank weights: share * V diag((s / s_1)^power) V^T.
+  void find_spectrum() {
+    const Spectrum spectrum = largest_singular(x_, params_.rank, threads_, &cancel_);
+    left_ = Eigen::Map<const Factors>(spectrum.vectors.data(), spectrum.rank > 0 ? items() : 0,
+                                      spectrum.rank);
+    right_ = left_;
+    for (std::int64_t k = 0; k < spectrum.rank; ++k) {
+      const double relative = spectrum.singular_values[static_cast<std::size_t>(k)] /
+                              std::max(spectrum.singular_values[0], 1e-300);
+      left_.col(k) *= share_ * std::pow(relative, params_.rank_power);
+    }
   }
 
   void make_gram() {
-    const std::int64_t size = tiles_.tile_size();
     std::vector<std::vector<double>> sums(static_cast<std::size_t>(threads_));
     parallel_chunks(items(), kItemsPerTask, threads_,
                     [&](std::int64_t begin, std::int64_t end, int thread) {
@@ -165,26 +148,25 @@ class Ease {
                       for (std::int64_t item = begin; item < end; ++item) {
                         if (cancel_.raised(thread)) return;
                         // A tile on the diagonal is kept whole.
-                        const std::int64_t block = item / size;
-                        const std::int64_t columns = std::min((block + 1) * size, items());
+                        const std::int64_t block = item / size_;
+                        const std::int64_t columns = range(block).second;
                         gram_row(x_, item, columns, own.data());
                         for (std::int64_t j = 0; j <= block; ++j)
-                          std::copy_n(own.data() + j * size, std::min(size, columns - j * size),
-                                      tiles_.row_of_tile(item, j));
+                          std::copy_n(own.data() + j * size_, std::min(size_, columns - j * size_),
+                                      tiles_->row_of_tile(item, j));
                       }
                     });
   }
 
-  // Scales the Gram matrix so that its trace is that of the plain counts, whatever the exponents:
-  // `regularization` then means about the same for all of them. The inverse's scale cancels in B.
+  // The penalty is scaled as the Gram matrix is: by its trace over that of the plain counts.
+  // `regularization` then means about the same for all exponents. The scale cancels in B.
   void regularize() {
     double trace = 0.0;
-    for (std::int64_t i = 0; i < items(); ++i) trace += tiles_.diagonal(i);
+    for (std::int64_t i = 0; i < items(); ++i) trace += tiles_->diagonal(i);
     const double unit = trace / static_cast<double>(std::max<std::int64_t>(x_.rows.entries(), 1));
     const double odds = params_.dropout / (1.0 - params_.dropout);
-    const std::int64_t size = tiles_.tile_size();
     for (std::int64_t i = 0; i < items(); ++i) {
-      double* const diagonal = tiles_.row_of_tile(i, i / size) + i % size;
+      double* const diagonal = tiles_->row_of_tile(i, i / size_) + i % size_;
       *diagonal += params_.regularization * unit + odds * *diagonal;
     }
   }
@@ -192,9 +174,14 @@ class Ease {
   EaseParams params_;
   int threads_;
   CancelFlag cancel_;
-  Scaled x_;
-  SymmetricTiles tiles_;
-  std::vector<double> columns_;  // -1 / (-P_jj) / scale_j
+  ScaledMatrix x_;
+  double share_;  // of the low-rank weights
+  std::int64_t size_;
+  std::optional<SymmetricTiles> tiles_;
+  std::vector<double> columns_;  // what the weights to an item are multiplied by
+  std::vector<double> pivots_;   // -(1 - share) / (-P_jj)
+  Factors left_;
+  Factors right_;
 };
 
 // What one thread needs to pick the neighbours of a block of items.

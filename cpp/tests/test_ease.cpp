@@ -32,13 +32,27 @@ Eigen::MatrixXd naive_ease(const reference::Csr& csr, const std::vector<float>& 
     x.row(u) *= std::pow(counted(x.row(u)), -params.user_exponent);
   x = x * item_scales.asDiagonal();
   Eigen::MatrixXd g = x.transpose() * x;
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(g);
   const double unit = g.trace() / static_cast<double>(csr.view().entries());
   g.diagonal() = g.diagonal() * (1.0 + params.dropout / (1.0 - params.dropout));
   g.diagonal().array() += params.regularization * unit;
   const Eigen::MatrixXd p = g.inverse();
   Eigen::MatrixXd b = -p * p.diagonal().cwiseInverse().asDiagonal();
+  Eigen::VectorXd discount(n_items);
+  for (std::int64_t i = 0; i < n_items; ++i)
+    discount(i) = std::pow(counted(x.col(i)), -params.popularity_discount);
+  if (params.rank > 0) {
+    Eigen::VectorXd filter = Eigen::VectorXd::Zero(n_items);
+    const double largest = eigen.eigenvalues()(n_items - 1);
+    for (std::int64_t k = std::max<std::int64_t>(n_items - params.rank, 0); k < n_items; ++k)
+      filter(k) =
+          std::pow(std::max(eigen.eigenvalues()(k), 0.0) / largest, 0.5 * params.rank_power);
+    b = (1.0 - params.rank_share) * b + params.rank_share * eigen.eigenvectors() *
+                                            filter.asDiagonal() * eigen.eigenvectors().transpose();
+  }
   b.diagonal().setZero();
-  return item_scales.asDiagonal() * b * item_scales.cwiseInverse().asDiagonal();
+  return item_scales.asDiagonal() * b * item_scales.cwiseInverse().asDiagonal() *
+         discount.asDiagonal();
 }
 
 std::vector<float> ease(const reference::Csr& csr, const std::vector<float>& values,
@@ -89,6 +103,28 @@ TEST_CASE("ease: the weights are those of the closed form") {
           for (std::int64_t j = 0; j < n; ++j)
             REQUIRE(std::abs(static_cast<double>(found[static_cast<std::size_t>(i * n + j)]) -
                              expected(i, j)) < 1e-6 * scale);
+      }
+}
+
+TEST_CASE("ease: low-rank weights beside the others, alone, and more than there are items") {
+  for (const std::int64_t n : {2, 17, 97})
+    for (const std::int32_t rank : {1, 3, 6})
+      for (const double share : {0.4, 1.0}) {
+        CAPTURE(n);
+        CAPTURE(rank);
+        CAPTURE(share);
+        const auto csr = reference::random_csr(60, n, 12, 3);
+        EaseParams params = some_params();
+        params.rank = rank;
+        params.rank_share = share;
+        params.rank_power = 0.7;
+        params.popularity_discount = 0.2;
+        const auto expected = naive_ease(csr, some_values(csr), n, params);
+        const auto found = ease(csr, some_values(csr), n, params);
+        for (std::int64_t i = 0; i < n; ++i)
+          for (std::int64_t j = 0; j < n; ++j)
+            REQUIRE(std::abs(static_cast<double>(found[static_cast<std::size_t>(i * n + j)]) -
+                             expected(i, j)) < 1e-5 * expected.cwiseAbs().maxCoeff());
       }
 }
 
@@ -144,6 +180,7 @@ TEST_CASE("ease: the bits do not depend on the threads") {
   const std::int64_t n = 150;
   const auto csr = reference::random_csr(90, n, 20, 1);
   EaseParams params = some_params();
+  params.rank = 8;
   params.num_threads = 1;
   const auto one = ease(csr, some_values(csr), n, params);
   for (const int threads : {2, 3, 8}) {

@@ -11,6 +11,7 @@ import numpy
 import numpy.typing
 
 __all__: list[str] = [
+    "EaseParams",
     "NeighborIndex",
     "TopkIndex",
     "available_isas",
@@ -26,6 +27,25 @@ __all__: list[str] = [
     "random_normal",
     "ranking_metrics",
 ]
+
+class EaseParams:
+    """
+    Parameters of fit_ease; neighbors=0 keeps all weights.
+    """
+    def __init__(
+        self,
+        *,
+        regularization: typing.SupportsFloat | typing.SupportsIndex,
+        dropout: typing.SupportsFloat | typing.SupportsIndex,
+        user_exponent: typing.SupportsFloat | typing.SupportsIndex,
+        item_exponent: typing.SupportsFloat | typing.SupportsIndex,
+        popularity_discount: typing.SupportsFloat | typing.SupportsIndex,
+        rank: typing.SupportsInt | typing.SupportsIndex,
+        rank_share: typing.SupportsFloat | typing.SupportsIndex,
+        rank_power: typing.SupportsFloat | typing.SupportsIndex,
+        neighbors: typing.SupportsInt | typing.SupportsIndex,
+        num_threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
 
 class NeighborIndex:
     """
@@ -192,12 +212,7 @@ def fit_ease(
     indices: numpy.typing.NDArray[numpy.int32],
     values: numpy.typing.NDArray[numpy.float32] | None,
     n_items: typing.SupportsInt | typing.SupportsIndex,
-    *,
-    regularization: typing.SupportsFloat | typing.SupportsIndex,
-    dropout: typing.SupportsFloat | typing.SupportsIndex,
-    user_exponent: typing.SupportsFloat | typing.SupportsIndex,
-    item_exponent: typing.SupportsFloat | typing.SupportsIndex,
-    num_threads: typing.SupportsInt | typing.SupportsIndex,
+    params: EaseParams,
 ) -> numpy.typing.NDArray[numpy.float32]:
     """
     EASE's item-item weights, all of them.
@@ -208,13 +223,7 @@ def fit_ease_sparse(
     indices: numpy.typing.NDArray[numpy.int32],
     values: numpy.typing.NDArray[numpy.float32] | None,
     n_items: typing.SupportsInt | typing.SupportsIndex,
-    *,
-    neighbors: typing.SupportsInt | typing.SupportsIndex,
-    regularization: typing.SupportsFloat | typing.SupportsIndex,
-    dropout: typing.SupportsFloat | typing.SupportsIndex,
-    user_exponent: typing.SupportsFloat | typing.SupportsIndex,
-    item_exponent: typing.SupportsFloat | typing.SupportsIndex,
-    num_threads: typing.SupportsInt | typing.SupportsIndex,
+    params: EaseParams,
 ) -> tuple[
     numpy.typing.NDArray[numpy.int64],
     numpy.typing.NDArray[numpy.int32],

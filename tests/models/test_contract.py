@@ -65,6 +65,10 @@ class TestEASESparse(TestEASE):
     params: ClassVar[dict[str, Any]] = {"regularization": 5, "neighbors": 6}
 
 
+class TestEASELowRank(TestEASE):
+    params: ClassVar[dict[str, Any]] = {"regularization": 5, "rank": 4, "item_exponent": 0.3}
+
+
 class TestEASEOfCounts(TestEASE):
     params: ClassVar[dict[str, Any]] = {"regularization": 5, "values": "count"}
 

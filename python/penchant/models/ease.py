@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,19 @@ class EASE(NeighborModel):
     item_exponent : float, default 0.0
         Divide each item's column by the number of its users to this power, likewise, and undo it in
         the scores; the larger, the more rare items are regularized less than popular ones.
+    popularity_discount : float, default 0.0
+        Divide every score by the number of the item's users to this power.
+    rank : int, default 0
+        Mix in low-rank weights, made of this many of the largest singular vectors of the (scaled)
+        training matrix: a low-pass filter that says what large groups of items share, where EASE
+        says what is particular to pairs [3]_. Much the better half where data are few; 0 is plain
+        EASE.
+    rank_share : float, default 0.7
+        Only with `rank`: share of the low-rank weights, from 0 to 1 (no EASE at all, and no
+        inverse to compute).
+    rank_power : float, default 0.5
+        Only with `rank`: the filter is the singular value, relative to the largest, to this power
+        [4]_; 0 counts all `rank` vectors alike.
     neighbors : int, optional
         Keep only the weights of the largest magnitude from each item; default: all of them, four
         bytes for each pair of items.
@@ -77,6 +90,10 @@ class EASE(NeighborModel):
     ----------
     .. [1] Steck: "Embarrassingly shallow autoencoders for sparse data", WWW 2019.
     .. [2] Steck: "Autoencoders that don't overfit towards the identity", NeurIPS 2020.
+    .. [3] Shen, Wu, Zhang, Zhang, Zhao, Wang, Li: "How powerful is graph convolution for
+       recommendation?", CIKM 2021 (GF-CF: a linear filter and an ideal low-pass filter, added).
+    .. [4] Peng, Liu, Sugiyama, Mine: "How powerful is graph filtering for recommendation", KDD
+       2024 (generalized normalisation and filters that fall with the singular values).
 
     Examples
     --------
@@ -94,6 +111,10 @@ class EASE(NeighborModel):
         "dropout": Real(0, 0.999),
         "user_exponent": Real(-2, 2),
         "item_exponent": Real(-2, 2),
+        "popularity_discount": Real(-2, 2),
+        "rank": Integer(0, 2048),
+        "rank_share": Real(0, 1),
+        "rank_power": Real(0, 5),
         "neighbors": Integer(1, 1_000_000, optional=True),
         "values": VALUES,
         "max_items": Integer(1, 1_000_000),
@@ -113,6 +134,10 @@ class EASE(NeighborModel):
         dropout: float = 0.0,
         user_exponent: float = 0.0,
         item_exponent: float = 0.0,
+        popularity_discount: float = 0.0,
+        rank: int = 0,
+        rank_share: float = 0.7,
+        rank_power: float = 0.5,
         neighbors: int | None = None,
         values: Values = "distinct",
         max_items: int = 20_000,
@@ -122,6 +147,10 @@ class EASE(NeighborModel):
         self.dropout = dropout
         self.user_exponent = user_exponent
         self.item_exponent = item_exponent
+        self.popularity_discount = popularity_discount
+        self.rank = rank
+        self.rank_share = rank_share
+        self.rank_power = rank_power
         self.neighbors = neighbors
         self.values = values
         self.max_items = max_items
@@ -149,19 +178,23 @@ class EASE(NeighborModel):
 
     def _fit(self, train: Interactions, monitor: FitMonitor) -> None:
         matrix = (self.seen_.indptr, self.seen_.indices, self.history_values_, len(self.items_))
-        options: dict[str, Any] = {
-            "regularization": float(self.regularization),
-            "dropout": float(self.dropout),
-            "user_exponent": float(self.user_exponent),
-            "item_exponent": float(self.item_exponent),
-            "num_threads": self._threads(None),
-        }
+        params = _core.EaseParams(
+            regularization=float(self.regularization),
+            dropout=float(self.dropout),
+            user_exponent=float(self.user_exponent),
+            item_exponent=float(self.item_exponent),
+            popularity_discount=float(self.popularity_discount),
+            rank=int(self.rank),
+            rank_share=float(self.rank_share),
+            rank_power=float(self.rank_power),
+            neighbors=int(self.neighbors or 0),
+            num_threads=self._threads(None),
+        )
         try:
             if self.neighbors is not None:
-                found = _core.fit_ease_sparse(*matrix, neighbors=int(self.neighbors), **options)
-                self._set_neighbors(*found)
+                self._set_neighbors(*_core.fit_ease_sparse(*matrix, params))
                 return
-            self.item_weights_ = _core.fit_ease(*matrix, **options)
+            self.item_weights_ = _core.fit_ease(*matrix, params)
         except ValueError as error:
             raise ParameterError(f"EASE: {error}") from error
         self.neighbor_indptr_ = self.neighbor_indices_ = self.neighbor_values_ = None
