@@ -27,10 +27,12 @@ Input checked(const Array<std::int64_t>& indptr, const Array<std::int32_t>& indi
     fail("rank must be between 0 and " + std::to_string(kMaxFactors));
   if (!(params.rank_share >= 0.0 && params.rank_share <= 1.0)) fail("rank_share must be in [0, 1]");
   if (params.neighbors < 0) fail("neighbors must not be negative");
+  check_size(n_items, 1, "the items");
   check_rows_fit(n_items, "items");
-  check_rows_fit(indptr.size() - 1, "users");
+  const std::int64_t n_users = csr_rows(indptr, "interactions");
+  check_rows_fit(n_users, "users");
   check_size(n_items, n_items, "the matrix of item weights");
-  const CsrView view = csr({indptr, indices}, indptr.size() - 1, n_items, "interactions");
+  const CsrView view = csr({indptr, indices}, n_users, n_items, "interactions");
   return {view, positive_values(values, view)};
 }
 

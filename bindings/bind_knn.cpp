@@ -28,9 +28,11 @@ SparseArrays fit(const Array<std::int64_t>& indptr, const Array<std::int32_t>& i
                  const std::optional<Array<float>>& values, std::int64_t n_items,
                  const KnnParams& params) {
   check_params(params);
+  check_size(n_items, 1, "the items");
   check_rows_fit(n_items, "items");
-  check_rows_fit(indptr.size() - 1, "users");
-  const CsrView interactions = csr({indptr, indices}, indptr.size() - 1, n_items, "interactions");
+  const std::int64_t n_users = csr_rows(indptr, "interactions");
+  check_rows_fit(n_users, "users");
+  const CsrView interactions = csr({indptr, indices}, n_users, n_items, "interactions");
   const float* weights = positive_values(values, interactions);
   Interrupt interrupt;
   std::optional<SparseMatrix> found;

@@ -15,7 +15,7 @@ using Answer = std::pair<Array<std::int64_t>, Array<float>>;
 
 NeighborIndex make_sparse(const Array<std::int64_t>& indptr, const Array<std::int32_t>& indices,
                           const Array<float>& values) {
-  const std::int64_t n = indptr.size() - 1;
+  const std::int64_t n = csr_rows(indptr, "similarities");
   check_rows_fit(n, "items");
   const CsrView view = csr({indptr, indices}, n, n, "similarities");
   return {view, csr_values(values, view, "similarities' values")};
@@ -31,7 +31,8 @@ NeighborIndex make_dense(const Array<float>& weights) {
 
 Histories checked_queries(const NeighborIndex& index, const SparseArrays& arrays) {
   const auto& [indptr, indices, values] = arrays;
-  const CsrView items = csr({indptr, indices}, indptr.size() - 1, index.size(), "queries");
+  const CsrView items =
+      csr({indptr, indices}, csr_rows(indptr, "queries"), index.size(), "queries");
   const Histories queries{items, csr_values(values, items, "queries' values")};
   double largest = 0.0;
   for (std::size_t q = 0; q + 1 < items.indptr.size(); ++q) {

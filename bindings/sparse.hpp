@@ -21,6 +21,13 @@ namespace penchant::python {
 
 using SparseArrays = std::tuple<Array<std::int64_t>, Array<std::int32_t>, Array<float>>;
 
+// Rows of a CSR whose number nothing else says.
+inline std::int64_t csr_rows(const Array<std::int64_t>& indptr, const char* name) {
+  const auto offsets = vector(indptr, name);
+  if (offsets.empty()) fail(std::string(name) + " indptr is empty; no rows are written [0]");
+  return static_cast<std::int64_t>(offsets.size()) - 1;
+}
+
 // The values that go with a CSR, one for each entry, all finite.
 inline std::span<const float> csr_values(const Array<float>& array, const CsrView& csr,
                                          const char* name) {
