@@ -16,6 +16,8 @@ for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 TASKS = {
     "all": ("bench.all.task", "every comparison below, in one table beside floors and goals"),
     "bpr": ("bench.bpr.task", "training of BPR: updates per second, quality, equal bits"),
+    "ease": ("bench.ease.task", "EASE: the inverse against LAPACK, quality on MovieLens 100k"),
+    "knn": ("bench.knn.task", "item-item neighbourhoods: time to build, the same neighbours"),
     "recommend_all": ("bench.recommend_all.task", "ten new items for every user"),
     "demo": ("bench.demo.task", "the whole of `penchant demo`"),
     "threads": ("bench.threads.task", "every model: equal bits for any number of threads"),
