@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -13,10 +15,6 @@ struct Scored {
   std::int32_t item;
 };
 
-inline bool better(const Scored& a, const Scored& b) {
-  return a.score > b.score || (a.score == b.score && a.item < b.item);
-}
-
 // Items may come in any order: the result depends on the set alone.
 class BestK {
  public:
@@ -25,45 +23,79 @@ class BestK {
     k_ = static_cast<std::size_t>(k);
     full_ = std::max<std::size_t>(2 * k_, 64);
     threshold_ = floor;
-    kept_.clear();
+    count_ = 0;
+    if (keys_.size() < full_) keys_.resize(full_);
   }
 
+  // Scores below it (and NaN) are turned away: callers may do so before they call.
+  [[nodiscard]] float threshold() const { return threshold_; }
+
   void offer(float score, std::int32_t item) {
-    if (!(score >= threshold_)) return;  // NaN too
-    kept_.push_back({score, item});
-    if (kept_.size() >= full_) {
+    if (!(score >= threshold_)) return;
+    keys_[count_++] = key(score, item);
+    if (count_ == full_) {
       cut();
-      threshold_ = kept_.back().score;
+      if (count_ > 0) threshold_ = scored(keys_[count_ - 1]).score;
     }
   }
 
-  [[nodiscard]] std::vector<Scored>& sorted_by_item() {
+  [[nodiscard]] const std::vector<Scored>& sorted_by_item() {
     cut();
-    std::sort(kept_.begin(), kept_.end(),
-              [](const Scored& a, const Scored& b) { return a.item < b.item; });
-    return kept_;
+    std::sort(keys_.begin(), last(), [](std::uint64_t a, std::uint64_t b) {
+      return static_cast<std::uint32_t>(a) > static_cast<std::uint32_t>(b);
+    });
+    return decode();
   }
 
-  [[nodiscard]] std::vector<Scored>& sorted() {
+  [[nodiscard]] const std::vector<Scored>& sorted() {
     cut();
-    std::sort(kept_.begin(), kept_.end(), better);
-    return kept_;
+    std::sort(keys_.begin(), last(), std::greater<>());
+    return decode();
   }
 
  private:
+  // One integer that is larger the better: the bits of a positive float rise with it, those of a
+  // negative one fall; then what is left to the largest item number.
+  static std::uint64_t key(float score, std::int32_t item) {
+    const auto bits = std::bit_cast<std::uint32_t>(score + 0.0F);  // -0 is 0
+    const std::uint32_t rising = (bits & kSign) != 0 ? ~bits : bits | kSign;
+    return static_cast<std::uint64_t>(rising) << 32 | ~static_cast<std::uint32_t>(item);
+  }
+
+  static Scored scored(std::uint64_t key) {
+    const auto rising = static_cast<std::uint32_t>(key >> 32);
+    const std::uint32_t bits = (rising & kSign) != 0 ? rising & ~kSign : ~rising;
+    return {std::bit_cast<float>(bits),
+            static_cast<std::int32_t>(~static_cast<std::uint32_t>(key))};
+  }
+
+  const std::vector<Scored>& decode() {
+    found_.resize(count_);
+    std::transform(keys_.begin(), last(), found_.begin(), scored);
+    return found_;
+  }
+
   // Leaves the k best, the worst of them last.
   void cut() {
-    if (k_ == 0) kept_.clear();
-    if (kept_.size() <= k_) return;
-    const auto end = kept_.begin() + static_cast<std::ptrdiff_t>(k_);
-    std::nth_element(kept_.begin(), end - 1, kept_.end(), better);
-    kept_.erase(end, kept_.end());
+    if (count_ <= k_) return;
+    if (k_ > 0)
+      std::nth_element(keys_.begin(), keys_.begin() + static_cast<std::ptrdiff_t>(k_ - 1), last(),
+                       std::greater<>());
+    count_ = k_;
   }
+
+  [[nodiscard]] std::vector<std::uint64_t>::iterator last() {
+    return keys_.begin() + static_cast<std::ptrdiff_t>(count_);
+  }
+
+  static constexpr std::uint32_t kSign = 0x80000000U;
 
   std::size_t k_ = 0;
   std::size_t full_ = 0;
+  std::size_t count_ = 0;
   float threshold_ = -std::numeric_limits<float>::infinity();
-  std::vector<Scored> kept_;
+  std::vector<std::uint64_t> keys_;  // room for full_, of which count_ are in use
+  std::vector<Scored> found_;
 };
 
 }  // namespace penchant

@@ -65,19 +65,27 @@ template <bool kCounted>
 void select(const KnnWeights& w, std::int64_t rank, std::int64_t n, const KnnParams& params,
             Sums* out) {
   const float left = w.left[static_cast<std::size_t>(rank)];
+  const float* const right = w.right.data();
   const auto shrinkage = static_cast<float>(params.shrinkage);
-  out->best.start(params.neighbors, std::numeric_limits<float>::denorm_min());
-  out->sums[static_cast<std::size_t>(rank)] = 0.0F;  // an item is not its own neighbour
+  float* const sums = out->sums.data();
+  std::int32_t* const counts = out->counts.data();
+  const std::int32_t* const touched = out->touched.data();
+  BestK& best = out->best;
+  best.start(params.neighbors, std::numeric_limits<float>::denorm_min());
+  float threshold = best.threshold();
+  sums[rank] = 0.0F;  // an item is not its own neighbour
   for (std::int64_t t = 0; t < n; ++t) {
-    const auto at = static_cast<std::size_t>(out->touched[static_cast<std::size_t>(t)]);
-    float score = out->sums[at] * w.right[at] * left;
-    out->sums[at] = 0.0F;
+    const std::int32_t at = touched[t];
+    float score = sums[at] * right[at] * left;
+    sums[at] = 0.0F;
     if constexpr (kCounted) {
-      const auto count = static_cast<float>(out->counts[at]);
-      out->counts[at] = 0;
+      const auto count = static_cast<float>(counts[at]);
+      counts[at] = 0;
       score *= count / (count + shrinkage);
     }
-    out->best.offer(score, w.item_of_rank[at]);
+    if (!(score >= threshold)) continue;
+    best.offer(score, w.item_of_rank[static_cast<std::size_t>(at)]);
+    threshold = best.threshold();
   }
 }
 
