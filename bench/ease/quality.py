@@ -1,6 +1,6 @@
 """MovieLens 100k, every rating a positive, 75/25 at random within each user: ndcg@10.
 
-The settings of tuned.json were chosen on splits of the training part of split 0 (see `--tune-on`);
+The settings of tuned.json were chosen on splits of the training part of split 0 (`--validation`);
 the test parts served to measure them once.
 """
 

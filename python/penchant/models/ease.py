@@ -49,8 +49,7 @@ class EASE(NeighborModel):
     rank : int, default 0
         Mix in low-rank weights, made of this many of the largest singular vectors of the (scaled)
         training matrix: a low-pass filter that says what large groups of items share, where EASE
-        says what is particular to pairs [3]_. Much the better half where data are few; 0 is plain
-        EASE.
+        says what is particular to pairs [3]_; it helps most where data are few. 0 is plain EASE.
     rank_share : float, default 0.7
         Only with `rank`: share of the low-rank weights, from 0 to 1 (no EASE at all, and no
         inverse to compute).
