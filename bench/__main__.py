@@ -18,6 +18,8 @@ TASKS = {
     "bpr": ("bench.bpr.task", "training of BPR: updates per second, quality, equal bits"),
     "ials": ("bench.ials.task", "training of IALS: time to implicit's quality, best quality"),
     "prod2vec": ("bench.prod2vec.task", "Prod2Vec: words per second and hit rate"),
+    "ease": ("bench.ease.task", "EASE: the inverse against LAPACK, quality on MovieLens 100k"),
+    "knn": ("bench.knn.task", "item-item neighbourhoods: time to build, the same neighbours"),
     "recommend_all": ("bench.recommend_all.task", "ten new items for every user"),
     "demo": ("bench.demo.task", "the whole of `penchant demo`"),
     "threads": ("bench.threads.task", "every model: equal bits for any number of threads"),

@@ -7,6 +7,9 @@ namespace penchant::python {
 
 void bind_bpr(pybind11::module_& m);
 void bind_ials(pybind11::module_& m);
+void bind_ease(pybind11::module_& m);
+void bind_knn(pybind11::module_& m);
+void bind_neighbor_index(pybind11::module_& m);
 void bind_random(pybind11::module_& m);
 void bind_ranking_metrics(pybind11::module_& m);
 void bind_skipgram(pybind11::module_& m);

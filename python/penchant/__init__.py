@@ -17,17 +17,18 @@ if TYPE_CHECKING:
     from penchant.data import datasets, split
     from penchant.data.interactions import Interactions
     from penchant.evaluation import EarlyStopping, ValidationMetric, evaluate
-    from penchant.models import BPR, Callback, Popularity, Prod2Vec, load
+    from penchant.models import BPR, EASE, Callback, ItemKNN, Popularity, load
 
 # Public name -> module that defines it. Resolved on first use (PEP 562), so that
 # `import penchant` stays fast and pulls in nothing that the caller does not touch.
 _ATTRIBUTES = {
     "BPR": "penchant.models",
     "Callback": "penchant.models",
+    "EASE": "penchant.models",
     "EarlyStopping": "penchant.evaluation",
     "Interactions": "penchant.data.interactions",
+    "ItemKNN": "penchant.models",
     "Popularity": "penchant.models",
-    "Prod2Vec": "penchant.models",
     "ValidationMetric": "penchant.evaluation",
     "evaluate": "penchant.evaluation",
     "load": "penchant.models",
@@ -46,11 +47,12 @@ _MODULES = {
 
 __all__ = [
     "BPR",
+    "EASE",
     "Callback",
     "EarlyStopping",
     "Interactions",
+    "ItemKNN",
     "Popularity",
-    "Prod2Vec",
     "ValidationMetric",
     "__version__",
     "data",

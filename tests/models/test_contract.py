@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+
 import penchant as pc
 from model_checks import ModelChecks
 
@@ -33,23 +35,65 @@ class TestBPRUniformNegatives(TestBPR):
     params: ClassVar[dict[str, Any]] = {"factors": 33, "epochs": 3, "negatives": "uniform"}
 
 
-class TestIALS(ModelChecks):
-    model = pc.IALS
+class NeighborChecks(ModelChecks):
+    has_vectors = False
     folds_in = True
-    params: ClassVar[dict[str, Any]] = {"factors": 7, "epochs": 3}
+
+    def similarity(self, model):
+        n = len(model.items_)
+        if model.item_weights_ is not None:
+            return model.item_weights_.astype(np.float64)
+        full = np.full((n, n), -np.inf)
+        rows = np.repeat(np.arange(n), np.diff(model.neighbor_indptr_))
+        full[rows, model.neighbor_indices_] = model.neighbor_values_
+        return full
+
+
+class TestEASE(NeighborChecks):
+    model = pc.EASE
+    params: ClassVar[dict[str, Any]] = {"regularization": 5}
     other_params: ClassVar[dict[str, Any]] = {
-        "factors": 17,
-        "regularization": 0.1,
-        "alpha": 2,
-        "confidence_scaling": "log",
-        "popularity_exponent": 0.5,
-        "solver": "subspace",
+        "regularization": 7.5,
+        "dropout": 0.25,
+        "user_exponent": 0.3,
+        "neighbors": 4,
         "num_threads": 2,
     }
 
 
-class TestIALSByGradients(TestIALS):
-    params: ClassVar[dict[str, Any]] = {"factors": 33, "epochs": 3, "solver": "cg", "alpha": 0.5}
+class TestEASESparse(TestEASE):
+    params: ClassVar[dict[str, Any]] = {"regularization": 5, "neighbors": 6}
+
+
+class TestEASELowRank(TestEASE):
+    params: ClassVar[dict[str, Any]] = {"regularization": 5, "rank": 4, "item_exponent": 0.3}
+
+
+class TestEASEOfCounts(TestEASE):
+    params: ClassVar[dict[str, Any]] = {"regularization": 5, "values": "count"}
+
+
+class TestItemKNN(NeighborChecks):
+    model = pc.ItemKNN
+    other_params: ClassVar[dict[str, Any]] = {
+        "similarity": "bm25",
+        "neighbors": 7,
+        "K1": 2,
+        "values": "count",
+        "num_threads": 2,
+    }
+
+
+class TestItemKNNBm25(TestItemKNN):
+    params: ClassVar[dict[str, Any]] = {"similarity": "bm25", "neighbors": 5, "values": "count"}
+
+
+class TestItemKNNTfidf(TestItemKNN):
+    params: ClassVar[dict[str, Any]] = {"similarity": "tfidf", "neighbors": 3, "shrinkage": 2}
+
+
+class TestItemKNNRp3beta(TestItemKNN):
+    params: ClassVar[dict[str, Any]] = {"similarity": "rp3beta", "values": "count"}
 
 
 class TestPopularity(ModelChecks):
@@ -57,38 +101,3 @@ class TestPopularity(ModelChecks):
     has_vectors = False
     has_neighbors = False
     folds_in = True
-
-
-class TestProd2Vec(ModelChecks):
-    model = pc.Prod2Vec
-    folds_in = True
-    params: ClassVar[dict[str, Any]] = {"vector_size": 7, "epochs": 4, "min_count": 1}
-    other_params: ClassVar[dict[str, Any]] = {
-        "vector_size": 9,
-        "window": 2,
-        "ns_exponent": -0.5,
-        "sample": 0,
-        "sg": 0,
-        "history_weighting": "recency",
-        "num_threads": 2,
-    }
-
-
-class TestProd2VecCbow(TestProd2Vec):
-    params: ClassVar[dict[str, Any]] = {
-        "vector_size": 16,
-        "epochs": 3,
-        "min_count": 1,
-        "sg": 0,
-        "history_weighting": "last",
-    }
-
-
-class TestProd2VecAsGensim(TestProd2Vec):
-    params: ClassVar[dict[str, Any]] = {
-        "vector_size": 33,
-        "epochs": 3,
-        "min_count": 1,
-        "score_vectors": "input",
-        "popularity_weight": 0,
-    }

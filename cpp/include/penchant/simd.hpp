@@ -21,6 +21,9 @@ inline constexpr std::int32_t kSkipgramMaxNegatives = 256;
 // Beyond it the 32-bit sums of the 8-bit pass could overflow.
 inline constexpr std::int64_t kMaxDimension = 65536;
 
+// Tiles of the symmetric inverse are a multiple of this: of the panels of every ISA.
+inline constexpr std::int64_t kTileMultiple = 24;
+
 // A run of training events of one grid cell; see bpr.hpp. Events of one user are contiguous.
 struct BprCellArgs {
   float* user_factors;
@@ -97,6 +100,22 @@ struct SkipgramArgs {
 struct SkipgramResult {
   double loss;
   std::int64_t examples;
+// sums[c] = sum over r of values[r] * rows[r][c], added in the order of the rows.
+struct SumRowsArgs {
+  const float* const* rows;
+  const float* values;
+  std::int64_t n_rows;
+  std::int64_t width;
+  float* sums;
+};
+
+// tile -= left * right, all three size x size. The factors are packed: panels of tile_rows rows of
+// `left` ([panel][depth][row]) and of tile_cols columns of `right` ([panel][depth][column]).
+struct TileProductArgs {
+  const double* left;
+  const double* right;
+  double* tile;       // row-major
+  std::int64_t size;  // a multiple of kTileMultiple
 };
 
 struct Kernels {
@@ -121,6 +140,13 @@ struct Kernels {
                       std::int64_t dim, const std::int32_t* rows, std::int64_t n_pairs,
                       float* scores);
   void (*skipgram_chunk)(const SkipgramArgs* args, SkipgramResult* result);
+  void (*sum_rows)(const SumRowsArgs* args);
+  int tile_rows;
+  int tile_cols;
+  void (*subtract_product)(const TileProductArgs* args);
+  // inverse = L^-1 of the symmetric positive definite tile = L L^T, of which the upper half is read
+  // and destroyed; false if it is not definite.
+  bool (*factor_tile)(double* tile, double* inverse, std::int64_t size);
 };
 
 // The kernels in use: the best ISA of this CPU, or the one that PENCHANT_ISA names. Throws

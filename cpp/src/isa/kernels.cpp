@@ -23,6 +23,9 @@ namespace {
 //
 #include "isa/rotations.inl"
 #include "isa/skipgram_chunk.inl"
+#include "isa/neighbor_rows.inl"
+//
+#include "isa/spd_tile.inl"
 //
 #include "isa/topk_scan.inl"
 
@@ -49,5 +52,13 @@ const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA),
                           scan_panels,
                           score_pairs,
                           skipgram_chunk};
+                          kQueryLevels,
+                          scan_panels,
+                          score_pairs,
+                          sum_rows,
+                          kTileRows,
+                          kTileCols,
+                          subtract_product,
+                          factor_tile};
 
 }  // namespace penchant::PENCHANT_ISA

@@ -1,0 +1,1 @@
+"""Building item-item neighbourhoods: penchant and implicit."""

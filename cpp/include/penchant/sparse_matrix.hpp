@@ -1,0 +1,16 @@
+// A sparse matrix that owns its parts.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace penchant {
+
+// Rows are sorted by column.
+struct SparseMatrix {
+  std::vector<std::int64_t> indptr;
+  std::vector<std::int32_t> indices;
+  std::vector<float> values;
+};
+
+}  // namespace penchant

@@ -1,0 +1,50 @@
+// Weighted sums of dense rows, for histories on a dense item-item matrix. Included like vec.inl.
+
+// a * b + c, rounded once where the hardware can: the same in a vector and alone.
+PENCHANT_INLINE float multiply_add(float a, float b, float c) {
+#if defined(__FMA__)
+  return __builtin_fmaf(a, b, c);
+#else
+  return c + a * b;
+#endif
+}
+PENCHANT_INLINE Vec multiply_add(Vec a, Vec b, Vec c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(__AVX2__)
+  return _mm256_fmadd_ps(a, b, c);
+#else
+  return c + a * b;
+#endif
+}
+
+// Adds kRows rows in their order; with kFirst the sums start at zero.
+template <int kRows, bool kFirst>
+PENCHANT_INLINE void add_some_rows(const SumRowsArgs& args, std::int64_t first) {
+  const float* const* rows = args.rows + first;
+  const float* values = args.values + first;
+  std::int64_t c = 0;
+  for (; c + kLanes <= args.width; c += kLanes) {
+    Vec sum = kFirst ? Vec{} : load(args.sums + c);
+    for (int r = 0; r < kRows; ++r)
+      sum = multiply_add(broadcast(values[r]), load(rows[r] + c), sum);
+    store(args.sums + c, sum);
+  }
+  for (; c < args.width; ++c) {
+    float sum = kFirst ? 0.0F : args.sums[c];
+    for (int r = 0; r < kRows; ++r) sum = multiply_add(values[r], rows[r][c], sum);
+    args.sums[c] = sum;
+  }
+}
+
+void sum_rows(const SumRowsArgs* args) {
+  if (args->n_rows < 4) {
+    add_some_rows<0, true>(*args, 0);
+    for (std::int64_t r = 0; r < args->n_rows; ++r) add_some_rows<1, false>(*args, r);
+    return;
+  }
+  add_some_rows<4, true>(*args, 0);
+  std::int64_t r = 4;
+  for (; r + 4 <= args->n_rows; r += 4) add_some_rows<4, false>(*args, r);
+  for (; r < args->n_rows; ++r) add_some_rows<1, false>(*args, r);
+}

@@ -1,0 +1,95 @@
+#include "spectrum.hpp"
+
+#include <Eigen/Dense>
+#include <algorithm>
+#include <cmath>
+
+#include "penchant/parallel.hpp"
+#include "penchant/random.hpp"
+
+namespace penchant {
+namespace {
+
+using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+constexpr int kMaxRounds = 200;
+constexpr double kTolerance = 1e-8;  // of the residual, relative to the largest eigenvalue
+constexpr std::int64_t kRowsPerTask = 256;
+
+// out[r] = sum over the entries of row r of value * scale of the other side * in[other], times the
+// row's own scale.
+void multiply(const std::int64_t* begin, const std::int32_t* others, const float* values,
+              const std::vector<double>& own_scales, const std::vector<double>& other_scales,
+              const Rows& in, Rows* out, int num_threads, CancelFlag* cancel) {
+  parallel_chunks(
+      out->rows(), kRowsPerTask, num_threads,
+      [&](std::int64_t first, std::int64_t last, int thread) {
+        if (cancel->raised(thread)) return;
+        for (std::int64_t r = first; r < last; ++r) {
+          auto row = out->row(r);
+          row.setZero();
+          for (std::int64_t e = begin[r]; e < begin[r + 1]; ++e) {
+            const std::int32_t other = others[e];
+            const double value = values == nullptr ? 1.0 : static_cast<double>(values[e]);
+            row += value * other_scales[static_cast<std::size_t>(other)] * in.row(other);
+          }
+          row *= own_scales[static_cast<std::size_t>(r)];
+        }
+      });
+}
+
+void orthonormalize(Rows* v) {
+  const Eigen::HouseholderQR<Eigen::MatrixXd> qr(*v);
+  *v = qr.householderQ() * Eigen::MatrixXd::Identity(v->rows(), v->cols());
+}
+
+Rows random_start(std::int64_t rows, std::int64_t cols) {
+  std::vector<float> normal(static_cast<std::size_t>(rows * cols));
+  random_normal({normal.data(), rows, cols}, 1.0F, 0, 0, 1);
+  return Eigen::Map<const Eigen::Matrix<float, -1, -1, Eigen::RowMajor>>(normal.data(), rows, cols)
+      .cast<double>();
+}
+
+}  // namespace
+
+Spectrum largest_singular(const ScaledMatrix& x, std::int64_t rank, int num_threads,
+                          CancelFlag* cancel) {
+  const std::int64_t wanted = std::min(rank, x.items());
+  // Twice as many as asked for: the further the next one is away, the faster it converges.
+  const std::int64_t width = std::min(2 * wanted + 8, x.items());
+  Rows v = random_start(x.items(), width);
+  Rows y(x.users(), width);
+  Rows z(x.items(), width);
+  Eigen::VectorXd values;
+  for (int round = 0; round < kMaxRounds; ++round) {
+    orthonormalize(&v);
+    multiply(x.rows.indptr.data(), x.rows.indices.data(), x.values, x.user_scales, x.item_scales, v,
+             &y, num_threads, cancel);
+    multiply(x.item_begin.data(), x.item_users.data(),
+             x.item_values.empty() ? nullptr : x.item_values.data(), x.item_scales, x.user_scales,
+             y, &z, num_threads, cancel);
+    if (cancel->raised(0)) return {};
+    // Rayleigh-Ritz: the best eigenvectors within the subspace, the largest first.
+    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> small(v.transpose() * z);
+    const Eigen::MatrixXd turn = small.eigenvectors().rowwise().reverse();
+    values = small.eigenvalues().reverse();
+    v = v * turn;
+    z = z * turn;
+    const double residual =
+        (z.leftCols(wanted) - v.leftCols(wanted) * values.head(wanted).asDiagonal())
+            .colwise()
+            .norm()
+            .maxCoeff();
+    if (residual <= kTolerance * values(0)) break;
+    v.swap(z);
+  }
+  Spectrum found;
+  found.rank = wanted;
+  for (std::int64_t k = 0; k < wanted; ++k)
+    found.singular_values.push_back(std::sqrt(std::max(values(k), 0.0)));
+  found.vectors.resize(static_cast<std::size_t>(x.items() * wanted));
+  Eigen::Map<Rows>(found.vectors.data(), x.items(), wanted) = v.leftCols(wanted);
+  return found;
+}
+
+}  // namespace penchant

@@ -1,0 +1,146 @@
+"""Models that score by an item-item matrix and a user's history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penchant import _core
+from penchant.data.interactions import CSR
+from penchant.errors import DataError
+from penchant.models.base import Recommender
+from penchant.models.histories import Histories
+from penchant.models.params import Choice
+from penchant.models.ranker import Rows, Scores
+from penchant.models.state import Weight
+from penchant.retrieval.filters import RowLists, take_lists
+
+if TYPE_CHECKING:
+    from penchant.data.interactions import Interactions
+
+Values = Literal["distinct", "count", "sum", "last"]
+VALUES = Choice(("distinct", "count", "sum", "last"))
+
+NEIGHBOR_WEIGHTS = {
+    "neighbor_indptr_": Weight(("items+1",), optional=True, dtype="int64"),
+    "neighbor_indices_": Weight(("neighbors",), optional=True, dtype="int32"),
+    "neighbor_values_": Weight(("neighbors",), optional=True),
+    "history_values_": Weight(("entries",), optional=True),
+}
+
+
+class NeighborModel(Recommender, abstract=True):
+    """Base class of item-item models: ``score[j] = sum of value[h] * S[h, j]`` over a history.
+
+    The matrix S is sparse (``neighbor_*_``) or, where a subclass adds ``item_weights_``, dense.
+    Scores are added up in float32 over the history by ascending item code, so that searching,
+    predicting and folding in give the same bits. An item that nothing in the history points to has
+    score 0 and may be recommended, by ascending code, after all items with a positive score and
+    before those with a negative one.
+    """
+
+    values: Values
+    neighbor_indptr_: NDArray[np.int64] | None
+    neighbor_indices_: NDArray[np.int32] | None
+    neighbor_values_: NDArray[np.float32] | None
+    history_values_: NDArray[np.float32] | None
+    item_weights_: NDArray[np.float32] | None = None
+
+    def _start(self, train: Interactions) -> None:
+        matrix = train.csr(self.values)
+        self.history_values_ = None
+        if self.values != "distinct":
+            self._check_values(matrix, "train")
+            self.history_values_ = matrix.values.copy()  # the matrix is read-only
+        self._set_neighbors(
+            np.zeros(len(self.items_) + 1, dtype=np.int64),
+            np.empty(0, dtype=np.int32),
+            np.empty(0, dtype=np.float32),
+        )
+
+    def _set_neighbors(
+        self,
+        indptr: NDArray[np.int64],
+        indices: NDArray[np.int32],
+        values: NDArray[np.float32],
+    ) -> None:
+        self.neighbor_indptr_ = indptr
+        self.neighbor_indices_ = indices
+        self.neighbor_values_ = values
+
+    def _neighbor_lists(self) -> CSR:
+        indptr, indices = self.neighbor_indptr_, self.neighbor_indices_
+        assert indptr is not None
+        assert indices is not None
+        assert self.neighbor_values_ is not None
+        return CSR(indptr, indices, self.neighbor_values_)
+
+    def _check_values(self, matrix: CSR, name: str) -> None:
+        """Refuse values that cannot say how strong an interaction is."""
+        bad = np.flatnonzero(~(matrix.values > 0))
+        if len(bad) == 0:
+            return
+        entry = int(bad[0])
+        row = int(np.searchsorted(matrix.indptr, entry, side="right")) - 1
+        who = f"user {self.users_.to_list()[row]!r}" if name == "train" else f"history {row}"
+        raise DataError(
+            f"{name}: the value of {who} and item {self.items_.to_list()[matrix.indices[entry]]!r} "
+            f"is {matrix.values[entry]:g}, and {len(bad) - 1} others are not above zero either; "
+            f"{type(self).__name__}(values={self.values!r}) takes values above zero: leave such "
+            "rows out, or use values='distinct'"
+        )
+
+    def _weights_problem(self) -> str | None:
+        sparse = (self.neighbor_indptr_, self.neighbor_indices_, self.neighbor_values_)
+        if (self.item_weights_ is None) != all(part is not None for part in sparse):
+            return "it needs either neighbors or item_weights"
+        if self.item_weights_ is not None:
+            return None if all(part is None for part in sparse) else "it has two sets of weights"
+        indptr, indices, _ = self._neighbor_lists()
+        if indptr[0] != 0 or indptr[-1] != len(indices) or np.any(indptr[1:] < indptr[:-1]):
+            return "neighbor_indptr does not ascend from 0 to the number of neighbors"
+        if len(indices) and (indices.min() < 0 or indices.max() >= len(self.items_)):
+            return f"neighbor_indices has entries outside 0..{len(self.items_) - 1}"
+        ascending = indices[1:] > indices[:-1]
+        starts = indptr[1:-1]
+        ascending[starts[(starts > 0) & (starts < len(indices))] - 1] = True
+        return None if ascending.all() else "neighbor_indices is not sorted within each item"
+
+    # ---- answers --------------------------------------------------------------------------------
+
+    def _index(self) -> _core.NeighborIndex:
+        index: _core.NeighborIndex | None = self._derived.get("neighbors")
+        if index is None:
+            if self.item_weights_ is not None:
+                index = _core.NeighborIndex(self.item_weights_)
+            else:
+                index = _core.NeighborIndex(*self._neighbor_lists())
+            self._derived["neighbors"] = index
+        return index
+
+    def _queries(self, codes: Rows | None) -> CSR:
+        indptr, indices = self.seen_
+        if codes is None:
+            values = self.history_values_
+            if values is None:
+                values = np.ones(len(indices), dtype=np.float32)
+            return CSR(indptr, indices, values)
+        if self.history_values_ is None:
+            seen = take_lists(self.seen_, codes)
+            return CSR(seen.indptr, seen.indices, np.ones(len(seen.indices), dtype=np.float32))
+        places = RowLists(indptr, np.arange(len(indices), dtype=np.int32))
+        starts, entries = take_lists(places, codes)
+        return CSR(starts, indices[entries], self.history_values_[entries])
+
+    def _fold_in(self, histories: Histories) -> CSR:
+        if self.values == "count":
+            histories = histories._replace(values=np.ones_like(histories.values))
+        matrix = histories.matrix("sum" if self.values == "count" else self.values)
+        if self.values != "distinct":
+            self._check_values(matrix, "history")
+        return matrix
+
+    def _neighbors(self, codes: Rows, k: int, num_threads: int) -> tuple[Rows, Scores]:
+        return self._index().neighbors(codes, k, num_threads=num_threads)
