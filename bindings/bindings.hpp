@@ -8,6 +8,7 @@ namespace penchant::python {
 void bind_bpr(pybind11::module_& m);
 void bind_random(pybind11::module_& m);
 void bind_ranking_metrics(pybind11::module_& m);
+void bind_svd(pybind11::module_& m);
 void bind_topk(pybind11::module_& m);
 
 }  // namespace penchant::python

@@ -43,5 +43,6 @@ PYBIND11_MODULE(_core, m) {
   penchant::python::bind_bpr(m);
   penchant::python::bind_random(m);
   penchant::python::bind_ranking_metrics(m);
+  penchant::python::bind_svd(m);
   penchant::python::bind_topk(m);
 }

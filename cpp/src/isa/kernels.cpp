@@ -15,6 +15,8 @@ namespace {
 //
 #include "isa/bpr_cell.inl"
 //
+#include "isa/svd_cell.inl"
+//
 #include "isa/topk_scan.inl"
 
 }  // namespace
@@ -23,7 +25,13 @@ namespace {
 #define PENCHANT_STRINGIFY(x) PENCHANT_STRINGIFY_(x)
 
 extern const Kernels kKernels;
-const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA), bpr_cell, kQueryLevels, scan_panels,
-                          score_pairs};
+const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA),
+                          bpr_cell,
+                          kQueryLevels,
+                          scan_panels,
+                          score_pairs,
+                          svd_cell,
+                          gather_rows,
+                          spread_rows};
 
 }  // namespace penchant::PENCHANT_ISA

@@ -1,0 +1,65 @@
+// Pieces that every training loop needs: rows padded for the kernels, and the cancel flag.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "penchant/simd.hpp"
+#include "penchant/types.hpp"
+
+namespace penchant {
+
+// Rows padded with zeros to a multiple of kRowMultiple; the caller's own memory where it is
+// already.
+class PaddedRows {
+ public:
+  explicit PaddedRows(MatrixView<float> original)
+      : original_(original),
+        stride_((original.cols + kRowMultiple - 1) / kRowMultiple * kRowMultiple) {
+    if (stride_ == original.cols) return;
+    copy_.assign(static_cast<std::size_t>(original.rows * stride_), 0.0F);
+    for (std::int64_t r = 0; r < original.rows; ++r)
+      std::copy_n(original.row(r), original.cols, copy_.data() + r * stride_);
+  }
+
+  [[nodiscard]] float* data() { return copy_.empty() ? original_.data : copy_.data(); }
+  [[nodiscard]] std::int64_t stride() const { return stride_; }
+
+  void write_back() const {
+    if (copy_.empty()) return;
+    for (std::int64_t r = 0; r < original_.rows; ++r)
+      std::copy_n(copy_.data() + r * stride_, original_.cols, original_.row(r));
+  }
+
+ private:
+  MatrixView<float> original_;
+  std::int64_t stride_;
+  std::vector<float> copy_;
+};
+
+// Asks the caller's check on thread 0 only, at most every 20 ms, and remembers a yes for all
+// threads.
+class CancelFlag {
+ public:
+  explicit CancelFlag(const std::function<bool()>& check) : check_(check) {}
+
+  bool raised(int thread) {
+    if (thread == 0 && check_ && Clock::now() >= next_check_) {
+      next_check_ = Clock::now() + std::chrono::milliseconds(20);
+      if (check_()) flag_.store(true, std::memory_order_relaxed);
+    }
+    return flag_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  const std::function<bool()>& check_;
+  Clock::time_point next_check_{};
+  std::atomic<bool> flag_{false};
+};
+
+}  // namespace penchant
