@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from penchant.data import datasets, split
     from penchant.data.interactions import Interactions
     from penchant.evaluation import EarlyStopping, ValidationMetric, evaluate
-    from penchant.models import BPR, Callback, Popularity, load
+    from penchant.models import BPR, SVD, Callback, Popularity, SVDpp, load
 
 # Public name -> module that defines it. Resolved on first use (PEP 562), so that
 # `import penchant` stays fast and pulls in nothing that the caller does not touch.
@@ -27,6 +27,8 @@ _ATTRIBUTES = {
     "EarlyStopping": "penchant.evaluation",
     "Interactions": "penchant.data.interactions",
     "Popularity": "penchant.models",
+    "SVD": "penchant.models",
+    "SVDpp": "penchant.models",
     "ValidationMetric": "penchant.evaluation",
     "evaluate": "penchant.evaluation",
     "load": "penchant.models",
@@ -45,10 +47,12 @@ _MODULES = {
 
 __all__ = [
     "BPR",
+    "SVD",
     "Callback",
     "EarlyStopping",
     "Interactions",
     "Popularity",
+    "SVDpp",
     "ValidationMetric",
     "__version__",
     "data",

@@ -16,6 +16,9 @@ __all__: list[str] = [
     "build_info",
     "default_num_threads",
     "fit_bpr",
+    "fit_svd",
+    "fit_svdpp",
+    "implicit_sums",
     "isa",
     "mark_recommended",
     "random_normal",
@@ -108,6 +111,72 @@ def fit_bpr(
 ) -> int:
     """
     Train BPR factors in place; on_epoch(epoch, loss, auc) returning False stops. Returns the epochs run.
+    """
+
+def fit_svd(
+    indptr: numpy.typing.NDArray[numpy.int64],
+    indices: numpy.typing.NDArray[numpy.int32],
+    values: numpy.typing.NDArray[numpy.float32],
+    user_factors: numpy.typing.NDArray[numpy.float32],
+    item_factors: numpy.typing.NDArray[numpy.float32],
+    user_biases: numpy.typing.NDArray[numpy.float32] | None,
+    item_biases: numpy.typing.NDArray[numpy.float32] | None,
+    *,
+    epochs: typing.SupportsInt | typing.SupportsIndex,
+    learning_rates: typing.Annotated[
+        collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(4)"
+    ],
+    regularizations: typing.Annotated[
+        collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(4)"
+    ],
+    learning_rate_decay: typing.SupportsFloat | typing.SupportsIndex,
+    mean: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex,
+    on_epoch: collections.abc.Callable[[int, float, float], bool],
+) -> int:
+    """
+    Train SVD in place; rates and penalties are of users, items, user biases, item biases; on_epoch(epoch, loss, rmse) returning False stops. Returns the epochs run.
+    """
+
+def fit_svdpp(
+    indptr: numpy.typing.NDArray[numpy.int64],
+    indices: numpy.typing.NDArray[numpy.int32],
+    values: numpy.typing.NDArray[numpy.float32],
+    user_factors: numpy.typing.NDArray[numpy.float32],
+    item_factors: numpy.typing.NDArray[numpy.float32],
+    implicit_factors: numpy.typing.NDArray[numpy.float32],
+    user_biases: numpy.typing.NDArray[numpy.float32] | None,
+    item_biases: numpy.typing.NDArray[numpy.float32] | None,
+    *,
+    epochs: typing.SupportsInt | typing.SupportsIndex,
+    learning_rates: typing.Annotated[
+        collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(4)"
+    ],
+    regularizations: typing.Annotated[
+        collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(4)"
+    ],
+    implicit_learning_rate: typing.SupportsFloat | typing.SupportsIndex,
+    implicit_regularization: typing.SupportsFloat | typing.SupportsIndex,
+    learning_rate_decay: typing.SupportsFloat | typing.SupportsIndex,
+    mean: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex,
+    on_epoch: collections.abc.Callable[[int, float, float], bool],
+) -> int:
+    """
+    Train SVD++ in place; as fit_svd. Returns the epochs run.
+    """
+
+def implicit_sums(
+    indptr: numpy.typing.NDArray[numpy.int64],
+    indices: numpy.typing.NDArray[numpy.int32],
+    implicit_factors: numpy.typing.NDArray[numpy.float32],
+    *,
+    num_threads: typing.SupportsInt | typing.SupportsIndex,
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    Sum of the implicit rows of each history, divided by the square root of its length.
     """
 
 def isa() -> str:

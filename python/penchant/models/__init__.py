@@ -7,5 +7,17 @@ from penchant.models.histories import Histories
 from penchant.models.popularity import Popularity
 from penchant.models.state import load
 from penchant.models.state import models as list
+from penchant.models.svd import SVD
+from penchant.models.svdpp import SVDpp
 
-__all__ = ["BPR", "Callback", "Histories", "Popularity", "Recommender", "list", "load"]
+__all__ = [
+    "BPR",
+    "SVD",
+    "Callback",
+    "Histories",
+    "Popularity",
+    "Recommender",
+    "SVDpp",
+    "list",
+    "load",
+]
