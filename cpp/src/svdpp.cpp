@@ -18,9 +18,14 @@ namespace {
 // Purposes of the random streams of one seed; 1 to 5 are those of BPR and SVD.
 enum Stream : std::uint64_t { kDealUsers = 6, kDealItems = 7 };
 
-// Longer waves are more work between two waits for the other threads; shorter ones let users see
-// what others have learnt sooner.
-constexpr std::int64_t kWaveRatings = 4096;
+// Ratings in a wave, for each item that counts. Longer waves are more work between two waits for
+// the other threads. But the users of a wave do not see each other's steps on the implicit rows
+// they share, and together they overshoot if that are too many: by how much each would move the
+// others grows with (ratings of the wave) * (sum over items of share^2), whose inverse is the
+// number of equally popular items that would overlap as much.
+constexpr double kRatingsPerItem = 4.0;
+constexpr double kMostRatings = 16384.0;
+
 // Blocks per side of the grid of a wave.
 constexpr std::int32_t kBlocks = 4;
 
@@ -28,17 +33,29 @@ float rsqrt_of(std::size_t n) {
   return n == 0 ? 0.0F : static_cast<float>(1.0 / std::sqrt(static_cast<double>(n)));
 }
 
+std::int64_t wave_length(const std::vector<std::int64_t>& item_counts) {
+  double sum = 0.0;
+  double squares = 0.0;
+  for (const std::int64_t count : item_counts) {
+    sum += static_cast<double>(count);
+    squares += static_cast<double>(count) * static_cast<double>(count);
+  }
+  const double items = squares > 0.0 ? sum * sum / squares : 1.0;
+  return static_cast<std::int64_t>(std::min(kRatingsPerItem * items, kMostRatings));
+}
+
 // Some users of an epoch, in slots, and their ratings sorted into kBlocks x kBlocks cells.
 class Wave {
  public:
-  Wave(const Ratings& ratings, std::int64_t stride) : ratings_(ratings), stride_(stride) {}
+  Wave(const Ratings& ratings, std::int64_t stride, std::int64_t length)
+      : ratings_(ratings), stride_(stride), length_(length) {}
 
-  // Takes users from the front of `order`, as many as make up kWaveRatings; returns the rest.
+  // Takes users from the front of `order`, as many as make up a wave; returns the rest.
   std::span<const std::int32_t> take(std::span<const std::int32_t> order) {
     std::int64_t total = 0;
     std::size_t n = 0;
     first_event_.assign(1, 0);
-    while (n < order.size() && total < kWaveRatings) {
+    while (n < order.size() && total < length_) {
       total += static_cast<std::int64_t>(ratings_.matrix.row(order[n++]).size());
       first_event_.push_back(total);
     }
@@ -112,6 +129,7 @@ class Wave {
 
   Ratings ratings_;
   std::int64_t stride_;
+  std::int64_t length_;  // ratings
   std::span<const std::int32_t> users_;
   std::vector<std::int64_t> first_event_;
   std::int64_t cuts_[kBlocks + 1] = {};
@@ -130,7 +148,7 @@ class SvdppTrainer {
         users_(factors.svd.users),
         items_(factors.svd.items),
         implicit_(factors.implicit),
-        wave_(ratings, users_.stride()),
+        wave_(ratings, users_.stride(), wave_length(counts_.items)),
         order_(static_cast<std::size_t>(factors.svd.users.rows)),
         block_of_item_(static_cast<std::size_t>(factors.svd.items.rows)),
         cancel_(cancelled) {
