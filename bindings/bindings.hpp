@@ -5,6 +5,7 @@
 
 namespace penchant::python {
 
+void bind_bayesian_svd(pybind11::module_& m);
 void bind_bpr(pybind11::module_& m);
 void bind_random(pybind11::module_& m);
 void bind_ranking_metrics(pybind11::module_& m);

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from penchant.data import datasets, split
     from penchant.data.interactions import Interactions
     from penchant.evaluation import EarlyStopping, ValidationMetric, evaluate
-    from penchant.models import BPR, SVD, Callback, Popularity, SVDpp, load
+    from penchant.models import BPR, SVD, BayesianSVD, Callback, Popularity, SVDpp, load
 
 # Public name -> module that defines it. Resolved on first use (PEP 562), so that
 # `import penchant` stays fast and pulls in nothing that the caller does not touch.
 _ATTRIBUTES = {
     "BPR": "penchant.models",
+    "BayesianSVD": "penchant.models",
     "Callback": "penchant.models",
     "EarlyStopping": "penchant.evaluation",
     "Interactions": "penchant.data.interactions",
@@ -48,6 +49,7 @@ _MODULES = {
 __all__ = [
     "BPR",
     "SVD",
+    "BayesianSVD",
     "Callback",
     "EarlyStopping",
     "Interactions",

@@ -15,6 +15,7 @@ __all__: list[str] = [
     "available_isas",
     "build_info",
     "default_num_threads",
+    "fit_bayesian_svd",
     "fit_bpr",
     "fit_svd",
     "fit_svdpp",
@@ -85,6 +86,30 @@ def build_info() -> dict:
 def default_num_threads() -> int:
     """
     Threads used by default: environment, affinity mask and cgroup quota honoured.
+    """
+
+def fit_bayesian_svd(
+    indptr: numpy.typing.NDArray[numpy.int64],
+    indices: numpy.typing.NDArray[numpy.int32],
+    values: numpy.typing.NDArray[numpy.float32],
+    user_samples: numpy.typing.NDArray[numpy.float32],
+    item_samples: numpy.typing.NDArray[numpy.float32],
+    user_biases: numpy.typing.NDArray[numpy.float32],
+    item_biases: numpy.typing.NDArray[numpy.float32],
+    kept: numpy.typing.NDArray[numpy.float32],
+    *,
+    factors: typing.SupportsInt | typing.SupportsIndex,
+    epochs: typing.SupportsInt | typing.SupportsIndex,
+    burn_in: typing.SupportsInt | typing.SupportsIndex,
+    user_links: bool,
+    item_links: bool,
+    mean: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex,
+    on_epoch: collections.abc.Callable[[int, float, float], bool],
+) -> int:
+    """
+    Sample Bayesian SVD into the arrays; on_epoch(epoch, loss, rmse) returning False stops. Returns the sweeps run.
     """
 
 def fit_bpr(

@@ -63,3 +63,14 @@ class TestSVDpp(TestSVD):
 class TestSVDppWithoutBiases(TestSVD):
     model = pc.SVDpp
     params: ClassVar[dict[str, Any]] = {"factors": 33, "epochs": 3, "biased": False}
+
+
+class TestBayesianSVD(ModelChecks):
+    model = pc.BayesianSVD
+    params: ClassVar[dict[str, Any]] = {"factors": 3, "epochs": 6, "burn_in": 2, "n_samples": 2}
+    other_params: ClassVar[dict[str, Any]] = {
+        "factors": 9,
+        "implicit": "users",
+        "rating_scale": (0.5, 5),
+        "num_threads": 2,
+    }

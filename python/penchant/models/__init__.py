@@ -1,6 +1,7 @@
 """Models: each learns from `Interactions` and answers through the same methods."""
 
 from penchant.models.base import Recommender
+from penchant.models.bayesian_svd import BayesianSVD
 from penchant.models.bpr import BPR
 from penchant.models.callbacks import Callback
 from penchant.models.histories import Histories
@@ -13,6 +14,7 @@ from penchant.models.svdpp import SVDpp
 __all__ = [
     "BPR",
     "SVD",
+    "BayesianSVD",
     "Callback",
     "Histories",
     "Popularity",

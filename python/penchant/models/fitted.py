@@ -46,6 +46,8 @@ class FittedModel(Parameterized):
     """
 
     _weights: ClassVar[Mapping[str, state.Weight]] = {}
+    # Whether training makes the loss smaller, so that one far above the lowest is a divergence.
+    _descends: ClassVar[bool] = True
     users_: IdMap
     items_: IdMap
     seen_: RowLists
