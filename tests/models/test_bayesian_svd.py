@@ -10,7 +10,7 @@ import penchant as pc
 from model_support import bits
 from penchant.errors import DataError, ParameterError
 
-QUICK = {"factors": 3, "epochs": 6, "burn_in": 2, "n_samples": 2}
+QUICK = {"factors": 3, "epochs": 6, "burn_in": 0.34, "n_samples": 2}
 
 
 def ratings(n_users: int = 60, n_items: int = 40, seed: int = 0) -> pd.DataFrame:
@@ -35,7 +35,7 @@ def test_learns_who_likes_what_without_tuning():
     data, test = rated(frame[~held_out]), frame[held_out]
     model = pc.BayesianSVD(factors=4, n_samples=40).fit(data, progress=False)
     assert rmse(model, test) < 0.5  # the noise alone is 0.41
-    one = pc.BayesianSVD(factors=4, epochs=51, n_samples=1).fit(data, progress=False)
+    one = pc.BayesianSVD(factors=4, n_samples=1).fit(data, progress=False)
     assert rmse(model, test) < rmse(one, test)  # an average is better than its parts
     assert list(model.history_.columns) == ["epoch", "loss", "rmse", "seconds"]
     assert model.history_["rmse"].iloc[-1] < 0.6
@@ -64,7 +64,7 @@ def test_who_rated_what_helps():
     [
         ("factors", 4),
         ("epochs", 7),
-        ("burn_in", 3),
+        ("burn_in", 0.5),
         ("n_samples", 3),
         ("implicit", "users"),
         ("implicit", "items"),
@@ -85,7 +85,7 @@ def test_samples_are_kept_at_equal_distances():
     model = pc.BayesianSVD(**QUICK).fit(data, progress=False)
     assert model.kept_.tolist() == [2]
     for epochs, part in ((4, slice(0, 3)), (6, slice(3, 6))):
-        options = {**QUICK, "epochs": epochs, "n_samples": 1, "burn_in": epochs - 1}
+        options = {**QUICK, "epochs": epochs, "n_samples": 1, "burn_in": (epochs - 0.9) / epochs}
         last = pc.BayesianSVD(**options).fit(data, progress=False)
         assert bits(last.user_factors_) == bits(model.user_factors_[:, part])
         assert bits(last.item_factors_) == bits(model.item_factors_[:, part])
@@ -119,11 +119,16 @@ def test_training_stopped_early_answers_with_what_there_is():
         assert rmse(model, ratings()) < 1.3  # the standard deviation
 
 
-def test_sweeps_must_be_enough_for_the_samples():
-    with pytest.raises(ParameterError, match=r"leave 10 sweeps to keep n_samples=20"):
-        pc.BayesianSVD(epochs=60, burn_in=50, n_samples=20)
-    with pytest.raises(ParameterError, match="leave 0 sweeps"):
-        pc.BayesianSVD().set_params(epochs=10)
+def test_every_sweep_is_kept_where_samples_are_few():
+    model = pc.BayesianSVD(factors=3, epochs=4, burn_in=0.5).fit(rated(ratings()), progress=False)
+    assert model.kept_.tolist() == [2]
+    assert model.user_factors_.shape == (60, 6)
+
+
+@pytest.mark.parametrize("burn_in", [1, -0.1, "half"])
+def test_burn_in_is_a_share(burn_in):
+    with pytest.raises(ParameterError, match="burn_in must be a number >= 0 and <= 0.99"):
+        pc.BayesianSVD(burn_in=burn_in)
 
 
 def test_ratings_are_needed():

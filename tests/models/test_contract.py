@@ -67,7 +67,7 @@ class TestSVDppWithoutBiases(TestSVD):
 
 class TestBayesianSVD(ModelChecks):
     model = pc.BayesianSVD
-    params: ClassVar[dict[str, Any]] = {"factors": 3, "epochs": 6, "burn_in": 2, "n_samples": 2}
+    params: ClassVar[dict[str, Any]] = {"factors": 3, "epochs": 6, "n_samples": 2}
     other_params: ClassVar[dict[str, Any]] = {
         "factors": 9,
         "implicit": "users",

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penchant import _core
-from penchant.errors import ParameterError
-from penchant.models.params import Choice, Integer, Pair, Rule
+from penchant.models.params import Choice, Integer, Pair, Real, Rule
 from penchant.models.ranker import NUM_THREADS
 from penchant.models.ratings import RatingModel
 from penchant.models.state import Weight
@@ -36,11 +35,11 @@ class BayesianSVD(RatingModel):
         Length of a user or item vector of one sample.
     epochs : int, default 200
         Sweeps over all parameters.
-    burn_in : int, default 50
-        Sweeps before the first sample that is kept; fewer than `epochs`.
+    burn_in : float, default 0.25
+        Share of the epochs before the first sample that is kept, below 1.
     n_samples : int, default 50
-        How many samples are kept, at equal distances after the burn-in; at most
-        ``epochs - burn_in``. Memory and the time of an answer grow with it.
+        How many samples are kept, at equal distances after the burn-in, or all where there are
+        fewer. Memory and the time of an answer grow with it.
     implicit : {"both", "users", "items", "none"}, default "both"
         Whose prior knows who has rated what.
     rating_scale : pair of float, optional
@@ -97,7 +96,7 @@ class BayesianSVD(RatingModel):
     _rules: ClassVar[Mapping[str, Rule]] = {
         "factors": Integer(1, 2048),
         "epochs": Integer(1, 1_000_000),
-        "burn_in": Integer(0, 1_000_000),
+        "burn_in": Real(0, 0.99),
         "n_samples": Integer(1, 10_000),
         "implicit": Choice(("both", "users", "items", "none")),
         "rating_scale": Pair(),
@@ -124,7 +123,7 @@ class BayesianSVD(RatingModel):
         *,
         factors: int = 16,
         epochs: int = 200,
-        burn_in: int = 50,
+        burn_in: float = 0.25,
         n_samples: int = 50,
         implicit: Literal["both", "users", "items", "none"] = "both",
         rating_scale: tuple[float, float] | None = None,
@@ -141,20 +140,13 @@ class BayesianSVD(RatingModel):
         self.num_threads = num_threads
         self._check_params()
 
-    def _check_params(self, params: Mapping[str, object] | None = None) -> None:
-        super()._check_params(params)
-        values = self.get_params() if params is None else params
-        sweeps = values["epochs"] - values["burn_in"]  # type: ignore[operator]
-        if sweeps < values["n_samples"]:
-            raise ParameterError(
-                f"BayesianSVD: epochs={values['epochs']} with burn_in={values['burn_in']} leave "
-                f"{max(sweeps, 0)} sweeps to keep n_samples={values['n_samples']} samples of: use "
-                "more epochs, a shorter burn-in or fewer samples"
-            )
+    def _burn_in_epochs(self) -> int:
+        return int(float(self.burn_in) * int(self.epochs))
 
     def _start(self, train: Interactions) -> None:
         self._ratings(train)
-        width = int(self.n_samples) * int(self.factors)
+        n_samples = min(int(self.n_samples), int(self.epochs) - self._burn_in_epochs())
+        width = n_samples * int(self.factors)
         self.user_factors_ = np.zeros((train.n_users, width), dtype=np.float32)
         self.item_factors_ = np.zeros((train.n_items, width), dtype=np.float32)
         self.kept_ = np.zeros(1, dtype=np.float32)
@@ -175,7 +167,7 @@ class BayesianSVD(RatingModel):
             self.kept_,
             factors=int(self.factors),
             epochs=int(self.epochs),
-            burn_in=int(self.burn_in),
+            burn_in=self._burn_in_epochs(),
             user_links=self.implicit in ("both", "users"),
             item_links=self.implicit in ("both", "items"),
             mean=float(self.mean_[0]),
