@@ -198,7 +198,7 @@ void GibbsSide::sample_row(std::int64_t row, const GibbsSide& other, double prec
   const auto columns = ratings_.row(row);
   const auto n = static_cast<Eigen::Index>(columns.size());
   const auto first = static_cast<std::size_t>(ratings_.indptr[static_cast<std::size_t>(row)]);
-  if (design.rows() < n) design.resize(n, dim_);
+  if (design.rows() < n || design.cols() != dim_) design.resize(n, dim_);
   Eigen::VectorXd target(n);
   for (Eigen::Index i = 0; i < n; ++i) {
     const auto at = static_cast<std::size_t>(i);

@@ -22,6 +22,13 @@ enum Stream : std::uint64_t { kDealUsers = 4, kDealItems = 5 };
 // Ratings between two looks at the cancel flag.
 constexpr std::int64_t kEventsPerPiece = 16384;
 
+// Sorting the ratings into cells costs a tenth of an epoch, and an order serves for several.
+constexpr std::int32_t kEpochsPerDeal = 4;
+
+// Roughly what a step costs, and what a thread should have to do in a parallel loop.
+constexpr double kNanosecondsPerFactor = 0.5;
+constexpr double kLeastWork = 5e5;
+
 class SvdTrainer {
  public:
   SvdTrainer(const Ratings& ratings, const SvdFactors& factors, const SvdParams& params,
@@ -40,7 +47,7 @@ class SvdTrainer {
 
   // One pass over all ratings; nothing if it was cancelled on the way.
   std::optional<SvdEpoch> run_epoch(std::int32_t epoch) {
-    grid_.deal(epoch);
+    if (epoch % kEpochsPerDeal == 1) grid_.deal(epoch);
     const std::int32_t size = grid_.size();
     std::vector<double> squares(static_cast<std::size_t>(size) * static_cast<std::size_t>(size));
     const SvdCellArgs args = cell_args(epoch);
@@ -137,7 +144,12 @@ std::int32_t fit_svd(const Ratings& ratings, const SvdFactors& factors, const Sv
                      const SvdEpochCallback& on_epoch, const CancelCheck& cancelled) {
   if (factors.users.rows == 0 || factors.items.rows == 0) return 0;
   SvdParams fixed = params;  // asked once: the environment may change while we train
-  fixed.num_threads = resolve_num_threads(params.num_threads);
+  const std::int64_t ratings_of_step =
+      ratings.matrix.entries() / svd_grid_size(factors.users.rows, factors.items.rows,
+                                               ratings.matrix.entries(), factors.users.cols);
+  fixed.num_threads =
+      threads_for(kNanosecondsPerFactor * static_cast<double>(ratings_of_step * factors.users.cols),
+                  kLeastWork, resolve_num_threads(params.num_threads));
   SvdTrainer trainer(ratings, factors, fixed, cancelled);
   for (std::int32_t epoch = 1; epoch <= params.epochs; ++epoch) {
     const auto done = trainer.run_epoch(epoch);

@@ -24,7 +24,11 @@ enum Stream : std::uint64_t { kDealUsers = 6, kDealItems = 7 };
 // others grows with (ratings of the wave) * (sum over items of share^2), whose inverse is the
 // number of equally popular items that would overlap as much.
 constexpr double kRatingsPerItem = 4.0;
-constexpr double kMostRatings = 16384.0;
+constexpr double kMostRatings = 131072.0;
+// Roughly what a rating costs, and what a thread should have to do in a parallel loop. A wave has
+// kBlocks + 2 of them.
+constexpr double kNanosecondsPerFactor = 1.5;
+constexpr double kLeastWork = 1e5;
 
 // Blocks per side of the grid of a wave.
 constexpr std::int32_t kBlocks = 4;
@@ -111,8 +115,8 @@ class Wave {
   std::vector<std::int32_t> event_slots;
   std::vector<std::int32_t> event_items;
   std::vector<float> event_values;
-  std::vector<float> sums;    // rows: |N|^-1/2 * sum of the implicit rows, as the steps change it
-  std::vector<float> steps;   // rows: first the sum before the steps, then what each row is to add
+  FloatRows sums;             // rows: |N|^-1/2 * sum of the implicit rows, as the steps change it
+  FloatRows steps;            // rows: first the sum before the steps, then what each row is to add
   std::vector<float> decays;  // of the implicit rows
 
  private:
@@ -316,7 +320,11 @@ std::int32_t fit_svdpp(const Ratings& ratings, const SvdppFactors& factors,
                        const CancelCheck& cancelled) {
   if (factors.svd.users.rows == 0 || factors.svd.items.rows == 0) return 0;
   SvdppParams fixed = params;  // asked once: the environment may change while we train
-  fixed.svd.num_threads = resolve_num_threads(params.svd.num_threads);
+  const double length =
+      static_cast<double>(wave_length(count_ratings(ratings.matrix, factors.svd.items.rows).items));
+  const double work = kNanosecondsPerFactor * length * static_cast<double>(factors.implicit.cols);
+  fixed.svd.num_threads =
+      threads_for(work / (kBlocks + 2), kLeastWork, resolve_num_threads(params.svd.num_threads));
   SvdppTrainer trainer(ratings, factors, fixed, cancelled);
   for (std::int32_t epoch = 1; epoch <= params.svd.epochs; ++epoch) {
     const auto done = trainer.run_epoch(epoch);
