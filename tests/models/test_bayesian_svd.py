@@ -127,7 +127,7 @@ def test_every_sweep_is_kept_where_samples_are_few():
 
 @pytest.mark.parametrize("burn_in", [1, -0.1, "half"])
 def test_burn_in_is_a_share(burn_in):
-    with pytest.raises(ParameterError, match="burn_in must be a number >= 0 and <= 0.99"):
+    with pytest.raises(ParameterError, match=r"burn_in must be a number >= 0 and <= 0\.99"):
         pc.BayesianSVD(burn_in=burn_in)
 
 
