@@ -22,6 +22,8 @@ TASKS = {
     "knn": ("bench.knn.task", "item-item neighbourhoods: time to build, the same neighbours"),
     "recommend_all": ("bench.recommend_all.task", "ten new items for every user"),
     "demo": ("bench.demo.task", "the whole of `penchant demo`"),
+    "svd": ("bench.svd.task", "SVD: updates per second, errors on MovieLens 100k"),
+    "svdpp": ("bench.svdpp.task", "SVD++: seconds and errors on MovieLens 100k"),
     "threads": ("bench.threads.task", "every model: equal bits for any number of threads"),
     "scale": ("bench.scale.task", "every model: time and memory at 1x, 10x, 100x the rows"),
     "import": ("bench.import_time.task", "`import penchant` in a fresh process, wheel size"),

@@ -5,6 +5,7 @@
 
 namespace penchant::python {
 
+void bind_bayesian_svd(pybind11::module_& m);
 void bind_bpr(pybind11::module_& m);
 void bind_ials(pybind11::module_& m);
 void bind_ease(pybind11::module_& m);
@@ -13,6 +14,7 @@ void bind_neighbor_index(pybind11::module_& m);
 void bind_random(pybind11::module_& m);
 void bind_ranking_metrics(pybind11::module_& m);
 void bind_skipgram(pybind11::module_& m);
+void bind_svd(pybind11::module_& m);
 void bind_topk(pybind11::module_& m);
 
 }  // namespace penchant::python

@@ -40,6 +40,7 @@ PYBIND11_MODULE(_core, m) {
         "Instruction sets this CPU and build can run, best first.");
   m.def("default_num_threads", &penchant::default_num_threads,
         "Threads used by default: environment, affinity mask and cgroup quota honoured.");
+  penchant::python::bind_bayesian_svd(m);
   penchant::python::bind_bpr(m);
   penchant::python::bind_ials(m);
   penchant::python::bind_ease(m);
@@ -48,5 +49,6 @@ PYBIND11_MODULE(_core, m) {
   penchant::python::bind_random(m);
   penchant::python::bind_ranking_metrics(m);
   penchant::python::bind_skipgram(m);
+  penchant::python::bind_svd(m);
   penchant::python::bind_topk(m);
 }

@@ -16,6 +16,7 @@ from model_support import (
     events,
     interactions,
     pandas_frame,
+    stars,
 )
 from penchant.errors import DataError, ParameterError, UnknownIdError
 
@@ -101,8 +102,9 @@ class RecommendChecks(ModelFactory):
                 self.fitted().recommend(1000, num_threads=threads)
 
     def test_column_names_that_clash(self):
-        frame = events().rename(columns={"customer": "rank", "product": "score"})
-        data = pc.Interactions.from_frame(frame, user="rank", item="score")
+        frame = events().assign(stars=stars(events()))
+        frame = frame.rename(columns={"customer": "rank", "product": "score"})
+        data = pc.Interactions.from_frame(frame, user="rank", item="score", value="stars")
         result = self.fitted(data).recommend(1000, k=2)
         assert list(result.columns) == ["rank", "score", "score_", "rank_"]
 

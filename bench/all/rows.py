@@ -28,6 +28,7 @@ RUNS: dict[str, Run] = {
     "bpr": Run("bpr --data gowalla", 3),
     "bpr-quality": Run("bpr --data gowalla --quality --no-rivals", 2),
 <<<<<<< HEAD
+<<<<<<< HEAD
     "ials": Run("ials", 3),
     "ials-quality": Run("ials --quality", 2.5),
     "ials-fold-in": Run("ials --fold-in --factors 64", 0.5),
@@ -37,6 +38,12 @@ RUNS: dict[str, Run] = {
     "prod2vec-toys": Run("prod2vec --data toys --quality", 0.6),
     "prod2vec-wfmu": Run("prod2vec --data wfmu --quality", 0.4),
 >>>>>>> prod2vec
+=======
+    "svd-speed": Run("svd --data synthetic --repeats 3", 3),
+    "svd": Run("svd --data ml-100k", 1),
+    "svdpp": Run("svdpp", 2),
+    "svd-best": Run("svd --data ml-100k --best", 6),
+>>>>>>> svd
     "import": Run("import --repeats 3", 0.2),
     "threads": Run("threads", 1),
     "scale": Run("scale", 2),
@@ -47,6 +54,7 @@ ROWS: list[Row] = [
     Row("BPR, Gowalla, 64 factors: updates/s against implicit", "bpr", "ratio", 2.0, 4.0),
     Row("BPR, Gowalla test, tuned on valid: recall@20", "bpr-quality", "recall@20", 0.178, 0.190),
     Row("... fit seconds", "bpr-quality", "seconds", 120, None, smaller_is_better=True),
+<<<<<<< HEAD
 <<<<<<< HEAD
     *(
         Row(
@@ -78,6 +86,13 @@ ROWS: list[Row] = [
     Row("Prod2Vec, toys, tuned: HitRate@100", "prod2vec-toys", "hit_rate@100 test", 0.1714, 0.204),
     Row("Prod2Vec, WFMU, tuned: HitRate@100", "prod2vec-wfmu", "hit_rate@100 test", 0.0969, 0.1154),
 >>>>>>> prod2vec
+=======
+    Row("SVD, 100 factors: updates/s against Surprise", "svd-speed", "ratio", 12, 40),
+    Row("SVD, ML-100k u1-u5: RMSE", "svd", "rmse", 0.940, None, smaller_is_better=True),
+    Row("SVD++, ML-100k u1-u5: fit against Surprise", "svdpp", "ratio", 25, 100),
+    Row("... RMSE", "svdpp", "rmse", 0.9238, None, smaller_is_better=True),
+    Row("Best RMSE on ML-100k u1-u5", "svd-best", "rmse", 0.915, 0.900, smaller_is_better=True),
+>>>>>>> svd
     Row("import penchant, seconds", "import", "import penchant", 0.8, 0.3, smaller_is_better=True),
     Row("Models and variants with equal bits for 1, 2, 3, 8 threads", "threads", "share", 1.0),
 ]

@@ -6,12 +6,33 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <new>
 #include <vector>
 
 #include "penchant/simd.hpp"
 #include "penchant/types.hpp"
 
 namespace penchant {
+
+// Threads for parallel loops of `nanoseconds` of work each: no more than have `least` to do.
+// Waiting for each other costs microseconds on a quiet machine and milliseconds on a busy one.
+inline int threads_for(double nanoseconds, double least, int num_threads) {
+  return std::clamp(static_cast<int>(std::min(nanoseconds / least, 4096.0)), 1, num_threads);
+}
+
+// Memory that starts where a cache line does: a vector load that straddles two lines costs double.
+template <typename T>
+struct LineAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kLine{64};
+  LineAllocator() = default;
+  template <typename U>
+  explicit LineAllocator(const LineAllocator<U>&) {}
+  T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kLine)); }
+  void deallocate(T* p, std::size_t) { ::operator delete(p, kLine); }
+  bool operator==(const LineAllocator&) const { return true; }
+};
+using FloatRows = std::vector<float, LineAllocator<float>>;
 
 // Rows padded with zeros to a multiple of kRowMultiple; the caller's own memory where it is
 // already.
@@ -21,7 +42,7 @@ class PaddedRows {
       : original_(original),
         stride_((original.cols + kRowMultiple - 1) / kRowMultiple * kRowMultiple) {
     if (stride_ == original.cols) return;
-    copy_.assign(static_cast<std::size_t>(original.rows * stride_), 0.0F);
+    copy_.resize(static_cast<std::size_t>(original.rows * stride_), 0.0F);
     for (std::int64_t r = 0; r < original.rows; ++r)
       std::copy_n(original.row(r), original.cols, copy_.data() + r * stride_);
   }
@@ -38,7 +59,7 @@ class PaddedRows {
  private:
   MatrixView<float> original_;
   std::int64_t stride_;
-  std::vector<float> copy_;
+  FloatRows copy_;
 };
 
 // Asks the caller's check on thread 0 only, at most every 20 ms, and remembers a yes for all

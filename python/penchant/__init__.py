@@ -17,18 +17,19 @@ if TYPE_CHECKING:
     from penchant.data import datasets, split
     from penchant.data.interactions import Interactions
     from penchant.evaluation import EarlyStopping, ValidationMetric, evaluate
-    from penchant.models import BPR, EASE, Callback, ItemKNN, Popularity, load
+    from penchant.models import BPR, SVD, BayesianSVD, Callback, Popularity, SVDpp, load
 
 # Public name -> module that defines it. Resolved on first use (PEP 562), so that
 # `import penchant` stays fast and pulls in nothing that the caller does not touch.
 _ATTRIBUTES = {
     "BPR": "penchant.models",
+    "BayesianSVD": "penchant.models",
     "Callback": "penchant.models",
-    "EASE": "penchant.models",
     "EarlyStopping": "penchant.evaluation",
     "Interactions": "penchant.data.interactions",
-    "ItemKNN": "penchant.models",
     "Popularity": "penchant.models",
+    "SVD": "penchant.models",
+    "SVDpp": "penchant.models",
     "ValidationMetric": "penchant.evaluation",
     "evaluate": "penchant.evaluation",
     "load": "penchant.models",
@@ -47,12 +48,13 @@ _MODULES = {
 
 __all__ = [
     "BPR",
-    "EASE",
+    "SVD",
+    "BayesianSVD",
     "Callback",
     "EarlyStopping",
     "Interactions",
-    "ItemKNN",
     "Popularity",
+    "SVDpp",
     "ValidationMetric",
     "__version__",
     "data",

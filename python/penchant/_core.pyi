@@ -11,103 +11,20 @@ import numpy
 import numpy.typing
 
 __all__: list[str] = [
-    "EaseParams",
-    "NeighborIndex",
     "TopkIndex",
     "available_isas",
     "build_info",
     "default_num_threads",
-    "ease_bytes",
+    "fit_bayesian_svd",
     "fit_bpr",
-    "fit_ease",
-    "fit_ease_sparse",
-    "fit_knn",
+    "fit_svd",
+    "fit_svdpp",
+    "implicit_sums",
     "isa",
     "mark_recommended",
     "random_normal",
     "ranking_metrics",
 ]
-
-class EaseParams:
-    """
-    Parameters of fit_ease; neighbors=0 keeps all weights.
-    """
-    def __init__(
-        self,
-        *,
-        regularization: typing.SupportsFloat | typing.SupportsIndex,
-        dropout: typing.SupportsFloat | typing.SupportsIndex,
-        user_exponent: typing.SupportsFloat | typing.SupportsIndex,
-        item_exponent: typing.SupportsFloat | typing.SupportsIndex,
-        popularity_discount: typing.SupportsFloat | typing.SupportsIndex,
-        rank: typing.SupportsInt | typing.SupportsIndex,
-        rank_share: typing.SupportsFloat | typing.SupportsIndex,
-        rank_power: typing.SupportsFloat | typing.SupportsIndex,
-        neighbors: typing.SupportsInt | typing.SupportsIndex,
-        num_threads: typing.SupportsInt | typing.SupportsIndex,
-    ) -> None: ...
-
-class NeighborIndex:
-    """
-    Exact top-k search over an item-item matrix. A sparse one is copied, a dense one kept.
-    """
-    @typing.overload
-    def __init__(
-        self,
-        indptr: numpy.typing.NDArray[numpy.int64],
-        indices: numpy.typing.NDArray[numpy.int32],
-        values: numpy.typing.NDArray[numpy.float32],
-    ) -> None: ...
-    @typing.overload
-    def __init__(self, similarities: numpy.typing.NDArray[numpy.float32]) -> None: ...
-    def neighbors(
-        self,
-        items: numpy.typing.NDArray[numpy.int64],
-        k: typing.SupportsInt | typing.SupportsIndex,
-        *,
-        num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
-    ) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]:
-        """
-        The k largest entries of the items' rows, themselves left out; -1 and -inf pad.
-        """
-    def score_pairs(
-        self,
-        queries: tuple[
-            numpy.typing.NDArray[numpy.int64],
-            numpy.typing.NDArray[numpy.int32],
-            numpy.typing.NDArray[numpy.float32],
-        ],
-        query_rows: numpy.typing.NDArray[numpy.int64],
-        vector_rows: numpy.typing.NDArray[numpy.int64],
-        *,
-        num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
-    ) -> numpy.typing.NDArray[numpy.float32]:
-        """
-        Score of item vector_rows[i] for history query_rows[i], bit for bit what search would give.
-        """
-    def search(
-        self,
-        queries: tuple[
-            numpy.typing.NDArray[numpy.int64],
-            numpy.typing.NDArray[numpy.int32],
-            numpy.typing.NDArray[numpy.float32],
-        ],
-        k: typing.SupportsInt | typing.SupportsIndex,
-        *,
-        exclude: tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int32]]
-        | None = None,
-        candidates: tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int32]]
-        | None = None,
-        num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
-    ) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]:
-        """
-        The k best items and their scores for every history (indptr, indices, values); -1 and -inf pad.
-        """
-    @property
-    def size(self) -> int:
-        """
-        Number of items.
-        """
 
 class TopkIndex:
     """
@@ -171,14 +88,28 @@ def default_num_threads() -> int:
     Threads used by default: environment, affinity mask and cgroup quota honoured.
     """
 
-def ease_bytes(
-    n_items: typing.SupportsInt | typing.SupportsIndex,
+def fit_bayesian_svd(
+    indptr: numpy.typing.NDArray[numpy.int64],
+    indices: numpy.typing.NDArray[numpy.int32],
+    values: numpy.typing.NDArray[numpy.float32],
+    user_samples: numpy.typing.NDArray[numpy.float32],
+    item_samples: numpy.typing.NDArray[numpy.float32],
+    user_biases: numpy.typing.NDArray[numpy.float32],
+    item_biases: numpy.typing.NDArray[numpy.float32],
+    kept: numpy.typing.NDArray[numpy.float32],
     *,
-    neighbors: typing.SupportsInt | typing.SupportsIndex,
+    factors: typing.SupportsInt | typing.SupportsIndex,
+    epochs: typing.SupportsInt | typing.SupportsIndex,
+    burn_in: typing.SupportsInt | typing.SupportsIndex,
+    user_links: bool,
+    item_links: bool,
+    mean: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
     num_threads: typing.SupportsInt | typing.SupportsIndex,
-) -> float:
+    on_epoch: collections.abc.Callable[[int, float, float], bool],
+) -> int:
     """
-    Bytes that fit_ease takes besides its input.
+    Sample Bayesian SVD into the arrays; on_epoch(epoch, loss, rmse) returning False stops. Returns the sweeps run.
     """
 
 def fit_bpr(
@@ -207,53 +138,70 @@ def fit_bpr(
     Train BPR factors in place; on_epoch(epoch, loss, auc) returning False stops. Returns the epochs run.
     """
 
-def fit_ease(
+def fit_svd(
     indptr: numpy.typing.NDArray[numpy.int64],
     indices: numpy.typing.NDArray[numpy.int32],
-    values: numpy.typing.NDArray[numpy.float32] | None,
-    n_items: typing.SupportsInt | typing.SupportsIndex,
-    params: EaseParams,
+    values: numpy.typing.NDArray[numpy.float32],
+    user_factors: numpy.typing.NDArray[numpy.float32],
+    item_factors: numpy.typing.NDArray[numpy.float32],
+    user_biases: numpy.typing.NDArray[numpy.float32] | None,
+    item_biases: numpy.typing.NDArray[numpy.float32] | None,
+    *,
+    epochs: typing.SupportsInt | typing.SupportsIndex,
+    learning_rates: typing.Annotated[
+        collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(4)"
+    ],
+    regularizations: typing.Annotated[
+        collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(4)"
+    ],
+    learning_rate_decay: typing.SupportsFloat | typing.SupportsIndex,
+    mean: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex,
+    on_epoch: collections.abc.Callable[[int, float, float], bool],
+) -> int:
+    """
+    Train SVD in place; rates and penalties are of users, items, user biases, item biases; on_epoch(epoch, loss, rmse) returning False stops. Returns the epochs run.
+    """
+
+def fit_svdpp(
+    indptr: numpy.typing.NDArray[numpy.int64],
+    indices: numpy.typing.NDArray[numpy.int32],
+    values: numpy.typing.NDArray[numpy.float32],
+    user_factors: numpy.typing.NDArray[numpy.float32],
+    item_factors: numpy.typing.NDArray[numpy.float32],
+    implicit_factors: numpy.typing.NDArray[numpy.float32],
+    user_biases: numpy.typing.NDArray[numpy.float32] | None,
+    item_biases: numpy.typing.NDArray[numpy.float32] | None,
+    *,
+    epochs: typing.SupportsInt | typing.SupportsIndex,
+    learning_rates: typing.Annotated[
+        collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(4)"
+    ],
+    regularizations: typing.Annotated[
+        collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(4)"
+    ],
+    implicit_learning_rate: typing.SupportsFloat | typing.SupportsIndex,
+    implicit_regularization: typing.SupportsFloat | typing.SupportsIndex,
+    learning_rate_decay: typing.SupportsFloat | typing.SupportsIndex,
+    mean: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex,
+    on_epoch: collections.abc.Callable[[int, float, float], bool],
+) -> int:
+    """
+    Train SVD++ in place; as fit_svd. Returns the epochs run.
+    """
+
+def implicit_sums(
+    indptr: numpy.typing.NDArray[numpy.int64],
+    indices: numpy.typing.NDArray[numpy.int32],
+    implicit_factors: numpy.typing.NDArray[numpy.float32],
+    *,
+    num_threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> numpy.typing.NDArray[numpy.float32]:
     """
-    EASE's item-item weights, all of them.
-    """
-
-def fit_ease_sparse(
-    indptr: numpy.typing.NDArray[numpy.int64],
-    indices: numpy.typing.NDArray[numpy.int32],
-    values: numpy.typing.NDArray[numpy.float32] | None,
-    n_items: typing.SupportsInt | typing.SupportsIndex,
-    params: EaseParams,
-) -> tuple[
-    numpy.typing.NDArray[numpy.int64],
-    numpy.typing.NDArray[numpy.int32],
-    numpy.typing.NDArray[numpy.float32],
-]:
-    """
-    EASE's item-item weights, the largest of each item by magnitude, as a CSR (indptr, indices, values).
-    """
-
-def fit_knn(
-    indptr: numpy.typing.NDArray[numpy.int64],
-    indices: numpy.typing.NDArray[numpy.int32],
-    values: numpy.typing.NDArray[numpy.float32] | None,
-    n_items: typing.SupportsInt | typing.SupportsIndex,
-    *,
-    similarity: str,
-    neighbors: typing.SupportsInt | typing.SupportsIndex,
-    k1: typing.SupportsFloat | typing.SupportsIndex,
-    b: typing.SupportsFloat | typing.SupportsIndex,
-    alpha: typing.SupportsFloat | typing.SupportsIndex,
-    beta: typing.SupportsFloat | typing.SupportsIndex,
-    shrinkage: typing.SupportsFloat | typing.SupportsIndex,
-    num_threads: typing.SupportsInt | typing.SupportsIndex,
-) -> tuple[
-    numpy.typing.NDArray[numpy.int64],
-    numpy.typing.NDArray[numpy.int32],
-    numpy.typing.NDArray[numpy.float32],
-]:
-    """
-    The most similar items of every item as a CSR (indptr, indices, values), columns ascending.
+    Sum of the implicit rows of each history, divided by the square root of its length.
     """
 
 def isa() -> str:

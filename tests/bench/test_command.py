@@ -49,6 +49,19 @@ def test_bpr_reports_speed_and_quality(tmp_path):
     assert "implicit takes no part" in done.stdout or "implicit BPR.fit" in sides
 
 
+def test_svd_reports_speed_and_error(tmp_path):
+    path = tmp_path / "svd.json"
+    small = ("--rows", "4000", "--epochs", "2", "--factors", "20", "--repeats", "2")
+    done = bench("svd", "--data", "synthetic", *small, "--json", str(path))
+    assert done.returncode == 0, done.stderr
+    results = json.loads(path.read_text())["results"]
+    ours = results["sides"]["penchant SVD"]
+    assert ours["updates_per_second"] == pytest.approx(2 * 4000 / ours["median"])
+    assert 0 < ours["training_rmse"] < 2
+    assert results["per_update"] == {"flops": 320, "state_bytes": 512}
+    assert ("Surprise SVD" in results["sides"]) == (find_spec("surprise") is not None)
+
+
 def test_recommend_all_compares_the_lists(tmp_path):
     path = tmp_path / "lists.json"
     small = ("--data", "synthetic", "--rows", "4000", "--epochs", "5", "--factors", "16")

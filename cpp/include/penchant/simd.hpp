@@ -116,6 +116,30 @@ struct TileProductArgs {
   const double* right;
   double* tile;       // row-major
   std::int64_t size;  // a multiple of kTileMultiple
+// Ratings of one grid cell; see svd.hpp and svdpp.hpp. Those of one user are contiguous.
+struct SvdCellArgs {
+  float* user_factors;
+  float* item_factors;
+  float* implicit_sums;            // one row a slot; null: SVD
+  const std::int32_t* slot_users;  // null: slots are users
+  float* user_biases;              // both null: no biases
+  float* item_biases;
+  std::int64_t stride;              // floats from row to row, a multiple of kRowMultiple
+  const std::int32_t* event_users;  // slots
+  const std::int32_t* event_items;
+  const float* event_values;
+  std::int64_t n_events;
+  float mean;
+  float user_rate;
+  float item_rate;
+  float implicit_rate;
+  float user_bias_rate;
+  float item_bias_rate;
+  float user_regularization;
+  float item_regularization;
+  float implicit_regularization;
+  float user_bias_regularization;
+  float item_bias_regularization;
 };
 
 struct Kernels {
@@ -147,6 +171,15 @@ struct Kernels {
   // inverse = L^-1 of the symmetric positive definite tile = L L^T, of which the upper half is read
   // and destroyed; false if it is not definite.
   bool (*factor_tile)(double* tile, double* inverse, std::int64_t size);
+  // Sum of the squared errors, each before its step.
+  double (*svd_cell)(const SvdCellArgs* args);
+  // out = scale * (sum of rows[items]).
+  void (*gather_rows)(const float* rows, std::int64_t stride, const std::int32_t* items,
+                      std::int64_t n_items, float scale, float* out);
+  // rows[item] = decays[user] * rows[item] + steps[user] for each event, in order.
+  void (*spread_rows)(float* rows, std::int64_t stride, const std::int32_t* event_users,
+                      const std::int32_t* event_items, std::int64_t n_events, const float* decays,
+                      const float* steps);
 };
 
 // The kernels in use: the best ISA of this CPU, or the one that PENCHANT_ISA names. Throws

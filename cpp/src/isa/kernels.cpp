@@ -26,6 +26,7 @@ namespace {
 #include "isa/neighbor_rows.inl"
 //
 #include "isa/spd_tile.inl"
+#include "isa/svd_cell.inl"
 //
 #include "isa/topk_scan.inl"
 
@@ -60,5 +61,11 @@ const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA),
                           kTileCols,
                           subtract_product,
                           factor_tile};
+                          kQueryLevels,
+                          scan_panels,
+                          score_pairs,
+                          svd_cell,
+                          gather_rows,
+                          spread_rows};
 
 }  // namespace penchant::PENCHANT_ISA

@@ -1,23 +1,25 @@
 """Models: each learns from `Interactions` and answers through the same methods."""
 
 from penchant.models.base import Recommender
+from penchant.models.bayesian_svd import BayesianSVD
 from penchant.models.bpr import BPR
 from penchant.models.callbacks import Callback
-from penchant.models.ease import EASE
 from penchant.models.histories import Histories
-from penchant.models.item_knn import ItemKNN
 from penchant.models.popularity import Popularity
 from penchant.models.state import load
 from penchant.models.state import models as list
+from penchant.models.svd import SVD
+from penchant.models.svdpp import SVDpp
 
 __all__ = [
     "BPR",
-    "EASE",
+    "SVD",
+    "BayesianSVD",
     "Callback",
     "Histories",
-    "ItemKNN",
     "Popularity",
     "Recommender",
+    "SVDpp",
     "list",
     "load",
 ]

@@ -47,6 +47,8 @@ class FittedModel(Parameterized):
 
     _weights: ClassVar[Mapping[str, state.Weight]] = {}
     _may_lack_users: ClassVar[bool] = False  # vectors from elsewhere have none
+    # Whether training makes the loss smaller, so that one far above the lowest is a divergence.
+    _descends: ClassVar[bool] = True
     users_: IdMap
     items_: IdMap
     seen_: RowLists

@@ -92,6 +92,24 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two finite numbers, the smaller first, as a tuple; or None."""
+
+    def accepts(self, value: object) -> bool:
+        """Whether `value` is allowed; True and False are not numbers here."""
+        if value is None:
+            return True
+        if not isinstance(value, tuple) or len(value) != 2:
+            return False
+        number = Real(-math.inf)
+        return all(number.accepts(part) for part in value) and value[0] < value[1]
+
+    def describe(self) -> str:
+        """Return the allowed values in words."""
+        return "a tuple (low, high) of numbers, low < high, or None"
+
+
+@dataclass(frozen=True)
 class Flag:
     """True or False."""
 
@@ -201,6 +219,8 @@ class Parameterized:
 
 def plain(value: Any) -> Any:
     """Return a hyperparameter as the plain Python value that JSON and `repr` show."""
+    if isinstance(value, tuple):
+        return tuple(plain(part) for part in value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return value
     return int(value) if isinstance(value, numbers.Integral) else float(value)

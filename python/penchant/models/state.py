@@ -281,13 +281,18 @@ def load(path: str | PathLike[str], verify: Literal["full", "size"] = "full") ->
     try:
         if not isinstance(parameters, dict):
             raise ArtifactError("its parameters are missing")
-        model = cls(**parameters)
+        model = cls(**{name: _as_given(value) for name, value in parameters.items()})
         restore(model, State(meta, artifact.arrays, artifact.tables))
     except TypeError as error:
         raise ArtifactError(f"{path}: {error}; it may need a newer penchant") from error
     except PenchantError as error:
         raise ArtifactError(f"{path}: damaged: {error}") from error
     return model
+
+
+def _as_given(value: Any) -> Any:
+    """Return a hyperparameter as it was before JSON, which has no tuples."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def pickled(model: FittedModel) -> dict[str, Any]:

@@ -115,7 +115,8 @@ class FitMonitor:
         self._losses.append(loss)
         # A kernel may bound its loss while its weights run off: look at both.
         problem = weights_problem(self._model)
-        if problem is not None or has_diverged(self._losses):
+        risen = has_diverged(self._losses) if self._model._descends else not math.isfinite(loss)
+        if problem is not None or risen:
             raise DivergenceError(
                 f"{type(self._model).__name__}: training diverged in epoch {epoch} "
                 f"({problem or f'loss is {loss:.6g}'}); {DIVERGENCE_ADVICE}"

@@ -1,0 +1,1 @@
+"""Training of SVD and SVD++ on ratings: penchant and Surprise."""

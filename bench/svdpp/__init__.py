@@ -1,0 +1,1 @@
+"""Training of SVD++ on ratings: penchant and Surprise."""

@@ -1,0 +1,178 @@
+"""What models of ratings share: the scale, biases, and answers about unknown users and items."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penchant.data.interactions import CSR
+from penchant.errors import DataError
+from penchant.models import results
+from penchant.models.factor_model import FactorModel, Factors
+from penchant.models.params import Real
+from penchant.models.ranker import Scores
+from penchant.models.state import Weight
+
+if TYPE_CHECKING:
+    from penchant.data.interactions import Interactions
+
+RATE = Real(0, 10, open_low=True)
+OWN_RATE = Real(0, 10, optional=True)
+REGULARIZATION = Real(0, 100)
+OWN_REGULARIZATION = Real(0, 100, optional=True)
+USERS, ITEMS, IMPLICIT = 0, 1, 2  # random streams of the first factors
+
+_UNKNOWN = ("error", "nan", "average")
+
+
+class RatingModel(FactorModel, abstract=True):
+    """Base class of models that estimate ratings as mean + biases + user . item."""
+
+    _scale_weights: ClassVar[dict[str, Weight]] = {
+        "mean_": Weight((1,)),
+        "scale_": Weight((2,)),
+    }
+
+    rating_scale: tuple[float, float] | None
+    biased: bool
+    mean_: NDArray[np.float32]
+    scale_: NDArray[np.float32]
+    item_factors_: NDArray[np.float32]
+    user_biases_: NDArray[np.float32] | None
+    item_biases_: NDArray[np.float32] | None
+
+    # ---- training -------------------------------------------------------------------------------
+
+    def _user_vectors(self) -> NDArray[np.float32]:
+        """Return what the item factors are multiplied with, a row for each user."""
+        raise NotImplementedError
+
+    def _ratings(self, train: Interactions) -> CSR:
+        """Return the ratings by user, of a repeated pair the last; sets the mean and the scale."""
+        name = type(self).__name__
+        if train.columns.value is None:
+            raise DataError(
+                f"{name} learns from ratings, and train has no value column: name it with "
+                "pc.Interactions.from_frame(df, user=..., item=..., value='rating')"
+            )
+        scale = self.rating_scale
+        if scale is not None:
+            given = train.array("value")
+            outside = np.flatnonzero((given < scale[0]) | (given > scale[1]))
+            if len(outside):
+                row = int(outside[0])
+                user = train.users.to_list()[train.array("user")[row]]
+                item = train.items.to_list()[train.array("item")[row]]
+                raise DataError(
+                    f"{name}: rating {given[row]:g} of user {user!r} and item {item!r} (event "
+                    f"{row}) is outside rating_scale={scale}, and {len(outside)} are in all: "
+                    "correct the data or the scale"
+                )
+        ratings = train.csr("last")
+        self.mean_ = np.array([ratings.values.mean(dtype=np.float64)], dtype=np.float32)
+        ends = (ratings.values.min(), ratings.values.max()) if scale is None else scale
+        self.scale_ = np.array(ends, dtype=np.float32)
+        return ratings
+
+    def _start_biases(self, train: Interactions) -> None:
+        self.user_biases_ = np.zeros(train.n_users, np.float32) if self.biased else None
+        self.item_biases_ = np.zeros(train.n_items, np.float32) if self.biased else None
+
+    # ---- answers --------------------------------------------------------------------------------
+
+    def _factors(self) -> Factors:
+        """Return factors whose user biases are a dimension more, in which every item is 1."""
+        factors: Factors | None = self._derived.get("factors")
+        if factors is None:
+            users, items = self._user_vectors(), self.item_factors_
+            if self.user_biases_ is not None:
+                ones = np.ones((len(items), 1), dtype=np.float32)
+                own = (self.mean_ + self.user_biases_)[:, None]
+                users, items = np.hstack([users, own]), np.hstack([items, ones])
+            factors = self._derived["factors"] = Factors(users, items, self.item_biases_)
+        return factors
+
+    def _vectors(self, side: Literal["user", "item"]) -> NDArray[np.float32]:
+        return self._user_vectors() if side == "user" else self.item_factors_
+
+    def _finish(self, scores: Scores) -> Scores:
+        return np.clip(scores, self.scale_[0], self.scale_[1])
+
+    def predict(
+        self,
+        pairs: Any,
+        *,
+        unknown: Literal["error", "nan", "average"] = "error",
+        return_known: bool = False,
+        num_threads: int | None = None,
+    ) -> Any:
+        """Estimate the ratings of (user, item) pairs, within the rating scale.
+
+        Parameters
+        ----------
+        pairs : frame
+            pandas, polars or pyarrow, with the user and item columns of the training data.
+        unknown : {"error", "nan", "average"}, default "error"
+            Pairs with a user or item outside the training data raise, score NaN, or get the mean
+            rating plus the bias of whichever of the two is known.
+        return_known : bool, default False
+            Return also which pairs had both a known user and a known item.
+        num_threads : int, optional
+            Default: the model's ``num_threads``.
+
+        Returns
+        -------
+        estimates : float32 array of shape (len(pairs),)
+            One per row, in order; the same bits as the score that `recommend` shows.
+        known : bool array of shape (len(pairs),)
+            Only with `return_known`.
+
+        Raises
+        ------
+        UnknownIdError
+            With ``unknown="error"``, naming the first five unknown users or items.
+
+        Examples
+        --------
+        >>> import pandas as pd, penchant as pc
+        >>> rows = [("ann", "tea", 5), ("ann", "jam", 3), ("bob", "tea", 4), ("eve", "jam", 2)]
+        >>> frame = pd.DataFrame(rows, columns=["who", "what", "stars"])
+        >>> data = pc.Interactions.from_frame(frame, user="who", item="what", value="stars")
+        >>> model = pc.SVD(factors=2).fit(data, progress=False)
+        >>> asked = pd.DataFrame({"who": ["bob", "new"], "what": ["jam", "ink"]})
+        >>> ratings, known = model.predict(asked, unknown="average", return_known=True)
+        >>> known.tolist(), float(ratings[1])
+        ([True, False], 3.5)
+        """
+        self._check_fitted()
+        columns = results.pair_columns(pairs, (self.columns_.user, self.columns_.item))
+        users, items = (
+            results.resolve(ids, column, kind, unknown, _UNKNOWN).codes.astype(np.int64)
+            for ids, column, kind in zip(
+                (self.users_, self.items_), columns, ("user", "item"), strict=True
+            )
+        )
+        known = (users >= 0) & (items >= 0)
+        rows, query = np.unique(users[known], return_inverse=True)
+        found = self._index().score_pairs(
+            self._queries(rows),
+            query.astype(np.int64),
+            items[known],
+            num_threads=self._threads(num_threads),
+        )
+        ratings = np.full(len(known), np.nan, dtype=np.float32)
+        ratings[known] = found
+        if unknown == "average":
+            ratings[~known] = self._averages(users[~known], items[~known])
+        ratings = self._finish(ratings)
+        return (ratings, known) if return_known else ratings
+
+    def _averages(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the mean plus the biases of those that are known (code not -1)."""
+        found = np.full(len(users), self.mean_[0], dtype=np.float32)
+        for codes, biases in ((users, self.user_biases_), (items, self.item_biases_)):
+            if biases is not None:
+                found += np.where(codes >= 0, biases[codes], np.float32(0))
+        return found
