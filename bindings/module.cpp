@@ -42,8 +42,8 @@ PYBIND11_MODULE(_core, m) {
         "Threads used by default: environment, affinity mask and cgroup quota honoured.");
   penchant::python::bind_bayesian_svd(m);
   penchant::python::bind_bpr(m);
-  penchant::python::bind_ials(m);
   penchant::python::bind_ease(m);
+  penchant::python::bind_ials(m);
   penchant::python::bind_knn(m);
   penchant::python::bind_neighbor_index(m);
   penchant::python::bind_random(m);

@@ -27,23 +27,17 @@ class Row(NamedTuple):
 RUNS: dict[str, Run] = {
     "bpr": Run("bpr --data gowalla", 3),
     "bpr-quality": Run("bpr --data gowalla --quality --no-rivals", 2),
-<<<<<<< HEAD
-<<<<<<< HEAD
     "ials": Run("ials", 3),
     "ials-quality": Run("ials --quality", 2.5),
     "ials-fold-in": Run("ials --fold-in --factors 64", 0.5),
-=======
     "prod2vec": Run("prod2vec --data retail", 6),
     "prod2vec-cbow": Run("prod2vec --data retail --sg 0", 2),
     "prod2vec-toys": Run("prod2vec --data toys --quality", 0.6),
     "prod2vec-wfmu": Run("prod2vec --data wfmu --quality", 0.4),
->>>>>>> prod2vec
-=======
     "svd-speed": Run("svd --data synthetic --repeats 3", 3),
     "svd": Run("svd --data ml-100k", 1),
     "svdpp": Run("svdpp", 2),
     "svd-best": Run("svd --data ml-100k --best", 6),
->>>>>>> svd
     "import": Run("import --repeats 3", 0.2),
     "threads": Run("threads", 1),
     "scale": Run("scale", 2),
@@ -54,8 +48,6 @@ ROWS: list[Row] = [
     Row("BPR, Gowalla, 64 factors: updates/s against implicit", "bpr", "ratio", 2.0, 4.0),
     Row("BPR, Gowalla test, tuned on valid: recall@20", "bpr-quality", "recall@20", 0.178, 0.190),
     Row("... fit seconds", "bpr-quality", "seconds", 120, None, smaller_is_better=True),
-<<<<<<< HEAD
-<<<<<<< HEAD
     *(
         Row(
             f"IALS, Gowalla, {factors} factors: time to implicit ALS's recall@20, ratio",
@@ -76,7 +68,6 @@ ROWS: list[Row] = [
         None,
         smaller_is_better=True,
     ),
-=======
     Row("Prod2Vec skip-gram, retail baskets: words/s against gensim", "prod2vec", "ratio", 3, 8),
     Row("... HitRate@100 test", "prod2vec", "hit_rate@100 test"),
     Row("... gensim's", "prod2vec", "gensim hit_rate@100 test"),
@@ -85,14 +76,11 @@ ROWS: list[Row] = [
     Row("... gensim's", "prod2vec-cbow", "gensim hit_rate@100 test"),
     Row("Prod2Vec, toys, tuned: HitRate@100", "prod2vec-toys", "hit_rate@100 test", 0.1714, 0.204),
     Row("Prod2Vec, WFMU, tuned: HitRate@100", "prod2vec-wfmu", "hit_rate@100 test", 0.0969, 0.1154),
->>>>>>> prod2vec
-=======
     Row("SVD, 100 factors: updates/s against Surprise", "svd-speed", "ratio", 12, 40),
     Row("SVD, ML-100k u1-u5: RMSE", "svd", "rmse", 0.940, None, smaller_is_better=True),
     Row("SVD++, ML-100k u1-u5: fit against Surprise", "svdpp", "ratio", 25, 100),
     Row("... RMSE", "svdpp", "rmse", 0.9238, None, smaller_is_better=True),
     Row("Best RMSE on ML-100k u1-u5", "svd-best", "rmse", 0.915, 0.900, smaller_is_better=True),
->>>>>>> svd
     Row("import penchant, seconds", "import", "import penchant", 0.8, 0.3, smaller_is_better=True),
     Row("Models and variants with equal bits for 1, 2, 3, 8 threads", "threads", "share", 1.0),
 ]

@@ -57,6 +57,8 @@ def run(options: argparse.Namespace, report: Report) -> None:
             found = dict(zip(frame["metric"], frame["value"].tolist(), strict=True))
             values.setdefault(name, []).append(found)
     report.results["quality"] = values
+    for name, found in values.items():
+        report.figure(name, float(np.mean([run["ndcg@10"] for run in found])))
     rows = []
     for name, found in values.items():
         cells = []

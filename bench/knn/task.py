@@ -101,6 +101,7 @@ def show(
         if rival is not None:
             against = ratio(side, rival)
             found["times_faster_than_rival"] = against.as_dict()
+            report.figure(name, against.median)
         values = None
         if name.startswith("penchant ItemKNN"):
             values = found["quality"] = quality(side.output, split.test, METRICS)

@@ -1,8 +1,6 @@
 #include "penchant/skipgram.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <cmath>
 #include <optional>
 #include <vector>
@@ -10,6 +8,7 @@
 #include "penchant/parallel.hpp"
 #include "penchant/random.hpp"
 #include "skipgram_lane.hpp"
+#include "training.hpp"
 
 namespace penchant {
 namespace {
@@ -107,27 +106,6 @@ class Merger {
   std::vector<std::int32_t> uses_;
   std::vector<float> weight_;
   std::vector<const float*> base_;
-};
-
-// Asks the caller's check on thread 0 only, at most every 20 ms, and remembers a yes for all
-// threads.
-class CancelFlag {
- public:
-  explicit CancelFlag(const CancelCheck& check) : check_(check) {}
-
-  bool raised(int thread) {
-    if (thread == 0 && check_ && Clock::now() >= next_check_) {
-      next_check_ = Clock::now() + std::chrono::milliseconds(20);
-      if (check_()) flag_.store(true, std::memory_order_relaxed);
-    }
-    return flag_.load(std::memory_order_relaxed);
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  const CancelCheck& check_;
-  Clock::time_point next_check_{};
-  std::atomic<bool> flag_{false};
 };
 
 class Trainer {

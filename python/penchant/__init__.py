@@ -17,7 +17,19 @@ if TYPE_CHECKING:
     from penchant.data import datasets, split
     from penchant.data.interactions import Interactions
     from penchant.evaluation import EarlyStopping, ValidationMetric, evaluate
-    from penchant.models import BPR, SVD, BayesianSVD, Callback, Popularity, SVDpp, load
+    from penchant.models import (
+        BPR,
+        EASE,
+        IALS,
+        SVD,
+        BayesianSVD,
+        Callback,
+        ItemKNN,
+        Popularity,
+        Prod2Vec,
+        SVDpp,
+        load,
+    )
 
 # Public name -> module that defines it. Resolved on first use (PEP 562), so that
 # `import penchant` stays fast and pulls in nothing that the caller does not touch.
@@ -25,9 +37,13 @@ _ATTRIBUTES = {
     "BPR": "penchant.models",
     "BayesianSVD": "penchant.models",
     "Callback": "penchant.models",
+    "EASE": "penchant.models",
     "EarlyStopping": "penchant.evaluation",
+    "IALS": "penchant.models",
     "Interactions": "penchant.data.interactions",
+    "ItemKNN": "penchant.models",
     "Popularity": "penchant.models",
+    "Prod2Vec": "penchant.models",
     "SVD": "penchant.models",
     "SVDpp": "penchant.models",
     "ValidationMetric": "penchant.evaluation",
@@ -48,12 +64,16 @@ _MODULES = {
 
 __all__ = [
     "BPR",
+    "EASE",
+    "IALS",
     "SVD",
     "BayesianSVD",
     "Callback",
     "EarlyStopping",
     "Interactions",
+    "ItemKNN",
     "Popularity",
+    "Prod2Vec",
     "SVDpp",
     "ValidationMetric",
     "__version__",

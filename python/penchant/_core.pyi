@@ -11,20 +11,138 @@ import numpy
 import numpy.typing
 
 __all__: list[str] = [
+    "EaseParams",
+    "IalsFoldIn",
+    "NeighborIndex",
     "TopkIndex",
     "available_isas",
     "build_info",
     "default_num_threads",
+    "ease_bytes",
     "fit_bayesian_svd",
     "fit_bpr",
+    "fit_ease",
+    "fit_ease_sparse",
+    "fit_ials",
+    "fit_knn",
+    "fit_skipgram",
     "fit_svd",
     "fit_svdpp",
+    "fold_in_histories",
     "implicit_sums",
     "isa",
     "mark_recommended",
     "random_normal",
     "ranking_metrics",
 ]
+
+class EaseParams:
+    """
+    Parameters of fit_ease; neighbors=0 keeps all weights.
+    """
+    def __init__(
+        self,
+        *,
+        regularization: typing.SupportsFloat | typing.SupportsIndex,
+        dropout: typing.SupportsFloat | typing.SupportsIndex,
+        user_exponent: typing.SupportsFloat | typing.SupportsIndex,
+        item_exponent: typing.SupportsFloat | typing.SupportsIndex,
+        popularity_discount: typing.SupportsFloat | typing.SupportsIndex,
+        rank: typing.SupportsInt | typing.SupportsIndex,
+        rank_share: typing.SupportsFloat | typing.SupportsIndex,
+        rank_power: typing.SupportsFloat | typing.SupportsIndex,
+        neighbors: typing.SupportsInt | typing.SupportsIndex,
+        num_threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+
+class IalsFoldIn:
+    """
+    Rows of one side of implicit ALS, solved exactly.
+    """
+    def __init__(
+        self,
+        fixed_factors: numpy.typing.NDArray[numpy.float32],
+        fixed_weights: numpy.typing.NDArray[numpy.float32] | None,
+        *,
+        regularization: typing.SupportsFloat | typing.SupportsIndex,
+        regularization_exponent: typing.SupportsFloat | typing.SupportsIndex,
+        unobserved_weight: typing.SupportsFloat | typing.SupportsIndex,
+        num_threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    def solve(
+        self,
+        indptr: numpy.typing.NDArray[numpy.int64],
+        indices: numpy.typing.NDArray[numpy.int32],
+        confidence: numpy.typing.NDArray[numpy.float32] | None,
+        row_weights: numpy.typing.NDArray[numpy.float32] | None,
+        *,
+        num_threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Solve rows, float32 [rows, factors], from their entries among the fixed side's rows.
+        """
+
+class NeighborIndex:
+    """
+    Exact top-k search over an item-item matrix. A sparse one is copied, a dense one kept.
+    """
+    @typing.overload
+    def __init__(
+        self,
+        indptr: numpy.typing.NDArray[numpy.int64],
+        indices: numpy.typing.NDArray[numpy.int32],
+        values: numpy.typing.NDArray[numpy.float32],
+    ) -> None: ...
+    @typing.overload
+    def __init__(self, similarities: numpy.typing.NDArray[numpy.float32]) -> None: ...
+    def neighbors(
+        self,
+        items: numpy.typing.NDArray[numpy.int64],
+        k: typing.SupportsInt | typing.SupportsIndex,
+        *,
+        num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]:
+        """
+        The k largest entries of the items' rows, themselves left out; -1 and -inf pad.
+        """
+    def score_pairs(
+        self,
+        queries: tuple[
+            numpy.typing.NDArray[numpy.int64],
+            numpy.typing.NDArray[numpy.int32],
+            numpy.typing.NDArray[numpy.float32],
+        ],
+        query_rows: numpy.typing.NDArray[numpy.int64],
+        vector_rows: numpy.typing.NDArray[numpy.int64],
+        *,
+        num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Score of item vector_rows[i] for history query_rows[i], bit for bit what search would give.
+        """
+    def search(
+        self,
+        queries: tuple[
+            numpy.typing.NDArray[numpy.int64],
+            numpy.typing.NDArray[numpy.int32],
+            numpy.typing.NDArray[numpy.float32],
+        ],
+        k: typing.SupportsInt | typing.SupportsIndex,
+        *,
+        exclude: tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int32]]
+        | None = None,
+        candidates: tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int32]]
+        | None = None,
+        num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]:
+        """
+        The k best items and their scores for every history (indptr, indices, values); -1 and -inf pad.
+        """
+    @property
+    def size(self) -> int:
+        """
+        Number of items.
+        """
 
 class TopkIndex:
     """
@@ -88,6 +206,16 @@ def default_num_threads() -> int:
     Threads used by default: environment, affinity mask and cgroup quota honoured.
     """
 
+def ease_bytes(
+    n_items: typing.SupportsInt | typing.SupportsIndex,
+    *,
+    neighbors: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex,
+) -> float:
+    """
+    Bytes that fit_ease takes besides its input.
+    """
+
 def fit_bayesian_svd(
     indptr: numpy.typing.NDArray[numpy.int64],
     indices: numpy.typing.NDArray[numpy.int32],
@@ -136,6 +264,100 @@ def fit_bpr(
 ) -> int:
     """
     Train BPR factors in place; on_epoch(epoch, loss, auc) returning False stops. Returns the epochs run.
+    """
+
+def fit_ease(
+    indptr: numpy.typing.NDArray[numpy.int64],
+    indices: numpy.typing.NDArray[numpy.int32],
+    values: numpy.typing.NDArray[numpy.float32] | None,
+    n_items: typing.SupportsInt | typing.SupportsIndex,
+    params: EaseParams,
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    EASE's item-item weights, all of them.
+    """
+
+def fit_ease_sparse(
+    indptr: numpy.typing.NDArray[numpy.int64],
+    indices: numpy.typing.NDArray[numpy.int32],
+    values: numpy.typing.NDArray[numpy.float32] | None,
+    n_items: typing.SupportsInt | typing.SupportsIndex,
+    params: EaseParams,
+) -> tuple[
+    numpy.typing.NDArray[numpy.int64],
+    numpy.typing.NDArray[numpy.int32],
+    numpy.typing.NDArray[numpy.float32],
+]:
+    """
+    EASE's item-item weights, the largest of each item by magnitude, as a CSR (indptr, indices, values).
+    """
+
+def fit_ials(
+    indptr: numpy.typing.NDArray[numpy.int64],
+    indices: numpy.typing.NDArray[numpy.int32],
+    confidence: numpy.typing.NDArray[numpy.float32] | None,
+    user_factors: numpy.typing.NDArray[numpy.float32],
+    item_factors: numpy.typing.NDArray[numpy.float32],
+    item_weights: numpy.typing.NDArray[numpy.float32] | None,
+    *,
+    epochs: typing.SupportsInt | typing.SupportsIndex,
+    regularization: typing.SupportsFloat | typing.SupportsIndex,
+    regularization_exponent: typing.SupportsFloat | typing.SupportsIndex,
+    unobserved_weight: typing.SupportsFloat | typing.SupportsIndex,
+    solver: str,
+    block_size: typing.SupportsInt | typing.SupportsIndex,
+    cg_steps: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex,
+    on_epoch: collections.abc.Callable[[int, float], bool],
+) -> int:
+    """
+    Train implicit ALS factors in place; on_epoch(epoch, loss) returning False stops. Returns the epochs run.
+    """
+
+def fit_knn(
+    indptr: numpy.typing.NDArray[numpy.int64],
+    indices: numpy.typing.NDArray[numpy.int32],
+    values: numpy.typing.NDArray[numpy.float32] | None,
+    n_items: typing.SupportsInt | typing.SupportsIndex,
+    *,
+    similarity: str,
+    neighbors: typing.SupportsInt | typing.SupportsIndex,
+    k1: typing.SupportsFloat | typing.SupportsIndex,
+    b: typing.SupportsFloat | typing.SupportsIndex,
+    alpha: typing.SupportsFloat | typing.SupportsIndex,
+    beta: typing.SupportsFloat | typing.SupportsIndex,
+    shrinkage: typing.SupportsFloat | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[
+    numpy.typing.NDArray[numpy.int64],
+    numpy.typing.NDArray[numpy.int32],
+    numpy.typing.NDArray[numpy.float32],
+]:
+    """
+    The most similar items of every item as a CSR (indptr, indices, values), columns ascending.
+    """
+
+def fit_skipgram(
+    indptr: numpy.typing.NDArray[numpy.int64],
+    items: numpy.typing.NDArray[numpy.int32],
+    input_vectors: numpy.typing.NDArray[numpy.float32],
+    output_vectors: numpy.typing.NDArray[numpy.float32],
+    *,
+    epochs: typing.SupportsInt | typing.SupportsIndex,
+    window: typing.SupportsInt | typing.SupportsIndex,
+    shrink_windows: bool,
+    negative: typing.SupportsInt | typing.SupportsIndex,
+    ns_exponent: typing.SupportsFloat | typing.SupportsIndex,
+    sample: typing.SupportsFloat | typing.SupportsIndex,
+    skip_gram: bool,
+    alpha: typing.SupportsFloat | typing.SupportsIndex,
+    min_alpha: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex,
+    on_epoch: collections.abc.Callable[[int, float], bool],
+) -> int:
+    """
+    Train word2vec vectors in place; on_epoch(epoch, loss) returning False stops. Returns the epochs run.
     """
 
 def fit_svd(
@@ -191,6 +413,18 @@ def fit_svdpp(
 ) -> int:
     """
     Train SVD++ in place; as fit_svd. Returns the epochs run.
+    """
+
+def fold_in_histories(
+    indptr: numpy.typing.NDArray[numpy.int64],
+    items: numpy.typing.NDArray[numpy.int32],
+    vectors: numpy.typing.NDArray[numpy.float32],
+    *,
+    decay: typing.SupportsFloat | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    Mean of the vectors of each history, the last event weighing 1, the one before `decay`, ...
     """
 
 def implicit_sums(

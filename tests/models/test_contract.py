@@ -35,6 +35,67 @@ class TestBPRUniformNegatives(TestBPR):
     params: ClassVar[dict[str, Any]] = {"factors": 33, "epochs": 3, "negatives": "uniform"}
 
 
+class TestPopularity(ModelChecks):
+    model = pc.Popularity
+    has_vectors = False
+    has_neighbors = False
+    folds_in = True
+
+
+class TestIALS(ModelChecks):
+    model = pc.IALS
+    folds_in = True
+    params: ClassVar[dict[str, Any]] = {"factors": 7, "epochs": 3}
+    other_params: ClassVar[dict[str, Any]] = {
+        "factors": 17,
+        "regularization": 0.1,
+        "alpha": 2,
+        "confidence_scaling": "log",
+        "popularity_exponent": 0.5,
+        "solver": "subspace",
+        "num_threads": 2,
+    }
+
+
+class TestIALSByGradients(TestIALS):
+    params: ClassVar[dict[str, Any]] = {"factors": 33, "epochs": 3, "solver": "cg", "alpha": 0.5}
+
+
+class TestProd2Vec(ModelChecks):
+    model = pc.Prod2Vec
+    folds_in = True
+    params: ClassVar[dict[str, Any]] = {"vector_size": 7, "epochs": 4, "min_count": 1}
+    other_params: ClassVar[dict[str, Any]] = {
+        "vector_size": 9,
+        "window": 2,
+        "ns_exponent": -0.5,
+        "sample": 0,
+        "sg": 0,
+        "history_weighting": "recency",
+        "num_threads": 2,
+    }
+
+
+class TestProd2VecCbow(TestProd2Vec):
+    params: ClassVar[dict[str, Any]] = {
+        "vector_size": 16,
+        "epochs": 3,
+        "min_count": 1,
+        "sg": 0,
+        "history_weighting": "last",
+    }
+
+
+class TestProd2VecAsGensim(TestProd2Vec):
+    params: ClassVar[dict[str, Any]] = {
+        "vector_size": 33,
+        "epochs": 3,
+        "min_count": 1,
+        "score_vectors": "input",
+        "popularity_weight": 0,
+    }
+
+
 class NeighborChecks(ModelChecks):
     has_vectors = False
     folds_in = True
@@ -94,13 +155,6 @@ class TestItemKNNTfidf(TestItemKNN):
 
 class TestItemKNNRp3beta(TestItemKNN):
     params: ClassVar[dict[str, Any]] = {"similarity": "rp3beta", "values": "count"}
-
-
-class TestPopularity(ModelChecks):
-    model = pc.Popularity
-    has_vectors = False
-    has_neighbors = False
-    folds_in = True
 
 
 class TestSVD(ModelChecks):

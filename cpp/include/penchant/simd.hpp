@@ -100,6 +100,8 @@ struct SkipgramArgs {
 struct SkipgramResult {
   double loss;
   std::int64_t examples;
+};
+
 // sums[c] = sum over r of values[r] * rows[r][c], added in the order of the rows.
 struct SumRowsArgs {
   const float* const* rows;
@@ -116,6 +118,8 @@ struct TileProductArgs {
   const double* right;
   double* tile;       // row-major
   std::int64_t size;  // a multiple of kTileMultiple
+};
+
 // Ratings of one grid cell; see svd.hpp and svdpp.hpp. Those of one user are contiguous.
 struct SvdCellArgs {
   float* user_factors;

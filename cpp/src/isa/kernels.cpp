@@ -21,11 +21,14 @@ namespace {
 //
 #include "isa/ials_block.inl"
 //
-#include "isa/rotations.inl"
-#include "isa/skipgram_chunk.inl"
 #include "isa/neighbor_rows.inl"
 //
+#include "isa/rotations.inl"
+//
+#include "isa/skipgram_chunk.inl"
+//
 #include "isa/spd_tile.inl"
+//
 #include "isa/svd_cell.inl"
 //
 #include "isa/topk_scan.inl"
@@ -36,36 +39,29 @@ namespace {
 #define PENCHANT_STRINGIFY(x) PENCHANT_STRINGIFY_(x)
 
 extern const Kernels kKernels;
-const Kernels kKernels = {PENCHANT_STRINGIFY(PENCHANT_ISA),
-                          bpr_cell,
-                          ials_block,
-                          ials_block_scratch,
-                          ials_dual,
-                          ials_dual_scratch,
-                          ials_gradients,
-                          ials_gradients_scratch,
-                          multiply_panel,
-                          kQueryLevels,
-                          rotate_columns,
-                          scan_panels,
-                          score_pairs};
-                          kQueryLevels,
-                          scan_panels,
-                          score_pairs,
-                          skipgram_chunk};
-                          kQueryLevels,
-                          scan_panels,
-                          score_pairs,
-                          sum_rows,
-                          kTileRows,
-                          kTileCols,
-                          subtract_product,
-                          factor_tile};
-                          kQueryLevels,
-                          scan_panels,
-                          score_pairs,
-                          svd_cell,
-                          gather_rows,
-                          spread_rows};
+const Kernels kKernels = {
+    .name = PENCHANT_STRINGIFY(PENCHANT_ISA),
+    .bpr_cell = bpr_cell,
+    .ials_block = ials_block,
+    .ials_block_scratch = ials_block_scratch,
+    .ials_dual = ials_dual,
+    .ials_dual_scratch = ials_dual_scratch,
+    .ials_gradients = ials_gradients,
+    .ials_gradients_scratch = ials_gradients_scratch,
+    .multiply_panel = multiply_panel,
+    .query_levels = kQueryLevels,
+    .rotate_columns = rotate_columns,
+    .scan_panels = scan_panels,
+    .score_pairs = score_pairs,
+    .skipgram_chunk = skipgram_chunk,
+    .sum_rows = sum_rows,
+    .tile_rows = kTileRows,
+    .tile_cols = kTileCols,
+    .subtract_product = subtract_product,
+    .factor_tile = factor_tile,
+    .svd_cell = svd_cell,
+    .gather_rows = gather_rows,
+    .spread_rows = spread_rows,
+};
 
 }  // namespace penchant::PENCHANT_ISA

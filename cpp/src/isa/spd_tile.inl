@@ -3,17 +3,17 @@
 #if defined(__AVX512F__)
 constexpr int kDoubleLanes = 8;
 constexpr int kTileRows = 8;
-constexpr int kTileVecs = 3;
+constexpr int kSpdTileVecs = 3;
 #elif defined(__AVX2__)
 constexpr int kDoubleLanes = 4;
 constexpr int kTileRows = 4;
-constexpr int kTileVecs = 3;
+constexpr int kSpdTileVecs = 3;
 #else
 constexpr int kDoubleLanes = 2;
 constexpr int kTileRows = 4;
-constexpr int kTileVecs = 2;
+constexpr int kSpdTileVecs = 2;
 #endif
-constexpr int kTileCols = kTileVecs * kDoubleLanes;
+constexpr int kTileCols = kSpdTileVecs * kDoubleLanes;
 
 typedef double VecD __attribute__((vector_size(kDoubleLanes * sizeof(double))));
 typedef double VecDUnaligned
@@ -29,26 +29,26 @@ PENCHANT_INLINE void store_d(double* to, VecD value) {
 // C -= A B on one kTileRows x kTileCols piece of C, which stays in registers.
 PENCHANT_INLINE void subtract_piece(const double* a, const double* b, std::int64_t depth, double* c,
                                     std::int64_t stride) {
-  VecD sums[kTileRows][kTileVecs];
+  VecD sums[kTileRows][kSpdTileVecs];
 #pragma GCC unroll 8
   for (int r = 0; r < kTileRows; ++r)
 #pragma GCC unroll 3
-    for (int v = 0; v < kTileVecs; ++v) sums[r][v] = VecD{};
+    for (int v = 0; v < kSpdTileVecs; ++v) sums[r][v] = VecD{};
   for (std::int64_t k = 0; k < depth; ++k) {
-    VecD right[kTileVecs];
+    VecD right[kSpdTileVecs];
 #pragma GCC unroll 3
-    for (int v = 0; v < kTileVecs; ++v) right[v] = load_d(b + k * kTileCols + v * kDoubleLanes);
+    for (int v = 0; v < kSpdTileVecs; ++v) right[v] = load_d(b + k * kTileCols + v * kDoubleLanes);
 #pragma GCC unroll 8
     for (int r = 0; r < kTileRows; ++r) {
       const VecD left = a[k * kTileRows + r] - VecD{};
 #pragma GCC unroll 3
-      for (int v = 0; v < kTileVecs; ++v) sums[r][v] += left * right[v];
+      for (int v = 0; v < kSpdTileVecs; ++v) sums[r][v] += left * right[v];
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < kTileRows; ++r)
 #pragma GCC unroll 3
-    for (int v = 0; v < kTileVecs; ++v) {
+    for (int v = 0; v < kSpdTileVecs; ++v) {
       double* const to = c + r * stride + v * kDoubleLanes;
       store_d(to, load_d(to) - sums[r][v]);
     }

@@ -274,11 +274,11 @@ class Prod2Vec(FactorModel):
     def _score_vectors(self) -> NDArray[np.float32]:
         """Return the vectors that cosines are taken of."""
         if "score_vectors" not in self._derived:
-            vectors = {
-                "input": lambda: self.item_vectors_,
-                "output": lambda: _output_or_input(self.output_vectors_, self.item_vectors_),
-                "both": lambda: _unit_rows(self.item_vectors_) + _unit_rows(self.output_vectors_),
-            }[self.score_vectors]()
+            vectors = self.item_vectors_
+            if self.score_vectors == "output":
+                vectors = _output_or_input(self.output_vectors_, vectors)
+            elif self.score_vectors == "both":
+                vectors = _unit_rows(vectors) + _unit_rows(self.output_vectors_)
             self._derived["score_vectors"] = np.ascontiguousarray(vectors)
         found: NDArray[np.float32] = self._derived["score_vectors"]
         return found
@@ -390,7 +390,8 @@ def _output_or_input(
     output: NDArray[np.float32], input_: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Return output vectors, and the input vector where nothing was learnt: never zero."""
-    return np.where(output.any(axis=1)[:, None], output, input_)
+    learnt: NDArray[np.bool_] = np.any(output != 0, axis=1, keepdims=True)
+    return np.where(learnt, output, input_)
 
 
 def _unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
