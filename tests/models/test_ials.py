@@ -18,7 +18,8 @@ SOLVERS = ("auto", "cholesky", "subspace", "cg")
 
 
 def fitted(data=None, **params):
-    options = {"factors": 8, "epochs": 4, "unobserved_weight": 0.3} | params
+    scaled = {"regularization": 0.003, "regularization_exponent": 1.0}
+    options = {"factors": 8, "epochs": 4, "unobserved_weight": 0.3} | scaled | params
     return pc.IALS(**options).fit(interactions() if data is None else data, progress=False)
 
 

@@ -41,10 +41,11 @@ class IALS(FactorModel):
         Length of a user or item vector.
     epochs : int, default 16
         How often both sides are solved for.
-    regularization : float, default 0.003
+    regularization : float, default 5.0
         L2 penalty. User u gets ``regularization * (n_u + unobserved_weight * n_items) **
-        regularization_exponent``, n_u being the number of their items; items likewise.
-    regularization_exponent : float, default 1.0
+        regularization_exponent``, n_u being the number of their items; items likewise. The
+        defaults are those that did well on validation parts of four quite different data sets.
+    regularization_exponent : float, default 0.0
         1 makes the penalty of a user proportional to the weight of their cells, 0 the same for
         everybody.
     unobserved_weight : float, default 0.1
@@ -128,8 +129,8 @@ class IALS(FactorModel):
         *,
         factors: int = 64,
         epochs: int = 16,
-        regularization: float = 0.003,
-        regularization_exponent: float = 1.0,
+        regularization: float = 5.0,
+        regularization_exponent: float = 0.0,
         unobserved_weight: float = 0.1,
         alpha: float = 0.0,
         confidence_scaling: Literal["linear", "log"] = "linear",
