@@ -232,3 +232,16 @@ def test_import_of_the_models_pulls_in_nothing_heavy():
     loaded = {name.partition(".")[0] for name in names}
     assert "penchant" in loaded
     assert not loaded & {"pandas", "polars", "matplotlib", "sklearn", "scipy", "joblib", "tqdm"}
+
+
+def test_data_that_a_model_refuses_leave_the_old_fit():
+    model = pc.Prod2Vec(vector_size=4, epochs=2, min_count=1).fit(interactions(), progress=False)
+    expected = model.recommend(k=5)
+    with pytest.raises(DataError, match="set min_count"):
+        model.set_params(min_count=10_000).fit(interactions(), progress=False)
+    pd.testing.assert_frame_equal(model.recommend(k=5), expected)
+    assert len(model.history_) == 2
+    fresh = pc.Prod2Vec(min_count=10_000)
+    with pytest.raises(DataError):
+        fresh.fit(interactions(), progress=False)
+    assert not fresh.__sklearn_is_fitted__()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from penchant.data.ids import IdMap
-    from penchant.data.interactions import Columns, Interactions
+    from penchant.data.interactions import CSR, Columns, Interactions
     from penchant.models.base import Recommender
 
 ModelT = TypeVar("ModelT", bound="FittedModel")
@@ -125,14 +125,7 @@ class FittedModel(Parameterized):
         seen = train.csr("distinct")
         if len(seen.indices) == 0:
             raise DataError("train has no interactions: there is nothing to learn from")
-        self._forget()
-        self.users_, self.items_ = train.users, train.items
-        self.columns_, self.backend_ = train.columns, train.backend
-        self.seen_ = RowLists(seen.indptr, seen.indices)
-        self.item_counts_ = np.bincount(seen.indices, minlength=train.n_items).astype(np.int64)
-        self._history = []
-        self._start(train)
-        self._weights_changed()
+        self._begin(train, seen)
         epochs = int(getattr(self, "epochs", 0))
         monitor = FitMonitor(cast("Recommender", self), train, watchers, epochs, progress)
         try:
@@ -151,6 +144,23 @@ class FittedModel(Parameterized):
             self._forget()
             raise
         return self
+
+    def _begin(self, train: Interactions, seen: CSR) -> None:
+        """Forget an earlier fit and make ready for this one; data that are refused change nothing."""
+        before = dict(self.__dict__)
+        self._forget()
+        self.users_, self.items_ = train.users, train.items
+        self.columns_, self.backend_ = train.columns, train.backend
+        self.seen_ = RowLists(seen.indptr, seen.indices)
+        self.item_counts_ = np.bincount(seen.indices, minlength=train.n_items).astype(np.int64)
+        self._history = []
+        try:
+            self._start(train)
+        except PenchantError:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+        self._weights_changed()
 
     def _forget(self) -> None:
         """Drop everything fitted."""

@@ -55,7 +55,8 @@ class RatingModel(FactorModel, abstract=True):
         if train.columns.value is None:
             raise DataError(
                 f"{name} learns from ratings, and train has no value column: name it with "
-                "pc.Interactions.from_frame(df, user=..., item=..., value='rating')"
+                "pc.Interactions.from_frame(df, user=..., item=..., value='rating'), on the "
+                "command line with --value rating"
             )
         scale = self.rating_scale
         if scale is not None:
