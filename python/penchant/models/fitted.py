@@ -146,7 +146,7 @@ class FittedModel(Parameterized):
         return self
 
     def _begin(self, train: Interactions, seen: CSR) -> None:
-        """Forget an earlier fit and make ready for this one; data that are refused change nothing."""
+        """Forget an earlier fit and make ready for this one; refused data change nothing."""
         before = dict(self.__dict__)
         self._forget()
         self.users_, self.items_ = train.users, train.items
