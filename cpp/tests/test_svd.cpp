@@ -240,8 +240,10 @@ TEST_CASE("the callback and the cancel check end the training") {
     CHECK(stopped.epochs == 2);
     SvdppParams params = quick();
     params.svd.epochs = 1000000;
-    int asked = 0;
-    const Model cancelled = train(rated, 7, params, plusplus, {}, [&] { return ++asked > 2; });
+    bool learnt = false;
+    const Model cancelled = train(
+        rated, 7, params, plusplus, [&](const SvdEpoch&) { return learnt = true; },
+        [&] { return learnt; });
     CHECK(cancelled.epochs < 1000000);
     for (const float x : cancelled.users) CHECK(std::isfinite(x));
     CHECK_FALSE(cancelled.users == first(rated, 7).users);
