@@ -354,6 +354,7 @@ def test_ctrl_c_stops_within_a_second_and_leaves_a_usable_model():
     """The signal arrives in the middle of an epoch that takes many seconds."""
     code = """
         import os, signal, threading, time
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # the background ignores it
         import numpy as np, pyarrow as pa
         import penchant as pc
 

@@ -257,6 +257,7 @@ def test_divergence_is_reported_and_keeps_the_last_good_state():
 def test_ctrl_c_stops_within_a_second_and_leaves_a_usable_model():
     code = """
         import os, signal, threading, time
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # the background ignores it
         import numpy as np, pyarrow as pa
         import penchant as pc
 
