@@ -121,7 +121,8 @@ class Trainer {
         maps_(static_cast<std::size_t>(std::min(params.num_threads, plan_.chunks_per_round))),
         input_merger_(vectors.input.rows),
         output_merger_(vectors.output.rows),
-        cancel_(cancelled) {
+        cancel_(cancelled),
+        loss_((params.negative + 1) * std::log(2.0)) {  // the output vectors are zero
     const auto n_items = static_cast<std::size_t>(vectors.input.rows);
     for (SlotMaps& maps : maps_) {
       maps.input.assign(n_items, -1);
@@ -140,7 +141,9 @@ class Trainer {
       if (cancel_.raised(0)) return std::nullopt;
       merge_round(first, last, &summary);
     }
-    summary.loss /= static_cast<double>(std::max<std::int64_t>(summary.examples, 1));
+    // An epoch whose pairs subsampling left out has learnt nothing: the loss is what it was.
+    if (summary.examples > 0) loss_ = summary.loss / static_cast<double>(summary.examples);
+    summary.loss = loss_;
     return summary;
   }
 
@@ -196,6 +199,7 @@ class Trainer {
   Merger input_merger_;
   Merger output_merger_;
   CancelFlag cancel_;
+  double loss_ = 0.0;  // of the last epoch
 };
 
 }  // namespace

@@ -50,7 +50,12 @@ Sampling::Sampling(const SequencesView& sequences, std::int64_t n_items,
       alias(static_cast<std::size_t>(n_items)) {
   std::vector<std::int64_t> counts(static_cast<std::size_t>(n_items), 0);
   for (const std::int32_t item : sequences.items) ++counts[static_cast<std::size_t>(item)];
-  const double limit = params.sample * static_cast<double>(sequences.entries());
+  const auto events = static_cast<double>(sequences.entries());
+  const auto vocabulary = static_cast<double>(
+      counts.size() - static_cast<std::size_t>(std::ranges::count(counts, std::int64_t{0})));
+  // Items no more frequent than the average one stay whole: where there are but a few, word2vec's
+  // rule would thin out every one of them, and with them nearly all pairs.
+  const double limit = std::max(params.sample * events, events / vocabulary);
   std::vector<double> weights(counts.size(), 0.0);
   double largest = -INFINITY;
   for (std::size_t i = 0; i < counts.size(); ++i) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
+import pytest
 
 import penchant as pc
 from model_checks import ModelChecks
@@ -74,6 +75,10 @@ class TestProd2Vec(ModelChecks):
         "history_weighting": "recency",
         "num_threads": 2,
     }
+
+    def test_one_event(self):
+        with pytest.warns(pc.errors.PenchantWarning, match="no sequence holds two items"):
+            super().test_one_event()
 
 
 class TestProd2VecCbow(TestProd2Vec):

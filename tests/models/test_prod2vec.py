@@ -12,7 +12,13 @@ import pytest
 
 import penchant as pc
 from model_support import assert_same_model, bits
-from penchant.errors import DataError, MissingFileError, ParameterError, UnknownIdError
+from penchant.errors import (
+    DataError,
+    MissingFileError,
+    ParameterError,
+    PenchantWarning,
+    UnknownIdError,
+)
 
 PLAIN = {"score_vectors": "input", "popularity_weight": 0}  # as gensim
 QUICK = {"vector_size": 8, "epochs": 3, "min_count": 1, **PLAIN}
@@ -210,9 +216,10 @@ def test_an_empty_vocabulary_says_what_to_set():
         fitted(RARE, min_count=5)
 
 
-def test_sequences_of_one_item_teach_nothing_but_work():
-    model = fitted([["a"], ["b"], ["a"]])
-    assert model.history_["loss"].tolist() == [0, 0, 0]
+def test_sequences_of_one_item_teach_nothing_and_say_so():
+    with pytest.warns(PenchantWarning, match="no sequence holds two items"):
+        model = fitted([["a"], ["b"], ["a"]])
+    assert model.history_["loss"].tolist() == pytest.approx(3 * [6 * np.log(2)])
     assert len(model.recommend(0, k=5)) == 1
 
 

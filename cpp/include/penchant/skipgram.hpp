@@ -34,7 +34,8 @@ struct SkipgramParams {
   bool shrink_windows = true;  // a window of uniform size in [1, window] at every word
   std::int32_t negative = 5;   // negatives per window
   double ns_exponent = 0.75;   // they are drawn in proportion to count^ns_exponent
-  double sample = 1e-3;        // threshold of subsampling frequent items; 0: keep all
+  double sample = 1e-3;        // the share of all events above which items are thinned out, if
+                               // they are also more frequent than the average one; 0: keep all
   bool skip_gram = true;       // else CBOW
   float alpha = 0.025F;        // falls linearly to min_alpha over all epochs
   float min_alpha = 0.0001F;
@@ -46,7 +47,7 @@ struct SkipgramParams {
 struct SkipgramEpoch {
   std::int32_t epoch = 0;     // from 1
   double loss = 0.0;          // mean over the examples of -log sigmoid of the positive's score and
-                              // of minus each negative's score
+                              // of minus each negative's score; without examples as before
   std::int64_t words = 0;     // that subsampling left
   std::int64_t examples = 0;  // (context, word) pairs, or windows where CBOW
 };

@@ -70,7 +70,7 @@ def make_ratings(
     --------
     >>> from penchant.data import datasets
     >>> films = datasets.make_ratings(n_ratings=500, n_users=20, n_films=100)
-    >>> len(films), films["user"].nunique(), films["rating"].max()
+    >>> len(films), films["user"].nunique(), float(films["rating"].max())
     (500, 20, 5.0)
     """
     for name, size, limit in (

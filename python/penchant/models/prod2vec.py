@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penchant import _core
-from penchant.errors import DataError, require
+from penchant.errors import DataError, notice, require
 from penchant.models import word2vec_format
 from penchant.models.factor_model import FactorModel, Factors
 from penchant.models.params import Choice, Flag, Integer, Real, Rule
@@ -57,7 +57,8 @@ class Prod2Vec(FactorModel):
         Negatives drawn for each window.
     sample : float, default 0.001
         Occurrences of items with more than this share of all events are left out at random, the
-        more popular the more often. 0 keeps all.
+        more popular the more often. 0 keeps all. Items that are not more frequent than the average
+        one always stay whole, so that small catalogues do not lose most of their events.
     sg : {1, 0}, default 1
         1 is skip-gram, 0 CBOW (faster).
     alpha : float, default 0.025
@@ -204,6 +205,11 @@ class Prod2Vec(FactorModel):
         self._keep(kept, code)
         self.vocabulary_counts_ = counts[kept]
         self._sentences = _without(train.sequences(), code)
+        if np.diff(self._sentences.indptr).max(initial=0) < 2:
+            notice(
+                "Prod2Vec: no sequence holds two items, so that nothing can be learnt and the "
+                "vectors stay random; join shorter sequences, or lower min_count"
+            )
         by_user = _without(train.sequences("user"), code)
         lengths = np.diff(by_user.indptr)
         self._own = RowLists(offsets(lengths[lengths > 0]), by_user.indices)
