@@ -2,6 +2,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "interrupt.hpp"
 #include "penchant/ease.hpp"
 #include "penchant/simd.hpp"
 #include "sparse.hpp"
@@ -49,14 +50,9 @@ Array<float> fit_dense(const Array<std::int64_t>& indptr, const Array<std::int32
   const Input input = checked(indptr, indices, values, n_items, params);
   Array<float> weights({n_items, n_items});
   const auto view = mutable_matrix(weights, "weights");
-  Interrupt interrupt;
-  EaseStatus status = EaseStatus::kDone;
-  {
-    const py::gil_scoped_release release;
-    status = fit_ease(input.interactions, input.values, params, view, std::ref(interrupt));
-  }
-  interrupt.rethrow();
-  check_status(status);
+  check_status(run_kernel([&](const auto& cancelled) {
+    return fit_ease(input.interactions, input.values, params, view, cancelled);
+  }));
   return weights;
 }
 
@@ -66,15 +62,9 @@ SparseArrays fit_sparse(const Array<std::int64_t>& indptr, const Array<std::int3
   if (params.neighbors < 1) fail("neighbors must be at least 1");
   const Input input = checked(indptr, indices, values, n_items, params);
   SparseMatrix weights;
-  Interrupt interrupt;
-  EaseStatus status = EaseStatus::kDone;
-  {
-    const py::gil_scoped_release release;
-    status =
-        fit_ease(input.interactions, input.values, n_items, params, &weights, std::ref(interrupt));
-  }
-  interrupt.rethrow();
-  check_status(status);
+  check_status(run_kernel([&](const auto& cancelled) {
+    return fit_ease(input.interactions, input.values, n_items, params, &weights, cancelled);
+  }));
   return to_arrays(std::move(weights));
 }
 

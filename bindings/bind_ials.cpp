@@ -3,6 +3,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "interrupt.hpp"
 #include "penchant/ials.hpp"
 #include "penchant/simd.hpp"
 
@@ -71,19 +72,8 @@ std::int32_t fit(const Array<std::int64_t>& indptr, const Array<std::int32_t>& i
     const py::gil_scoped_acquire acquire;
     return on_epoch(epoch.epoch, epoch.loss).cast<bool>();
   };
-  bool interrupted = false;
-  const auto cancelled = [&] {
-    const py::gil_scoped_acquire acquire;
-    interrupted = interrupted || PyErr_CheckSignals() != 0;
-    return interrupted;
-  };
-  std::int32_t epochs = 0;
-  {
-    const py::gil_scoped_release release;
-    epochs = fit_ials(events, factors, params, report, cancelled);
-  }
-  if (interrupted) throw py::error_already_set();
-  return epochs;
+  return run_kernel(
+      [&](const auto& cancelled) { return fit_ials(events, factors, params, report, cancelled); });
 }
 
 // The fixed side's size stays beside the core's object, for the checks.

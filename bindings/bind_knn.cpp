@@ -2,6 +2,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "interrupt.hpp"
 #include "penchant/knn.hpp"
 #include "sparse.hpp"
 
@@ -34,13 +35,9 @@ SparseArrays fit(const Array<std::int64_t>& indptr, const Array<std::int32_t>& i
   check_rows_fit(n_users, "users");
   const CsrView interactions = csr({indptr, indices}, n_users, n_items, "interactions");
   const float* weights = positive_values(values, interactions);
-  Interrupt interrupt;
-  std::optional<SparseMatrix> found;
-  {
-    const py::gil_scoped_release release;
-    found = fit_knn(interactions, weights, n_items, params, std::ref(interrupt));
-  }
-  interrupt.rethrow();
+  std::optional<SparseMatrix> found = run_kernel([&](const auto& cancelled) {
+    return fit_knn(interactions, weights, n_items, params, cancelled);
+  });
   return to_arrays(std::move(found.value()));
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "arrays.hpp"
+#include "interrupt.hpp"
 #include "penchant/simd.hpp"
 #include "penchant/svd.hpp"
 
@@ -100,19 +101,7 @@ std::int32_t run_training(const RatingEpoch& on_epoch, const Train& train) {
     const py::gil_scoped_acquire acquire;
     return on_epoch(epoch.epoch, epoch.loss, epoch.rmse).template cast<bool>();
   };
-  bool interrupted = false;
-  const auto cancelled = [&] {
-    const py::gil_scoped_acquire acquire;
-    interrupted = interrupted || PyErr_CheckSignals() != 0;
-    return interrupted;
-  };
-  std::int32_t epochs = 0;
-  {
-    const py::gil_scoped_release release;
-    epochs = train(report, cancelled);
-  }
-  if (interrupted) throw py::error_already_set();
-  return epochs;
+  return run_kernel([&](const auto& cancelled) { return train(report, cancelled); });
 }
 
 }  // namespace penchant::python

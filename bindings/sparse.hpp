@@ -1,4 +1,4 @@
-// Sparse matrices with values, both ways, and Ctrl-C for kernels that run without the GIL.
+// Sparse matrices with values, both ways.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -62,24 +62,5 @@ inline SparseArrays to_arrays(SparseMatrix&& matrix) {
   return {to_array(std::move(matrix.indptr)), to_array(std::move(matrix.indices)),
           to_array(std::move(matrix.values))};
 }
-
-// Looks for a pending signal, such as Ctrl-C; to be called without the GIL, on the thread that
-// Python called.
-class Interrupt {
- public:
-  bool operator()() {
-    const py::gil_scoped_acquire acquire;
-    raised_ = raised_ || PyErr_CheckSignals() != 0;
-    return raised_;
-  }
-
-  // Raises the exception of the signal's handler, if there was one; to be called with the GIL.
-  void rethrow() const {
-    if (raised_) throw py::error_already_set();
-  }
-
- private:
-  bool raised_ = false;
-};
 
 }  // namespace penchant::python
