@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", choices=("synthetic", "ml-100k"), required=True)
     parser.add_argument("--rows", type=int, default=4_790_000, help="of the synthetic set")
     parser.add_argument("--factors", type=int, default=100, help="of the synthetic set")
-    parser.add_argument("--epochs", type=int, default=5, help="ours, on the synthetic set")
+    parser.add_argument("--epochs", type=int, default=20, help="ours, on the synthetic set")
     parser.add_argument(
         "--best",
         action="store_true",

@@ -105,8 +105,8 @@ class Trainer {
         results[static_cast<std::size_t>(user_block * size + item_block)] =
             run_cell(epoch, user_block, item_block, thread);
       });
-    users_.write_back();
-    items_.write_back();
+    users_.write_back(params_.num_threads);
+    items_.write_back(params_.num_threads);
     if (cancel_.raised(0)) return std::nullopt;
     return summarize(epoch, results);
   }

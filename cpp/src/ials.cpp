@@ -80,8 +80,8 @@ class Trainer {
     if (cancel_.raised(0)) return {};
     basis.turn_all(fixed.data(), n_fixed, num_threads_);
     const IalsSums sums = side.solve(fixed.data(), basis, solved.data(), num_threads_, cancel_);
-    users_.write_back();
-    items_.write_back();
+    users_.write_back(num_threads_);
+    items_.write_back(num_threads_);
     return sums;
   }
 
@@ -139,7 +139,7 @@ class IalsFoldIn::Impl {
     const IalsSide side(events, row_weights, total_, params_);
     side.solve(fixed_.data(), *basis_, rows.data(), threads, cancel);
     basis_->turn_all_back(rows.data(), out.rows, threads);
-    rows.write_back();
+    rows.write_back(threads);
   }
 
  private:

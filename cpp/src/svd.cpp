@@ -22,8 +22,14 @@ enum Stream : std::uint64_t { kDealUsers = 4, kDealItems = 5 };
 // Ratings between two looks at the cancel flag.
 constexpr std::int64_t kEventsPerPiece = 16384;
 
-// Sorting the ratings into cells costs a tenth of an epoch, and an order serves for several.
-constexpr std::int32_t kEpochsPerDeal = 4;
+// Sorting the ratings into cells costs half an epoch, and an order serves for several.
+constexpr std::int32_t kEpochsPerDeal = 8;
+
+// Whether decays can gather in a scale: none of them takes a row near zero at once.
+bool decays_slowly(const SgdGroup& group) {
+  const float lost = group.learning_rate * group.regularization;
+  return lost >= 0.0F && lost <= 0.5F;
+}
 
 // Roughly what a step costs, and what a thread should have to do in a parallel loop.
 constexpr double kNanosecondsPerFactor = 0.5;
@@ -43,6 +49,7 @@ class SvdTrainer {
         factors_(factors),
         users_(factors.users),
         items_(factors.items),
+        item_scales_(static_cast<std::size_t>(factors.items.rows), 1.0F),
         cancel_(cancelled) {}
 
   // One pass over all ratings; nothing if it was cancelled on the way.
@@ -58,8 +65,9 @@ class SvdTrainer {
         squares[static_cast<std::size_t>(user_block * size + item_block)] =
             run_cell(args, user_block, item_block, thread);
       });
-    users_.write_back();
-    items_.write_back();
+    apply_scales();
+    users_.write_back(params_.num_threads);
+    items_.write_back(params_.num_threads);
     if (cancel_.raised(0)) return std::nullopt;
     const double mean = std::accumulate(squares.begin(), squares.end(), 0.0) / n_ratings_;
     return SvdEpoch{epoch, mean + penalty() / n_ratings_, std::sqrt(mean)};
@@ -80,6 +88,15 @@ class SvdTrainer {
     return squares;
   }
 
+  void apply_scales() {
+    const std::int64_t stride = items_.stride();
+    for (std::size_t i = 0; i < item_scales_.size(); ++i) {
+      float* row = items_.data() + static_cast<std::int64_t>(i) * stride;
+      for (std::int64_t f = 0; f < stride; ++f) row[f] *= item_scales_[i];
+      item_scales_[i] = 1.0F;
+    }
+  }
+
   [[nodiscard]] SvdCellArgs cell_args(std::int32_t epoch) {
     const float progress = static_cast<float>(epoch - 1) / static_cast<float>(params_.epochs);
     const float share = 1.0F - params_.learning_rate_decay * progress;
@@ -88,6 +105,8 @@ class SvdTrainer {
     args.item_factors = items_.data();
     args.user_biases = factors_.user_biases;
     args.item_biases = factors_.item_biases;
+    if (decays_slowly(params_.users) && decays_slowly(params_.items))
+      args.item_scales = item_scales_.data();
     args.stride = users_.stride();
     args.mean = params_.mean;
     args.user_rate = share * params_.users.learning_rate;
@@ -120,6 +139,7 @@ class SvdTrainer {
   SvdFactors factors_;
   PaddedRows users_;
   PaddedRows items_;
+  std::vector<float> item_scales_;  // see SvdCellArgs
   CancelFlag cancel_;
 };
 
@@ -132,7 +152,7 @@ std::int32_t svd_grid_size(std::int64_t n_users, std::int64_t n_items, std::int6
   constexpr std::int64_t kBlockBytes = std::int64_t{512} << 10;
   constexpr std::int64_t kMinRatings = 1024;
   const std::int64_t row_bytes = (factors + kRowMultiple - 1) / kRowMultiple * kRowMultiple * 4;
-  const std::int64_t for_cache = std::max<std::int64_t>(n_items * row_bytes / kBlockBytes, 16);
+  const std::int64_t for_cache = std::max<std::int64_t>(n_items * row_bytes / kBlockBytes, 8);
   const auto for_work = static_cast<std::int64_t>(
       std::sqrt(static_cast<double>(n_ratings) / static_cast<double>(kMinRatings)));
   const std::int64_t most = std::min({std::int64_t{128}, n_items / 8, n_users / 8, for_work});

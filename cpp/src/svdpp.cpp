@@ -173,9 +173,9 @@ class SvdppTrainer {
       waiting = wave_.take(waiting);
       squares += run_wave();
     }
-    users_.write_back();
-    items_.write_back();
-    implicit_.write_back();
+    users_.write_back(params_.svd.num_threads);
+    items_.write_back(params_.svd.num_threads);
+    implicit_.write_back(params_.svd.num_threads);
     if (cancel_.raised(0)) return std::nullopt;
     const double mean = squares / n_ratings_;
     return SvdEpoch{epoch, mean + penalty() / n_ratings_, std::sqrt(mean)};

@@ -9,6 +9,11 @@
 #include <new>
 #include <vector>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include "penchant/parallel.hpp"
 #include "penchant/simd.hpp"
 #include "penchant/types.hpp"
 
@@ -21,15 +26,27 @@ inline int threads_for(double nanoseconds, double least, int num_threads) {
 }
 
 // Memory that starts where a cache line does: a vector load that straddles two lines costs double.
+// Large pieces ask for huge pages: random rows of tens of megabytes miss the translation buffers.
 template <typename T>
 struct LineAllocator {
   using value_type = T;
   static constexpr std::align_val_t kLine{64};
+  static constexpr std::align_val_t kHugePage{std::size_t{2} << 20};
+  static constexpr std::align_val_t alignment(std::size_t n) {
+    return n * sizeof(T) < 2 * static_cast<std::size_t>(kHugePage) ? kLine : kHugePage;
+  }
+
   LineAllocator() = default;
   template <typename U>
   explicit LineAllocator(const LineAllocator<U>&) {}
-  T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kLine)); }
-  void deallocate(T* p, std::size_t) { ::operator delete(p, kLine); }
+  T* allocate(std::size_t n) {
+    void* const memory = ::operator new(n * sizeof(T), alignment(n));
+#if defined(__linux__)
+    if (alignment(n) == kHugePage) madvise(memory, n * sizeof(T), MADV_HUGEPAGE);
+#endif
+    return static_cast<T*>(memory);
+  }
+  void deallocate(T* p, std::size_t n) { ::operator delete(p, alignment(n)); }
   bool operator==(const LineAllocator&) const { return true; }
 };
 using FloatRows = std::vector<float, LineAllocator<float>>;
@@ -50,10 +67,13 @@ class PaddedRows {
   [[nodiscard]] float* data() { return copy_.empty() ? original_.data : copy_.data(); }
   [[nodiscard]] std::int64_t stride() const { return stride_; }
 
-  void write_back() const {
+  void write_back(int num_threads) const {
     if (copy_.empty()) return;
-    for (std::int64_t r = 0; r < original_.rows; ++r)
-      std::copy_n(copy_.data() + r * stride_, original_.cols, original_.row(r));
+    parallel_chunks(original_.rows, 4096, num_threads,
+                    [&](std::int64_t first, std::int64_t last, int) {
+                      for (std::int64_t r = first; r < last; ++r)
+                        std::copy_n(copy_.data() + r * stride_, original_.cols, original_.row(r));
+                    });
   }
 
  private:

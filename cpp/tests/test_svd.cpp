@@ -287,6 +287,6 @@ TEST_CASE("implicit sums are scaled by the root of the history's length") {
 TEST_CASE("the grid grows with the data and never outgrows it") {
   CHECK(svd_grid_size(1, 1, 1, 64) == 1);
   CHECK(svd_grid_size(943, 1682, 80000, 100) == 8);
-  CHECK(svd_grid_size(70000, 10000, 4800000, 100) == 16);
+  CHECK(svd_grid_size(70000, 10000, 4800000, 100) == 8);
   CHECK(svd_grid_size(1000000, 1000000, 100000000, 128) == 128);
 }

@@ -155,6 +155,40 @@ TEST_CASE("an SVD cell does what the double-precision oracle does") {
       }
 }
 
+TEST_CASE("decay that gathers in scales is the same decay") {
+  for (const std::int64_t factors : {1, 16, 33, 100, 130})
+    for (const bool biased : {false, true})
+      for (const float penalty : {0.0F, 0.2F, 15.0F}) {  // 0.55 of the row a step: scales run down
+        CAPTURE(factors);
+        CAPTURE(penalty);
+        Cell cell(factors, biased, false);
+        SvdCellArgs args = cell.args();
+        args.user_regularization = penalty;
+        args.item_regularization = penalty;
+        Naive naive(cell);
+        naive.run(cell, args);
+        std::vector<float> scales(static_cast<std::size_t>(kItems));
+        for (std::size_t i = 0; i < scales.size(); ++i) {
+          scales[i] = i % 3 == 0 ? 1.0F : i % 3 == 1 ? 0.25F : 0.001F;
+          for (std::int64_t k = 0; k < cell.stride; ++k)
+            cell.items[i * static_cast<std::size_t>(cell.stride) + static_cast<std::size_t>(k)] /=
+                scales[i];
+        }
+        const std::vector<float> before = scales;
+        args.item_scales = scales.data();
+        CHECK(kernels().svd_cell(&args) == doctest::Approx(naive.squares).epsilon(1e-5));
+        if (penalty > 0.0F) CHECK(scales != before);
+        for (std::size_t i = 0; i < scales.size(); ++i)
+          for (std::int64_t k = 0; k < cell.stride; ++k)
+            cell.items[i * static_cast<std::size_t>(cell.stride) + static_cast<std::size_t>(k)] *=
+                scales[i];
+        check_close(cell.users, naive.users);
+        check_close(cell.items, naive.items);
+        check_close(cell.user_biases, naive.user_biases);
+        check_close(cell.item_biases, naive.item_biases);
+      }
+}
+
 TEST_CASE("rows are gathered and spread as the double-precision oracle does it") {
   for (const std::int64_t factors : reference::kOddSizes) {
     CAPTURE(factors);

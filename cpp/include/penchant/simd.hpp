@@ -128,6 +128,9 @@ struct SvdCellArgs {
   const std::int32_t* slot_users;  // null: slots are users
   float* user_biases;              // both null: no biases
   float* item_biases;
+  // Item rows are this times what is stored, so that their decay costs nothing; null: decay at
+  // once.
+  float* item_scales;
   std::int64_t stride;              // floats from row to row, a multiple of kRowMultiple
   const std::int32_t* event_users;  // slots
   const std::int32_t* event_items;

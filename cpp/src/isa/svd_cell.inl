@@ -24,7 +24,8 @@ PENCHANT_INLINE SvdUser svd_user(const SvdCellArgs& args, std::int32_t slot) {
 }
 
 PENCHANT_INLINE void svd_prefetch(const SvdCellArgs& args, std::int64_t event) {
-  if (event + kPrefetchUsers < args.n_events) {
+  if (event + kPrefetchUsers < args.n_events &&
+      args.event_users[event + kPrefetchUsers] != args.event_users[event + kPrefetchUsers - 1]) {
     const SvdUser user = svd_user(args, args.event_users[event + kPrefetchUsers]);
     prefetch_row(user.factors, args.stride);
   }
@@ -34,114 +35,177 @@ PENCHANT_INLINE void svd_prefetch(const SvdCellArgs& args, std::int64_t event) {
   }
 }
 
-// Error of one rating, and the step of the item's row. `user` holds what the item's row is
-// multiplied with: the user's factors, plus the implicit sum in SVD++ (Koren, KDD 2008, eq. 15).
-template <int kVecs>
-PENCHANT_INLINE float svd_error(const SvdCellArgs& args, const Vec* user, const Vec* sum,
-                                const float* item_row, int vecs, float offset) {
-  const int n = kVecs > 0 ? kVecs : vecs;
+// How rows decay. Where nothing else is said, a step multiplies every number of both rows. Lazily,
+// the multipliers gather in one scale a row, which costs a product less for each number: a row is
+// its scale times what is stored.
+enum class SvdDecay { kAtOnce, kAtOnceWithSum, kLazy };
+
+// A scale below this goes into the numbers that are stored, so that they stay in range.
+constexpr float kLeastScale = 1.0F / 64;
+
+// The user's rows while their ratings are visited. `sum` is used in SVD++ alone.
+template <int kVecs, SvdDecay kDecay>
+struct SvdVisit {
+  static constexpr bool kHasSum = kDecay == SvdDecay::kAtOnceWithSum;
+  static constexpr int kMost = kVecs > 0 ? kVecs : kMaxVecs;
+  Vec row[kMost];
+  Vec sum[kHasSum ? kMost : 1];
+  float scale;
+  float bias;
+};
+
+template <int kVecs, SvdDecay kDecay>
+PENCHANT_INLINE void svd_enter(const SvdUser& user, int n, SvdVisit<kVecs, kDecay>* visit) {
+  for (int v = 0; v < n; ++v) visit->row[v] = load(user.factors + v * kLanes);
+  if (visit->kHasSum)
+    for (int v = 0; v < n; ++v) visit->sum[v] = load(user.sum + v * kLanes);
+  visit->scale = 1.0F;
+  visit->bias = user.bias != nullptr ? *user.bias : 0.0F;
+}
+
+template <int kVecs, SvdDecay kDecay>
+PENCHANT_INLINE void svd_leave(const SvdUser& user, int n, const SvdVisit<kVecs, kDecay>& visit) {
+  const Vec scale = broadcast(visit.scale);
+  for (int v = 0; v < n; ++v)
+    store(user.factors + v * kLanes,
+          kDecay == SvdDecay::kLazy ? scale * visit.row[v] : visit.row[v]);
+  if (visit.kHasSum)
+    for (int v = 0; v < n; ++v) store(user.sum + v * kLanes, visit.sum[v]);
+  if (user.bias != nullptr) *user.bias = visit.bias;
+}
+
+// Of the rows as stored. In SVD++ the item's row is multiplied with the user's factors plus the
+// implicit sum (Koren, KDD 2008, eq. 15).
+template <int kVecs, SvdDecay kDecay>
+PENCHANT_INLINE float svd_product(const SvdVisit<kVecs, kDecay>& visit, const float* item_row,
+                                  int n) {
   // Two chains: the next rating of the user waits for this sum.
-  Vec even{};
-  Vec odd{};
-  for (int v = 0; v < n; v += 2) {
-    const Vec whole = sum == nullptr ? user[v] : user[v] + sum[v];
-    even += whole * load(item_row + v * kLanes);
-    if (v + 1 < n) {
-      const Vec next = sum == nullptr ? user[v + 1] : user[v + 1] + sum[v + 1];
-      odd += next * load(item_row + (v + 1) * kLanes);
-    }
+  Vec sums[2] = {};
+  for (int v = 0; v < n; ++v) {
+    const Vec whole = visit.kHasSum ? visit.row[v] + visit.sum[v] : visit.row[v];
+    sums[v & 1] += whole * load(item_row + v * kLanes);
   }
-  (void)args;
-  return offset - sum_lanes(even + odd);
+  return sum_lanes(sums[0] + sums[1]);
+}
+
+// What the steps of a rating multiply the rows with, as they are stored.
+struct SvdScales {
+  float product;
+  float item_step;
+  float user_step;
+};
+
+// Lets the scales of both rows take one more decay.
+template <int kVecs, SvdDecay kDecay>
+PENCHANT_INLINE SvdScales svd_decay(const SvdCellArgs& args, const SvdRates& rates,
+                                    float* item_scale, float* item_row, int n,
+                                    SvdVisit<kVecs, kDecay>* visit) {
+  if (__builtin_expect(*item_scale < kLeastScale, 0)) {
+    for (int v = 0; v < n; ++v)
+      store(item_row + v * kLanes, broadcast(*item_scale) * load(item_row + v * kLanes));
+    *item_scale = 1.0F;
+  }
+  if (__builtin_expect(visit->scale < kLeastScale, 0)) {
+    for (int v = 0; v < n; ++v) visit->row[v] *= broadcast(visit->scale);
+    visit->scale = 1.0F;
+  }
+  const float item = *item_scale;
+  const float user = visit->scale;
+  *item_scale *= rates.item_decay;
+  visit->scale *= rates.user_decay;
+  return {item * user, args.item_rate * user / *item_scale, args.user_rate * item / visit->scale};
 }
 
 // q <- q + rate (e (p + s) - reg q), p <- p + rate (e q - reg p), s <- s + rate (e q - reg s).
 //
 // The last line is exact: each of the user's |N| implicit rows makes the step
 // rate (e q / sqrt|N| - reg y), and s is their sum divided by sqrt|N|.
-template <int kVecs, bool kImplicit>
-PENCHANT_INLINE void svd_step(const SvdCellArgs& args, const SvdRates& rates, Vec* user, Vec* sum,
-                              float* item_row, int vecs, float error) {
-  const int n = kVecs > 0 ? kVecs : vecs;
-  const Vec item_step = broadcast(args.item_rate * error);
-  const Vec user_step = broadcast(args.user_rate * error);
+template <int kVecs, SvdDecay kDecay>
+PENCHANT_INLINE void svd_step(const SvdRates& rates, Vec item_step, Vec user_step, Vec sum_step,
+                              int n, float* item_row, SvdVisit<kVecs, kDecay>* visit) {
   const Vec item_decay = broadcast(rates.item_decay);
   const Vec user_decay = broadcast(rates.user_decay);
-  const Vec sum_step = broadcast(args.implicit_rate * error);
   const Vec sum_decay = broadcast(rates.implicit_decay);
   for (int v = 0; v < n; ++v) {
     const Vec q = load(item_row + v * kLanes);
-    const Vec p = user[v];
-    if (kImplicit) {
-      store(item_row + v * kLanes, item_decay * q + item_step * (p + sum[v]));
-      sum[v] = sum_decay * sum[v] + sum_step * q;
+    const Vec p = visit->row[v];
+    if (kDecay == SvdDecay::kLazy) {
+      store(item_row + v * kLanes, q + item_step * p);
+      visit->row[v] = p + user_step * q;
+    } else if (visit->kHasSum) {
+      store(item_row + v * kLanes, item_decay * q + item_step * (p + visit->sum[v]));
+      visit->row[v] = user_decay * p + user_step * q;
+      visit->sum[v] = sum_decay * visit->sum[v] + sum_step * q;
     } else {
       store(item_row + v * kLanes, item_decay * q + item_step * p);
+      visit->row[v] = user_decay * p + user_step * q;
     }
-    user[v] = user_decay * p + user_step * q;
   }
 }
 
-template <int kVecs, bool kImplicit>
+// One rating: returns its error before the step.
+template <int kVecs, SvdDecay kDecay>
+PENCHANT_INLINE float svd_rating(const SvdCellArgs& args, const SvdRates& rates, std::int64_t event,
+                                 int n, SvdVisit<kVecs, kDecay>* visit) {
+  const std::int64_t item = args.event_items[event];
+  float* item_row = args.item_factors + item * args.stride;
+  SvdScales scales{1.0F, args.item_rate, args.user_rate};
+  if (kDecay == SvdDecay::kLazy)
+    scales = svd_decay(args, rates, args.item_scales + item, item_row, n, visit);
+  float error = args.event_values[event] - args.mean - visit->bias;
+  if (args.item_biases != nullptr) error -= args.item_biases[item];
+  error -= scales.product * svd_product(*visit, item_row, n);
+  svd_step(rates, broadcast(scales.item_step * error), broadcast(scales.user_step * error),
+           broadcast(args.implicit_rate * error), n, item_row, visit);
+  if (args.item_biases != nullptr) {
+    visit->bias = rates.user_bias_decay * visit->bias + args.user_bias_rate * error;
+    args.item_biases[item] =
+        rates.item_bias_decay * args.item_biases[item] + args.item_bias_rate * error;
+  }
+  return error;
+}
+
+template <int kVecs, SvdDecay kDecay>
 double run_svd_cell(const SvdCellArgs& args, const SvdRates& rates) {
-  const int vecs = static_cast<int>(args.stride / kLanes);
-  const int n = kVecs > 0 ? kVecs : vecs;
-  Vec user[kVecs > 0 ? kVecs : kMaxVecs];
-  Vec sum[kImplicit ? (kVecs > 0 ? kVecs : kMaxVecs) : 1];
+  const int n = kVecs > 0 ? kVecs : static_cast<int>(args.stride / kLanes);
+  SvdVisit<kVecs, kDecay> visit;
   double squares = 0.0;
   for (std::int64_t e = 0; e < args.n_events;) {
     const std::int32_t slot = args.event_users[e];
-    const SvdUser rows = svd_user(args, slot);
-    for (int v = 0; v < n; ++v) user[v] = load(rows.factors + v * kLanes);
-    if (kImplicit)
-      for (int v = 0; v < n; ++v) sum[v] = load(rows.sum + v * kLanes);
-    float user_bias = rows.bias != nullptr ? *rows.bias : 0.0F;
+    const SvdUser user = svd_user(args, slot);
+    svd_enter(user, n, &visit);
     for (; e < args.n_events && args.event_users[e] == slot; ++e) {
       svd_prefetch(args, e);
-      const std::int64_t item = args.event_items[e];
-      float* item_row = args.item_factors + item * args.stride;
-      float offset = args.event_values[e] - args.mean - user_bias;
-      if (args.item_biases != nullptr) offset -= args.item_biases[item];
-      const float error =
-          svd_error<kVecs>(args, user, kImplicit ? sum : nullptr, item_row, vecs, offset);
-      squares += static_cast<double>(error) * static_cast<double>(error);
-      svd_step<kVecs, kImplicit>(args, rates, user, sum, item_row, vecs, error);
-      if (args.item_biases != nullptr) {
-        user_bias = rates.user_bias_decay * user_bias + args.user_bias_rate * error;
-        args.item_biases[item] =
-            rates.item_bias_decay * args.item_biases[item] + args.item_bias_rate * error;
-      }
+      const auto error = static_cast<double>(svd_rating(args, rates, e, n, &visit));
+      squares += error * error;
     }
-    for (int v = 0; v < n; ++v) store(rows.factors + v * kLanes, user[v]);
-    if (kImplicit)
-      for (int v = 0; v < n; ++v) store(rows.sum + v * kLanes, sum[v]);
-    if (rows.bias != nullptr) *rows.bias = user_bias;
+    svd_leave(user, n, visit);
   }
   return squares;
 }
 
 // Rows of up to 8 vectors stay in registers.
-template <bool kImplicit>
+template <SvdDecay kDecay>
 double dispatch_svd_cell(const SvdCellArgs& args, const SvdRates& rates) {
   switch (args.stride / kLanes) {
     case 1:
-      return run_svd_cell<1, kImplicit>(args, rates);
+      return run_svd_cell<1, kDecay>(args, rates);
     case 2:
-      return run_svd_cell<2, kImplicit>(args, rates);
+      return run_svd_cell<2, kDecay>(args, rates);
     case 3:
-      return run_svd_cell<3, kImplicit>(args, rates);
+      return run_svd_cell<3, kDecay>(args, rates);
     case 4:
-      return run_svd_cell<4, kImplicit>(args, rates);
+      return run_svd_cell<4, kDecay>(args, rates);
     case 5:
-      return run_svd_cell<5, kImplicit>(args, rates);
+      return run_svd_cell<5, kDecay>(args, rates);
     case 6:
-      return run_svd_cell<6, kImplicit>(args, rates);
+      return run_svd_cell<6, kDecay>(args, rates);
     case 7:
-      return run_svd_cell<7, kImplicit>(args, rates);
+      return run_svd_cell<7, kDecay>(args, rates);
     case 8:
-      return run_svd_cell<8, kImplicit>(args, rates);
+      return run_svd_cell<8, kDecay>(args, rates);
     default:
-      return run_svd_cell<0, kImplicit>(args, rates);
+      return run_svd_cell<0, kDecay>(args, rates);
   }
 }
 
@@ -151,8 +215,10 @@ double svd_cell(const SvdCellArgs* args) {
                        1.0F - args->implicit_rate * args->implicit_regularization,
                        1.0F - args->user_bias_rate * args->user_bias_regularization,
                        1.0F - args->item_bias_rate * args->item_bias_regularization};
-  return args->implicit_sums != nullptr ? dispatch_svd_cell<true>(*args, rates)
-                                        : dispatch_svd_cell<false>(*args, rates);
+  if (args->implicit_sums != nullptr)
+    return dispatch_svd_cell<SvdDecay::kAtOnceWithSum>(*args, rates);
+  return args->item_scales != nullptr ? dispatch_svd_cell<SvdDecay::kLazy>(*args, rates)
+                                      : dispatch_svd_cell<SvdDecay::kAtOnce>(*args, rates);
 }
 
 // out = scale * (sum of rows[items]).
