@@ -18,13 +18,18 @@ METRICS = ("recall@20", "ndcg@20")
 SETTINGS = Path(__file__).with_name("tuned.json")
 
 
-def run(options: argparse.Namespace, report: Report) -> None:
-    settings = json.loads(SETTINGS.read_text(encoding="utf8"))
-    if options.data not in settings:
+def settings(name: str) -> dict[str, Any]:
+    """Return a setting of tuned.json; all were chosen on a validation part."""
+    known: dict[str, dict[str, Any]] = json.loads(SETTINGS.read_text(encoding="utf8"))
+    if name not in known:
         raise ParameterError(
-            f"{SETTINGS.name} has no setting for {options.data!r}, only for {', '.join(settings)}"
+            f"{SETTINGS.name} has no setting {name!r}; there are: {', '.join(known)}"
         )
-    params = settings[options.data] | {"num_threads": options.threads}
+    return known[name]
+
+
+def run(options: argparse.Namespace, report: Report) -> None:
+    params = settings(options.data) | {"num_threads": options.threads}
     if options.epochs:
         params["epochs"] = options.epochs
     split = data.load(options.data, options.rows, options.on)

@@ -1,14 +1,10 @@
-"""Our side: the model as a user fits it, and watched while it learns."""
+"""Our side's settings."""
 
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
-
-import penchant as pc
-from bench.models import quality
 
 SETTINGS = Path(__file__).with_name("tuned.json")
 
@@ -17,44 +13,3 @@ def setting(name: str) -> dict[str, Any]:
     """Return a setting of tuned.json; all were chosen on Gowalla's validation part."""
     found: dict[str, Any] = json.loads(SETTINGS.read_text(encoding="utf8"))[name]
     return found
-
-
-class Watch(pc.Callback):
-    """Takes a metric after every epoch, outside of the time, and stops where it reaches a target.
-
-    Attributes
-    ----------
-    seconds : list of float
-        From the call of `fit` to the end of each epoch.
-    values : list of float
-    """
-
-    def __init__(self, test: pc.Interactions, metric: str, target: float) -> None:
-        self.test, self.metric, self.target = test, metric, target
-        self.seconds: list[float] = []
-        self.values: list[float] = []
-        self.reached = False
-        self._looking = 0.0
-        self._began = time.perf_counter()
-
-    def on_epoch_end(self, model: pc.IALS, epoch: int, logs: dict[str, Any]) -> bool:
-        now = time.perf_counter()
-        self.seconds.append(now - self._began - self._looking)
-        self.values.append(quality(model, self.test, [self.metric])[self.metric])
-        self.reached = self.values[-1] >= self.target
-        self._looking += time.perf_counter() - now
-        return self.reached
-
-
-def watch(
-    train: pc.Interactions,
-    test: pc.Interactions,
-    params: dict[str, Any],
-    metric: str,
-    target: float = float("inf"),
-) -> tuple[pc.IALS, Watch]:
-    """Fit until `metric` on `test` reaches `target`."""
-    model = pc.IALS(**params)
-    found = Watch(test, metric, target)
-    model.fit(train, progress=False, callbacks=[found])
-    return model, found

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+import penchant as pc
 from bench import data
 from bench.ials import ours
 from bench.models import implicit_missing, quality
 from bench.report import Report
+from bench.watch import watch
 
 METRIC = "recall@20"
 FACTORS = (64, 128, 256)
@@ -62,13 +64,13 @@ def one_round(split: data.Split, factors: int, options: argparse.Namespace) -> d
     their_seconds = time.perf_counter() - began
     wrapped = implicit_.as_ours(rival, split.train)
     target = quality(wrapped, split.test, [METRIC])[METRIC]
-    params = {**ours.setting("race"), "factors": factors, "num_threads": options.threads}
-    _, watch = ours.watch(split.train, split.test, params, METRIC, target)
+    params = ours.setting(f"race-{factors}") | {"num_threads": options.threads}
+    seen = watch(pc.IALS(**params), split.train, split.test, METRIC, target)
     return {
         "their_recall": target,
         "their_seconds": their_seconds,
-        "recall": watch.values[-1],
-        "seconds": watch.seconds[-1],
-        "epochs": len(watch.values),
-        "ratio": their_seconds / watch.seconds[-1],
+        "recall": seen.values[-1],
+        "seconds": seen.seconds[-1],
+        "epochs": len(seen.values),
+        "ratio": their_seconds / seen.seconds[-1],
     }

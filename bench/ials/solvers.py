@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+import penchant as pc
 from bench import data
 from bench.ials import ours
 from bench.report import Report
+from bench.watch import watch
 
 METRIC = "recall@20"
 SOLVERS: dict[str, dict[str, Any]] = {
@@ -28,14 +30,15 @@ def run(options: argparse.Namespace, report: Report) -> None:
     for factors in options.factors or (64, 256):
         rows = []
         for name, solver in SOLVERS.items():
-            params = {**ours.setting("race"), **solver, "factors": factors}
+            params = ours.setting(f"race-{factors}") | solver
             params |= {"num_threads": options.threads, "epochs": options.epochs or 5}
-            model, watch = ours.watch(split.train, split.test, params, METRIC)
+            model = pc.IALS(**params)
+            seen = watch(model, split.train, split.test, METRIC)
             losses = [float(row["loss"]) for row in model._history]
-            entry = {"seconds": watch.seconds, "values": watch.values, "losses": losses}
+            entry = {"seconds": seen.seconds, "values": seen.values, "losses": losses}
             report.results.setdefault(str(factors), {})[name] = entry
-            rows.append([name, watch.seconds[-1] / len(losses), *watch.values, losses[-1]])
-        epochs = (f"epoch {e + 1}" for e in range(len(watch.values)))
+            rows.append([name, seen.seconds[-1] / len(losses), *seen.values, losses[-1]])
+        epochs = (f"epoch {e + 1}" for e in range(len(seen.values)))
         report.table(
             f"{split.name}: {METRIC} of {factors} factors, {options.threads} threads",
             ["solver", "s an epoch", *epochs, "last loss"],

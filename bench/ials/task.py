@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="test",
         help="valid trains without it and measures on it (for tuning)",
     )
-    parser.add_argument("--factors", type=int, action="append", help="repeatable; 64, 128, 256")
+    parser.add_argument(
+        "--factors", type=int, choices=(64, 128, 256), action="append", help="repeatable"
+    )
     parser.add_argument("--epochs", type=int, help="instead of the setting's own")
     parser.add_argument("--repeats", type=int, default=3, help="rounds of the race with implicit")
     parser.add_argument("--threads", type=int, default=2)
