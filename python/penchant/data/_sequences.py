@@ -35,11 +35,13 @@ def make_sequences(
     """
     users, items = (np.asarray(events.column(part)) for part in ("user", "item"))
     values = np.asarray(events.column("value")) if "value" in events.column_names else None
-    owners = users.astype(np.int64)
+    owners = users
     if sessions is not None:
-        owners = owners * (int(sessions.max(initial=0)) + 1) + sessions
-    order = np.arange(len(owners)) if oldest_first is None else oldest_first
-    order = order[np.argsort(owners[order], kind="stable")]
+        owners = users.astype(np.int64) * (int(sessions.max(initial=0)) + 1) + sessions
+    if oldest_first is None:
+        order = np.argsort(owners, kind="stable")
+    else:
+        order = oldest_first[np.argsort(owners[oldest_first], kind="stable")]
     if sessions is None:
         lengths = np.bincount(users, minlength=n_users)
     else:
@@ -47,4 +49,6 @@ def make_sequences(
     indptr = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=indptr[1:])
     numbers = np.ones(len(order), np.float32) if values is None else values[order]
-    return Sequences(indptr, items[order].astype(np.int32), numbers.astype(np.float32))
+    return Sequences(
+        indptr, items[order].astype(np.int32, copy=False), numbers.astype(np.float32, copy=False)
+    )

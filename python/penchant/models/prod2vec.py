@@ -210,7 +210,9 @@ class Prod2Vec(FactorModel):
                 "Prod2Vec: no sequence holds two items, so that nothing can be learnt and the "
                 "vectors stay random; join shorter sequences, or lower min_count"
             )
-        by_user = _without(train.sequences("user"), code)
+        by_user = self._sentences
+        if train.sessions is not None:
+            by_user = _without(train.sequences("user"), code)
         lengths = np.diff(by_user.indptr)
         self._own = RowLists(offsets(lengths[lengths > 0]), by_user.indices)
         size = int(self.vector_size)
@@ -386,10 +388,13 @@ class Prod2Vec(FactorModel):
 def _without(lists: Any, code: NDArray[np.int32]) -> RowLists:
     """Return sequences or sets of items with new codes; those with code -1 are left out."""
     indptr, items = lists[:2]
+    if (code >= 0).all():  # then each item has kept its code
+        return RowLists(indptr, items)
     new = code[items]
     stays = new >= 0
-    before = np.concatenate([[0], np.cumsum(stays)])
-    return RowLists(before[indptr].astype(np.int64), np.ascontiguousarray(new[stays]))
+    before = np.zeros(len(items) + 1, np.int64)
+    np.cumsum(stays, out=before[1:])
+    return RowLists(before[indptr], new[stays])
 
 
 def _output_or_input(
