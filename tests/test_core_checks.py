@@ -199,3 +199,19 @@ def test_a_huge_k_of_a_metric_allocates_nothing():
         lists, np.array([0, 1]), np.array([1], np.int32), np.array([1]), [("ndcg", 2**31 - 1)]
     )
     assert values.tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize(
+    ("codes", "n_codes", "rows", "message"),
+    [
+        (np.array([0, 3], np.int32), 3, None, r"codes\[1\] is 3, outside \[0, 3\)"),
+        (np.array([-1], np.int32), 3, None, r"codes\[0\] is -1, outside"),
+        (np.array([0], np.int32), -1, None, "must not be negative|the codes"),
+        (np.array([0, 1], np.int32), 2, np.array([0, 2]), r"rows\[1\] is 2, outside \[0, 2\)"),
+        (np.array([0, 1], np.int32), 2, np.array([-1]), r"rows\[0\] is -1, outside"),
+        (np.zeros((2, 2), np.int32), 2, None, "codes has 2 dimensions, expected 1"),
+    ],
+)
+def test_bad_orders_are_refused(codes, n_codes, rows, message):
+    with pytest.raises(ValueError, match=message):
+        _core.stable_order(codes, n_codes, rows)

@@ -17,7 +17,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 # Few epochs: what is measured is how the time of one grows. Catalogues that grow with the rows
 # would make item-item models quadratic, so theirs is fixed, as real catalogues nearly are.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "BayesianSVD": {"factors": 8, "epochs": 4, "n_samples": 2},
+    "BayesianSVD": {"factors": 8, "epochs": 10, "n_samples": 5},
     "BPR": {"factors": 64, "epochs": 2, "negatives": "uniform"},
     "EASE": {},
     "IALS": {"factors": 64, "epochs": 2},

@@ -34,6 +34,7 @@ __all__: list[str] = [
     "mark_recommended",
     "random_normal",
     "ranking_metrics",
+    "stable_order",
 ]
 
 class EaseParams:
@@ -476,4 +477,13 @@ def ranking_metrics(
 ) -> numpy.typing.NDArray[numpy.float64]:
     """
     Metrics (name, k) of every user's list; NaN for users without relevant items.
+    """
+
+def stable_order(
+    codes: numpy.typing.NDArray[numpy.int32],
+    n_codes: typing.SupportsInt | typing.SupportsIndex,
+    rows: numpy.typing.NDArray[numpy.int64] | None = None,
+) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    Row numbers by rising code; those of one code as `rows` lists them, by default ascending.
     """

@@ -49,10 +49,10 @@ class Parts:
         arrays = {name: array for name, array in vars(self).items() if array is not None}
         return Parts(**{name: array[rows] for name, array in arrays.items()})
 
-    def pairs(self, n_items: int) -> _repeats.Pairs:
+    def pairs(self) -> _repeats.Groups:
         """Group the events by (user, item)."""
-        keys = _repeats.pair_keys(self.user, self.item, n_items)
-        return _repeats.group(keys, _repeats.chronological(self.timestamp, self.order))
+        oldest_first = _repeats.chronological(self.timestamp, self.order)
+        return _repeats.group(oldest_first, self.user, self.item)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def build(
 
     positions = np.arange(len(rows))
     if value is not None and options.negative_values == "net" and (value <= 0).any():
-        positions, amounts = _repeats.net(value, parts.pairs(len(items)))
+        positions, amounts = _repeats.net(value, parts.pairs())
         _count_returns(dropped, value, len(positions))
         _refuse_nothing(len(positions), n_rows, "everything that was bought was returned")
         parts = replace(parts.take(positions), value=amounts)
@@ -216,7 +216,7 @@ def _merge(
     content: Content, parts: Parts, duplicates: str
 ) -> tuple[Content, np.ndarray, np.ndarray | None]:
     """Choose one row for each pair; return those rows and their values."""
-    pairs = parts.pairs(len(content.items))
+    pairs = parts.pairs()
     kept, place = _repeats.merge(pairs)
     columns, types, value = content.columns, content.number_types, parts.value
     if duplicates == "last":

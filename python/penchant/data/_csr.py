@@ -28,37 +28,38 @@ class CSR(NamedTuple):
     values: np.ndarray
 
 
-def reduce_pairs(
-    keys: np.ndarray, events: np.ndarray | None, reduce: str, oldest_first: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the different pair keys, sorted, and one value for each.
+def make_csr(
+    groups: _repeats.Groups,
+    codes: tuple[np.ndarray, np.ndarray],
+    events: np.ndarray | None,
+    reduce: str,
+    n_users: int,
+) -> CSR:
+    """Return the matrix of some events; its arrays are read-only.
 
     Parameters
     ----------
-    keys : ndarray of int64, shape (n,)
+    groups : Groups
+        The events by user and item, from old to new where `reduce` is "last".
+    codes : pair of ndarrays of int32, shape (n,)
+        Users and items of the events.
     events : ndarray of float64, shape (n,), or None
         Value of each event; None counts each as 1.
     reduce : {"distinct", "sum", "count", "last"}
-    oldest_first : ndarray of int64 or None
-        Row numbers from the oldest to the newest event; None if rows are in that order.
     """
-    if events is None or reduce in ("distinct", "count"):
-        distinct, counts = np.unique(keys, return_counts=True)
-        ones = reduce in ("distinct", "last")
-        return distinct, np.ones(len(distinct)) if ones else counts
-    pairs = _repeats.group(keys, oldest_first if reduce == "last" else None)
-    if reduce == "last":
-        return pairs.keys, events[pairs.last]
-    return pairs.keys, np.add.reduceat(events[pairs.order], pairs.starts)
-
-
-def make_csr(keys: np.ndarray, values: np.ndarray, n_users: int, n_items: int) -> CSR:
-    """Return sorted pair keys and their values as a matrix; its arrays are read-only."""
-    rows = keys // n_items
+    users, items = codes
+    rows = groups.last
     indptr = np.zeros(n_users + 1, np.int64)
-    np.cumsum(np.bincount(rows, minlength=n_users), out=indptr[1:])
-    indices = (keys - rows * n_items).astype(np.int32)
-    csr = CSR(indptr, indices, values.astype(np.float32))
+    np.cumsum(np.bincount(users[rows], minlength=n_users), out=indptr[1:])
+    if reduce == "distinct" or (reduce == "last" and events is None):
+        values = np.ones(len(rows), np.float32)
+    elif reduce == "count" or events is None:
+        values = groups.counts.astype(np.float32)
+    elif reduce == "last":
+        values = events[rows].astype(np.float32)
+    else:
+        values = np.add.reduceat(events[groups.order], groups.starts).astype(np.float32)
+    csr = CSR(indptr, items[rows].astype(np.int32, copy=False), values)
     for array in csr:
         array.flags.writeable = False
     return csr

@@ -33,7 +33,7 @@ def align(
     if features is None:
         return None
     if _are_names(features):
-        rows = _repeats.group(codes.astype(np.int64), oldest_first).last
+        rows = _repeats.group(oldest_first, codes).last
         return table.select(name_list(features)).take(pa.array(rows))
     frame, _ = frames.to_arrow(features)
     if ids.name not in frame.column_names:

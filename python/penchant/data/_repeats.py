@@ -6,42 +6,37 @@ from typing import NamedTuple
 
 import numpy as np
 
+from penchant import _core
+
 # A remainder below this share of what was bought is rounding, not stock.
 _ROUNDING = 1e-9
 
 
-class Pairs(NamedTuple):
-    """Rows grouped by pair.
+class Groups(NamedTuple):
+    """Rows grouped by one or more codes, such as user and item.
 
-    ``order`` lists row numbers pair by pair, oldest event first; pair ``p`` is
-    ``order[starts[p]:starts[p + 1]]``. ``keys`` is ``user * n_items + item`` of each pair, sorted.
+    ``order`` lists row numbers group by group, groups by rising code, oldest event first; group
+    ``g`` is ``order[starts[g]:starts[g + 1]]``.
     """
 
     order: np.ndarray
     starts: np.ndarray
-    keys: np.ndarray
 
     @property
     def counts(self) -> np.ndarray:
-        """Number of rows of each pair."""
+        """Number of rows of each group."""
         counts: np.ndarray = self._ends - self.starts
         return counts
 
     @property
     def last(self) -> np.ndarray:
-        """Row of the latest event of each pair."""
+        """Row of the latest event of each group."""
         rows: np.ndarray = self.order[self._ends - 1]
         return rows
 
     @property
     def _ends(self) -> np.ndarray:
         return np.append(self.starts[1:], len(self.order))
-
-
-def pair_keys(users: np.ndarray, items: np.ndarray, n_items: int) -> np.ndarray:
-    """Return one int64 for each (user, item); both codes are below 2**31, so it cannot overflow."""
-    keys: np.ndarray = users.astype(np.int64) * n_items + items
-    return keys
 
 
 def chronological(time: np.ndarray | None, order: np.ndarray | None) -> np.ndarray | None:
@@ -54,18 +49,40 @@ def chronological(time: np.ndarray | None, order: np.ndarray | None) -> np.ndarr
     return np.argsort(keys[0], kind="stable")
 
 
-def group(keys: np.ndarray, oldest_first: np.ndarray | None) -> Pairs:
-    """Group rows by key, each group from its oldest row to its newest."""
+def order_by(codes: np.ndarray, oldest_first: np.ndarray | None) -> np.ndarray:
+    """Return row numbers by rising code, those of a code from its oldest row to its newest.
+
+    Parameters
+    ----------
+    codes : ndarray of integers >= 0, shape (n,)
+    oldest_first : ndarray of int64 or None
+        Row numbers from the oldest to the newest event; None if rows are in that order.
+    """
+    n_codes = int(codes.max(initial=-1)) + 1
+    if n_codes <= 8 * len(codes) + 1024:  # else counting them costs more than comparing
+        return _core.stable_order(
+            np.ascontiguousarray(codes, dtype=np.int32), n_codes, oldest_first
+        )
     if oldest_first is None:
-        order = np.argsort(keys, kind="stable")
-    else:
-        order = oldest_first[np.argsort(keys[oldest_first], kind="stable")]
-    ordered = keys[order]
-    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-    return Pairs(order, starts, ordered[starts])
+        return np.argsort(codes, kind="stable")
+    return oldest_first[np.argsort(codes[oldest_first], kind="stable")]
 
 
-def merge(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+def group(oldest_first: np.ndarray | None, *codes: np.ndarray) -> Groups:
+    """Group rows by their codes, by the first of them first."""
+    order = oldest_first
+    for part in reversed(codes):
+        order = order_by(part, order)
+    assert order is not None
+    new = np.zeros(len(order), bool)
+    new[:1] = True
+    for part in codes:
+        ordered = part[order]
+        new[1:] |= ordered[1:] != ordered[:-1]
+    return Groups(order, np.flatnonzero(new))
+
+
+def merge(pairs: Groups) -> tuple[np.ndarray, np.ndarray]:
     """Keep one row for each pair.
 
     Returns
@@ -80,7 +97,7 @@ def merge(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
     return pairs.last[place], place
 
 
-def net(values: np.ndarray, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+def net(values: np.ndarray, pairs: Groups) -> tuple[np.ndarray, np.ndarray]:
     """Take returns off what was bought, the latest purchases first.
 
     A pair's values add up to (bought - returned) afterwards; a pair with nothing left vanishes.
@@ -89,7 +106,8 @@ def net(values: np.ndarray, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
     ----------
     values : ndarray of float64, shape (n,)
         Amounts; negative ones are returns.
-    pairs : Pairs
+    pairs : Groups
+        By user and item.
 
     Returns
     -------

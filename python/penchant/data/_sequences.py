@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from penchant.data import _repeats
+
 
 class Sequences(NamedTuple):
     """Sequences of items, oldest first; items may repeat.
@@ -35,17 +37,12 @@ def make_sequences(
     """
     users, items = (np.asarray(events.column(part)) for part in ("user", "item"))
     values = np.asarray(events.column("value")) if "value" in events.column_names else None
-    owners = users
-    if sessions is not None:
-        owners = users.astype(np.int64) * (int(sessions.max(initial=0)) + 1) + sessions
-    if oldest_first is None:
-        order = np.argsort(owners, kind="stable")
-    else:
-        order = oldest_first[np.argsort(owners[oldest_first], kind="stable")]
     if sessions is None:
+        order = _repeats.order_by(users, oldest_first)
         lengths = np.bincount(users, minlength=n_users)
     else:
-        _, lengths = np.unique(owners, return_counts=True)
+        groups = _repeats.group(oldest_first, users, sessions)
+        order, lengths = groups.order, groups.counts
     indptr = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=indptr[1:])
     numbers = np.ones(len(order), np.float32) if values is None else values[order]

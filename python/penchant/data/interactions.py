@@ -12,7 +12,7 @@ import pyarrow as pa
 from penchant.data import _build, _features, _repeats, _sources, report
 from penchant.data._build import Content, Options
 from penchant.data._columns import Columns, make_columns, restore_numbers
-from penchant.data._csr import CSR, REDUCTIONS, make_csr, reduce_pairs
+from penchant.data._csr import CSR, REDUCTIONS, make_csr
 from penchant.data._sequences import Sequences, make_sequences
 from penchant.data._times import write_times
 from penchant.data.frames import BACKENDS, from_arrow, to_arrow
@@ -281,11 +281,11 @@ drop_missing, duplicates, negative_values, timestamp_unit
         """
         choose("reduce", reduce, REDUCTIONS)
         if reduce not in self._csr:
-            keys = _repeats.pair_keys(self.array("user"), self.array("item"), self.n_items)
+            codes = self.array("user"), self.array("item")
             events = self.array("value") if self.columns.value is not None else None
             oldest_first = self.chronological() if reduce == "last" else None
-            found = reduce_pairs(keys, events, reduce, oldest_first)
-            self._csr[reduce] = make_csr(*found, self.n_users, self.n_items)
+            groups = _repeats.group(oldest_first, *codes)
+            self._csr[reduce] = make_csr(groups, codes, events, reduce, self.n_users)
         return self._csr[reduce]
 
     def chronological(self) -> np.ndarray | None:

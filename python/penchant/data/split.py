@@ -92,8 +92,8 @@ def leave_last(data: Interactions, n: int = 1) -> tuple[Interactions, Interactio
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise ParameterError(f"n={n!r} must be a positive integer")
-    users = data.array("user").astype(np.int64)
-    by_user = _repeats.group(users, data.chronological())
+    users = data.array("user")
+    by_user = _repeats.group(data.chronological(), users)
     from_end = np.repeat(np.append(by_user.starts[1:], len(users)), by_user.counts)
     from_end -= np.arange(len(users))  # 1 for a user's last event
     test = (from_end <= n) & np.repeat(by_user.counts > n, by_user.counts)

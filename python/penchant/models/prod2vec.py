@@ -15,6 +15,7 @@ from penchant.models.factor_model import FactorModel, Factors
 from penchant.models.params import Choice, Flag, Integer, Real, Rule
 from penchant.models.ranker import NUM_THREADS
 from penchant.models.state import Weight
+from penchant.retrieval.exact import unit_rows
 from penchant.retrieval.filters import RowLists, offsets
 
 if TYPE_CHECKING:
@@ -274,8 +275,8 @@ class Prod2Vec(FactorModel):
             weight = np.float32(self.popularity_weight)
             # No biases where they would all be zero: cosines then have one bit pattern.
             biases = weight * np.log(self.vocabulary_counts_).astype(np.float32) if weight else None
-            items = _unit_rows(self._score_vectors())
-            self._derived["factors"] = Factors(_unit_rows(self.user_vectors_), items, biases)
+            items = unit_rows(self._score_vectors())
+            self._derived["factors"] = Factors(unit_rows(self.user_vectors_), items, biases)
         factors: Factors = self._derived["factors"]
         return factors
 
@@ -284,9 +285,11 @@ class Prod2Vec(FactorModel):
         if "score_vectors" not in self._derived:
             vectors = self.item_vectors_
             if self.score_vectors == "output":
-                vectors = _output_or_input(self.output_vectors_, vectors)
+                # The input where nothing was learnt: never zero.
+                learnt = np.any(self.output_vectors_ != 0, axis=1, keepdims=True)
+                vectors = np.where(learnt, self.output_vectors_, vectors)
             elif self.score_vectors == "both":
-                vectors = _unit_rows(vectors) + _unit_rows(self.output_vectors_)
+                vectors = unit_rows(vectors) + unit_rows(self.output_vectors_)
             self._derived["score_vectors"] = np.ascontiguousarray(vectors)
         found: NDArray[np.float32] = self._derived["score_vectors"]
         return found
@@ -295,7 +298,7 @@ class Prod2Vec(FactorModel):
         return self.user_vectors_ if side == "user" else self._score_vectors()
 
     def _fold_in(self, histories: Histories) -> NDArray[np.float32]:
-        return _unit_rows(self._mean(histories.indptr, histories.items))
+        return unit_rows(self._mean(histories.indptr, histories.items))
 
     def _update_users(self) -> None:
         self._derived.pop("score_vectors", None)
@@ -395,17 +398,3 @@ def _without(lists: Any, code: NDArray[np.int32]) -> RowLists:
     before = np.zeros(len(items) + 1, np.int64)
     np.cumsum(stays, out=before[1:])
     return RowLists(before[indptr], new[stays])
-
-
-def _output_or_input(
-    output: NDArray[np.float32], input_: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return output vectors, and the input vector where nothing was learnt: never zero."""
-    learnt: NDArray[np.bool_] = np.any(output != 0, axis=1, keepdims=True)
-    return np.where(learnt, output, input_)
-
-
-def _unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    lengths[lengths == 0] = 1
-    return np.ascontiguousarray(vectors / lengths[:, None].astype(np.float32))

@@ -69,7 +69,7 @@ class ExactIndex:
             if len(offsets) != len(array):
                 raise ParameterError(f"biases has {len(offsets)} entries for {len(array)} vectors")
         if metric == "cosine":
-            array = _unit_rows(array)
+            array = unit_rows(array)
         elif metric == "l2":
             # |q - v|^2 = |q|^2 - 2 (q.v - |v|^2 / 2): nearest is the largest biased inner product.
             # Moving the origin to the mean keeps |v|^2 small, and with it the rounding error.
@@ -140,7 +140,7 @@ class ExactIndex:
             rows, scores = self._search_l2(array, width, filters, threads)
         else:
             if self.metric == "cosine":
-                array = _unit_rows(array)
+                array = unit_rows(array)
             rows, scores = self._index.search(array, width, num_threads=threads, **filters)
         return pad_columns(rows, scores, k)
 
@@ -252,7 +252,8 @@ def float_rows(values: ArrayLike, name: str) -> Float32Array:
     return array
 
 
-def _unit_rows(array: Float32Array) -> Float32Array:
+def unit_rows(array: Float32Array) -> Float32Array:
+    """Return rows of length 1, computed in float64; zero rows stay zero."""
     unit = np.empty_like(array)
     for start in range(0, len(array), 65_536):
         part = array[start : start + 65_536].astype(np.float64)
