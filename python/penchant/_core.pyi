@@ -214,7 +214,7 @@ def ease_bytes(
     num_threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> float:
     """
-    Bytes that fit_ease takes besides its input.
+    Bytes that fit_ease takes besides its input, but for low-rank weights.
     """
 
 def fit_bayesian_svd(

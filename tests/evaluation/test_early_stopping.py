@@ -7,7 +7,7 @@ import pytest
 
 import penchant as pc
 from model_support import bits, events, interactions
-from penchant.errors import DataError, ParameterError
+from penchant.errors import DataError, ParameterError, PenchantWarning
 
 
 @pytest.fixture(scope="module")
@@ -178,3 +178,14 @@ def test_bad_arguments(make, message):
 def test_data_must_be_interactions():
     with pytest.raises(DataError, match="test must be"):
         pc.ValidationMetric(events())
+
+
+@pytest.mark.parametrize("callback", [pc.ValidationMetric(None), pc.EarlyStopping()])
+def test_models_without_epochs_have_nothing_to_watch(train, valid, callback):
+    with pytest.warns(PenchantWarning, match="EASE is fitted in one step, without epochs"):
+        fit(pc.EASE(), train, valid, callback)
+
+
+def test_a_measure_that_the_model_lacks_is_named(train):
+    with pytest.raises(ParameterError, match=r"IALS does not report 'auc', only loss"):
+        pc.IALS(factors=4).fit(train, progress=False, callbacks=[pc.EarlyStopping("auc")])

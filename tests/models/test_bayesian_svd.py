@@ -116,7 +116,7 @@ def test_training_stopped_early_answers_with_what_there_is():
     for last, kept in ((1, 1), (4, 1), (6, 2)):
         model = pc.BayesianSVD(**QUICK).fit(data, progress=False, callbacks=[Stop(last)])
         assert model.kept_.tolist() == [kept]
-        assert rmse(model, ratings()) < 1.3  # the standard deviation
+        assert rmse(model, ratings()) < 1.29  # guessing the mean: 1.2957
 
 
 def test_every_sweep_is_kept_where_samples_are_few():

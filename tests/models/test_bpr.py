@@ -12,7 +12,7 @@ import pytest
 
 import penchant as pc
 from model_support import bits, events, interactions
-from penchant.errors import DivergenceError, ParameterError
+from penchant.errors import DivergenceError, ParameterError, PenchantWarning
 from penchant.models.training import has_diverged
 
 
@@ -47,6 +47,7 @@ def test_learns_who_likes_what(negatives, use_biases):
         ("bias_regularization", 0.11),
         ("use_biases", False),
         ("negatives", "popular"),
+        ("negatives", "uniform"),
         ("n_candidates", 3),
         ("init_scale", 0.2),
         ("random_state", 1),
@@ -57,6 +58,12 @@ def test_every_option_matters(name, value):
     model = pc.BPR(**plain).fit(interactions(), progress=False)
     other = pc.BPR(**{**plain, name: value}).fit(interactions(), progress=False)
     assert bits(model.item_factors_) != bits(other.item_factors_)
+
+
+def test_users_of_everything_alone_teach_nothing_and_say_so():
+    pairs = pd.DataFrame([(u, i) for u in "abc" for i in "xy"], columns=["customer", "product"])
+    with pytest.warns(PenchantWarning, match="every user has every item"):
+        pc.BPR(factors=4, epochs=2).fit(interactions(pairs), progress=False)
 
 
 def norms(array):

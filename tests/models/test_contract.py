@@ -11,6 +11,7 @@ import penchant as pc
 from model_checks import ModelChecks
 
 
+@pytest.mark.filterwarnings("ignore:BPR. every user has every item")
 class TestBPR(ModelChecks):
     model = pc.BPR
     params: ClassVar[dict[str, Any]] = {"factors": 7, "epochs": 4}

@@ -1,4 +1,4 @@
-"""Prod2Vec itself: what it learns, its options, its vocabulary, and files of vectors."""
+"""Prod2Vec itself: what it learns, its options, and its vocabulary."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import penchant as pc
 from model_support import assert_same_model, bits
 from penchant.errors import (
     DataError,
-    MissingFileError,
     ParameterError,
     PenchantWarning,
     UnknownIdError,
@@ -256,9 +255,19 @@ def test_values_out_of_range_are_named(name, value, allowed):
         pc.Prod2Vec(**{name: value})
 
 
-def test_divergence_is_reported_and_keeps_the_last_good_state():
-    with pytest.raises(pc.errors.DivergenceError, match="diverged"):
+def test_divergence_is_reported_from_the_first_epoch_on():
+    with pytest.raises(pc.errors.DivergenceError, match=r"diverged in epoch 1 .*smaller alpha"):
         fitted(epochs=200, alpha=10, min_alpha=10)
+
+
+def test_parameters_of_answers_take_effect_at_once_and_are_saved(tmp_path):
+    model = fitted(score_vectors="both", popularity_weight=0.5)
+    before = model.recommend(0, k=3)["score"].tolist()
+    model.set_params(popularity_weight=0)
+    after = model.recommend(0, k=3)["score"].tolist()
+    assert after != before
+    model.save(tmp_path / "model")
+    assert pc.load(tmp_path / "model").recommend(0, k=3)["score"].tolist() == after
 
 
 def test_ctrl_c_stops_within_a_second_and_leaves_a_usable_model():
@@ -304,91 +313,3 @@ def test_ctrl_c_stops_within_a_second_and_leaves_a_usable_model():
 
 
 # ---- files of vectors ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("binary", [False, True])
-def test_word2vec_files_keep_the_bits(tmp_path, binary):
-    sequences = [[name.replace(" ", "_") for name in basket] for basket in baskets()]
-    model = fitted(sequences)
-    path = tmp_path / "vectors"
-    model.save_word2vec(path, binary=binary)
-    same = pc.models.load_word2vec(path, binary=binary, history_weighting="last")
-    assert same.items_.to_list() == model.items_.to_list()
-    assert bits(same.item_vectors_) == bits(model.item_vectors_)
-    assert same.history_weighting == "last"
-    assert len(same.users_) == len(same.recommend()) == 0
-    pd.testing.assert_frame_equal(same.similar_items(k=4), model.similar_items(k=4))
-    assert len(same.recommend(history=["item_00"], k=4)) == 4
-    best = model.items_.to_list()[int(np.argmax(model.vocabulary_counts_))]
-    assert same.recommend(history=["?"], unknown="popular", k=1)["item"].tolist() == [best]
-    same.save(tmp_path / "artifact")
-    assert_same_model(same, pc.load(tmp_path / "artifact"))
-
-
-def test_text_files_hold_ids_with_spaces(tmp_path):
-    model = fitted()
-    model.save_word2vec(tmp_path / "vectors.txt")
-    assert pc.models.load_word2vec(tmp_path / "vectors.txt").items_.to_list()[0] == "item 00"
-    with pytest.raises(DataError, match=r"'item \d\d' cannot be written"):
-        model.save_word2vec(tmp_path / "vectors.bin", binary=True)
-    assert [file.name for file in tmp_path.iterdir()] == ["vectors.txt"]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "line 1 is b''"),
-        ("tea 1 2\n", "line 1 is b'tea 1 2'"),
-        ("0 2\n", "announces 0 vectors"),
-        ("2 2\ntea 1 2\n", "announces 2 vectors, but 1 lines follow"),
-        ("1 2\ntea 1\n", "line 2 is not an id and 2 numbers"),
-        ("1 2\ntea 1 x\n", "line 2 is not an id and 2 numbers"),
-        ("1 2\ntea 1 nan\n", "'tea' is zero, NaN or infinite"),
-        ("1 2\ntea 0 0\n", "'tea' is zero, NaN or infinite"),
-        ("2 2\ntea 0 1\ntea 1 0\n", "'tea' is there more than once"),
-    ],
-)
-def test_damaged_text_files(tmp_path, content, message):
-    path = tmp_path / "vectors.txt"
-    path.write_text(content)
-    with pytest.raises(DataError, match=message):
-        pc.models.load_word2vec(path)
-
-
-@pytest.mark.parametrize("content", [b"2 2\ntea \0\0\0\0", b"9999999 999999\na ", b"1 1\ntea"])
-def test_damaged_binary_files(tmp_path, content):
-    (tmp_path / "vectors.bin").write_bytes(content)
-    with pytest.raises(DataError, match="it ends within vector"):
-        pc.models.load_word2vec(tmp_path / "vectors.bin", binary=True)
-
-
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(MissingFileError, match="no such file"):
-        pc.models.load_word2vec(tmp_path / "none")
-
-
-def test_gensim_reads_the_same_vectors(tmp_path):
-    gensim = pytest.importorskip("gensim.models")
-    sequences = [[name.replace(" ", "_") for name in basket] for basket in baskets()]
-    model = fitted(sequences)
-    keyed = model.to_gensim_keyedvectors()
-    for binary in (False, True):
-        model.save_word2vec(tmp_path / "vectors", binary=binary)
-        read = gensim.KeyedVectors.load_word2vec_format(str(tmp_path / "vectors"), binary=binary)
-        assert read.index_to_key == keyed.index_to_key
-        np.testing.assert_array_equal(read.vectors, keyed.vectors)
-    assert keyed["item_03"].tolist() == model.item_vectors().loc["item_03"].tolist()
-    code = model.items_.code("item_03")
-    assert keyed.get_vecattr("item_03", "count") == model.vocabulary_counts_[code]
-    similar = model.similar_items("item_03", k=5)
-    expected = keyed.most_similar("item_03", topn=5)
-    assert similar["neighbor"].tolist() == [name for name, _ in expected]
-    np.testing.assert_allclose(similar["score"], [score for _, score in expected], atol=1e-6)
-
-
-def test_numeric_ids_become_text_in_gensim():
-    pytest.importorskip("gensim.models")
-    model = pc.Prod2Vec(**QUICK).fit(
-        pc.Interactions.from_sequences([[1, 2], [2, 1, 3]]), progress=False
-    )
-    assert sorted(model.to_gensim_keyedvectors().index_to_key) == ["1", "2", "3"]

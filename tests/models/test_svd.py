@@ -8,7 +8,13 @@ import pytest
 
 import penchant as pc
 from model_support import bits, events, interactions, stars
-from penchant.errors import DataError, DivergenceError, ParameterError, UnknownIdError
+from penchant.errors import (
+    DataError,
+    DivergenceError,
+    NotFittedError,
+    ParameterError,
+    UnknownIdError,
+)
 
 MODELS = [pc.SVD, pc.SVDpp]
 both = pytest.mark.parametrize("model", MODELS)
@@ -236,11 +242,35 @@ def test_scores_are_the_formula(model):
     np.testing.assert_array_equal(fitted.item_vectors().to_numpy(), fitted.item_factors_)
 
 
-@both
-def test_divergence_keeps_the_last_good_state(model):
-    wild = model(factors=8, epochs=100, learning_rate=0.9)
+@pytest.mark.parametrize(("model", "rate"), [(pc.SVD, 0.3), (pc.SVDpp, 0.2)])
+def test_divergence_keeps_the_last_good_state(model, rate):
+    class Remember(pc.Callback):
+        def on_epoch_end(self, model, epoch, logs):
+            self.state, self.epoch = model.snapshot(), epoch
+
+    seen = Remember()
+    wild = model(factors=8, epochs=500, learning_rate=rate, regularization=0)
     with pytest.raises(DivergenceError, match=r"diverged.*smaller learning_rate"):
+        wild.fit(rated(), progress=False, callbacks=[seen])
+    assert len(wild.history_) == seen.epoch >= 1
+    for name, array in seen.state.items():
+        assert bits(getattr(wild, name)) == bits(array)
+    assert np.isfinite(wild.predict(ratings())).all()
+
+
+@both
+def test_divergence_in_the_first_epoch_leaves_the_model_as_it_was(model):
+    wild = model(factors=8, epochs=100, learning_rate=0.9)
+    with pytest.raises(DivergenceError, match="diverged in epoch 1"):
         wild.fit(rated(), progress=False)
+    with pytest.raises(NotFittedError):
+        wild.predict(ratings())
+    wild.set_params(learning_rate=0.01).fit(rated(), progress=False)
+    before = wild.snapshot()
+    with pytest.raises(DivergenceError, match="diverged in epoch 1"):
+        wild.set_params(learning_rate=0.9).fit(rated(), progress=False)
+    assert all(bits(getattr(wild, name)) == bits(array) for name, array in before.items())
+    assert len(wild.history_) == 100
 
 
 def test_events_of_the_contract_have_a_taste():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from penchant.errors import ParameterError
+from penchant.errors import ParameterError, notice
 from penchant.evaluation.metrics import Truth, find_truth, measure
 from penchant.evaluation.names import parse_metric
 from penchant.models.callbacks import Callback
@@ -84,9 +84,17 @@ class ValidationMetric(Callback):
             raise ParameterError(
                 f"{self!r} has no data to measure on: pass fit(validation=...) or give it some"
             )
+        self._check_epochs(model)
         self._truth = find_truth(
             model, self._test, exclude_seen=self.exclude_seen, unknown="popular"
         )
+
+    def _check_epochs(self, model: Recommender) -> None:
+        if "epochs" not in model.get_params():
+            notice(
+                f"{self!r} has nothing to do: {type(model).__name__} is fitted in one step, "
+                "without epochs; measure it with pc.evaluate(model, test)"
+            )
 
     def on_epoch_end(self, model: Recommender, epoch: int, logs: dict[str, Any]) -> bool | None:
         """Measure when it is time to."""
@@ -179,7 +187,9 @@ class EarlyStopping(ValidationMetric):
     def on_fit_begin(self, model: Recommender, train: Interactions) -> None:
         """Forget earlier fits."""
         self._reset()
-        if not self._own_metric:
+        if self._own_metric:
+            self._check_epochs(model)
+        else:
             super().on_fit_begin(model, train)
 
     def on_epoch_end(self, model: Recommender, epoch: int, logs: dict[str, Any]) -> bool | None:
@@ -188,6 +198,10 @@ class EarlyStopping(ValidationMetric):
             return None
         if not self._own_metric:
             logs[self.name] = self.value(model)
+        if self.name not in logs:
+            raise ParameterError(
+                f"{type(model).__name__} does not report {self.name!r}, only {', '.join(logs)}"
+            )
         value = logs[self.name]
         gain = self.best_value - value if self.name == "loss" else value - self.best_value
         if gain > self.min_delta:

@@ -53,7 +53,7 @@ class Recommender(Ranker):
             item and (where the model was trained with one) value column of the training data,
             for many.
         k : int, default 10
-            Items per user. Where fewer are left the answer is shorter; nothing is made up.
+            Items per user. Where fewer are left the answer is shorter.
         exclude_seen : bool, default True
             Leave out the items of the user's own training data, or of the history.
         unknown : {"error", "drop", "popular"}, default "error"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penchant import _core
+from penchant.errors import notice
 from penchant.models.factor_model import FactorModel, Factors
 from penchant.models.params import Choice, Flag, Integer, Real, Rule
 from penchant.models.ranker import NUM_THREADS
@@ -169,6 +170,11 @@ class BPR(FactorModel):
         self._check_params()
 
     def _start(self, train: Interactions) -> None:
+        if len(self.seen_.indices) == train.n_users * train.n_items > 1:
+            notice(
+                "BPR: every user has every item, so that there is nothing to prefer an item to "
+                "and nothing can be learnt"
+            )
         factors = int(self.factors)
         scale = float(self.init_scale) / np.sqrt(factors)
         seed = int(self.random_state)

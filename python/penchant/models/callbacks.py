@@ -48,7 +48,8 @@ class Callback:
         epoch : int
             From 1.
         logs : dict
-            ``loss``, ``auc`` and what earlier callbacks added. Numbers added here become columns
+            ``loss``, the model's other measures (``auc`` of `BPR`, ``rmse`` of rating models) and
+            what earlier callbacks added. Numbers added here become columns
             of ``history_`` and show on the progress bar.
 
         Returns

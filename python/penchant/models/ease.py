@@ -119,6 +119,7 @@ class EASE(NeighborModel):
         "max_items": Integer(1, 1_000_000),
         "num_threads": NUM_THREADS,
     }
+    _divergence_advice: ClassVar[str] = "use a larger regularization"
     _weights: ClassVar[Mapping[str, Weight]] = {
         "item_weights_": Weight(("items", "items"), optional=True),
         **NEIGHBOR_WEIGHTS,
@@ -165,15 +166,17 @@ class EASE(NeighborModel):
         n_items = len(self.items_)
         if n_items <= int(self.max_items):
             return
-        needed = _core.ease_bytes(
-            n_items, neighbors=int(self.neighbors or 0), num_threads=self._threads(None)
-        )
         raise ParameterError(
             f"EASE: the data have {n_items:,} items, more than max_items={self.max_items:,}; "
-            f"fitting them would take {needed / 2**30:.1f} GiB of memory and about "
-            f"{n_items**3:.1e} operations. Leave rare items out, or raise max_items (and set "
-            "neighbors= to keep the model small)"
+            f"fitting them would take {self._memory()} and about {n_items**3:.1e} operations. "
+            "Leave rare items out, or raise max_items (and set neighbors= to keep the model small)"
         )
+
+    def _memory(self) -> str:
+        needed = _core.ease_bytes(
+            len(self.items_), neighbors=int(self.neighbors or 0), num_threads=self._threads(None)
+        )
+        return f"{needed / 2**30:.1f} GiB of memory"
 
     def _fit(self, train: Interactions, monitor: FitMonitor) -> None:
         matrix = (self.seen_.indptr, self.seen_.indices, self.history_values_, len(self.items_))
@@ -196,4 +199,9 @@ class EASE(NeighborModel):
             self.item_weights_ = _core.fit_ease(*matrix, params)
         except ValueError as error:
             raise ParameterError(f"EASE: {error}") from error
+        except MemoryError as error:
+            raise MemoryError(
+                f"EASE: fitting {len(self.items_):,} items takes {self._memory()}, and there is "
+                "not enough: leave rare items out"
+            ) from error
         self.neighbor_indptr_ = self.neighbor_indices_ = self.neighbor_values_ = None

@@ -13,7 +13,7 @@ from penchant.models import results, state
 from penchant.models.callbacks import Callback
 from penchant.models.history import history_table, plot_rows
 from penchant.models.params import Parameterized
-from penchant.models.training import DIVERGENCE_ADVICE, FitMonitor, prepare_callbacks
+from penchant.models.training import FitMonitor, prepare_callbacks
 from penchant.retrieval.filters import RowLists
 
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ class FittedModel(Parameterized):
     _may_lack_users: ClassVar[bool] = False  # vectors from elsewhere have none
     # Whether training makes the loss smaller, so that one far above the lowest is a divergence.
     _descends: ClassVar[bool] = True
+    # Whether a fit that is interrupted before its first epoch is over leaves something of use.
+    _learns_within_epochs: ClassVar[bool] = True
+    _divergence_advice: ClassVar[str] = "use a smaller learning_rate"
     users_: IdMap
     items_: IdMap
     seen_: RowLists
@@ -66,6 +69,10 @@ class FittedModel(Parameterized):
     def _fit(self, train: Interactions, monitor: FitMonitor) -> None:
         """Train the arrays of `_weights`; call `monitor` after each epoch, which may say stop."""
 
+    def _untrained_loss(self) -> float | None:
+        """Return the loss of a model that has learnt nothing, where it is known."""
+        return None
+
     def _weights_problem(self) -> str | None:
         """Say what is wrong with the arrays of `_weights` beyond shape, dtype, NaN and infinity."""
         return None
@@ -82,12 +89,12 @@ class FittedModel(Parameterized):
         """Learn from interactions.
 
         Ctrl-C stops within a second with KeyboardInterrupt; the model then answers with what it
-        had learnt so far.
+        had learnt so far, or is as it was before where it had learnt nothing yet.
 
         Parameters
         ----------
         train : Interactions
-            Never changed. Repeated (user, item) pairs count once.
+            Never changed. What repeated (user, item) pairs mean is up to the model.
         validation : Interactions, optional
             Held-out data for the callbacks that ask for them (`EarlyStopping`,
             `ValidationMetric`); an error if none does.
@@ -106,7 +113,7 @@ class FittedModel(Parameterized):
             A hyperparameter out of range, or validation data nobody uses.
         DivergenceError
             The loss stopped being finite or grew far above its lowest value. The model then has
-            the state of the last epoch before that, if there was one.
+            the state of the last epoch before that, or is as it was before `fit`.
         DataError
             Data that are not `Interactions`, or are empty.
 
@@ -125,28 +132,35 @@ class FittedModel(Parameterized):
         seen = train.csr("distinct")
         if len(seen.indices) == 0:
             raise DataError("train has no interactions: there is nothing to learn from")
-        self._begin(train, seen)
+        model = cast("Recommender", self)
         epochs = int(getattr(self, "epochs", 0))
-        monitor = FitMonitor(cast("Recommender", self), train, watchers, epochs, progress)
+        monitor = FitMonitor(model, train, watchers, epochs, progress, self._begin(train, seen))
         try:
             with monitor:
                 self._fit(train, monitor)
             problem = state.weights_problem(self)
             if problem:
                 raise DivergenceError(
-                    f"{type(self).__name__}: training diverged: {problem}; {DIVERGENCE_ADVICE}"
+                    f"{type(self).__name__}: training diverged: {problem}; "
+                    f"{self._divergence_advice}"
                 )
         except DivergenceError:
-            if not monitor.go_back() or state.weights_problem(self):
-                self._forget()
+            monitor.go_back()
+            raise
+        except KeyboardInterrupt:
+            if not self._learns_within_epochs and not monitor.has_learnt:
+                monitor.go_back()
             raise
         except PenchantError:
             self._forget()
             raise
         return self
 
-    def _begin(self, train: Interactions, seen: CSR) -> None:
-        """Forget an earlier fit and make ready for this one; refused data change nothing."""
+    def _begin(self, train: Interactions, seen: CSR) -> dict[str, Any]:
+        """Forget an earlier fit and make ready for this one; refused data change nothing.
+
+        Returns what the model was before.
+        """
         before = dict(self.__dict__)
         self._forget()
         self.users_, self.items_ = train.users, train.items
@@ -161,6 +175,7 @@ class FittedModel(Parameterized):
             self.__dict__.update(before)
             raise
         self._weights_changed()
+        return before
 
     def _forget(self) -> None:
         """Drop everything fitted."""
@@ -172,6 +187,10 @@ class FittedModel(Parameterized):
     def _weights_changed(self) -> None:
         """Drop what was derived from the weights."""
         self._derived = {}
+
+    def _params_changed(self) -> None:
+        if self.__sklearn_is_fitted__():
+            self._weights_changed()
 
     def _check_fitted(self) -> None:
         if "_derived" not in self.__dict__:

@@ -116,6 +116,7 @@ class IALS(FactorModel):
         "random_state": Integer(0, 2**63 - 1),
         "num_threads": NUM_THREADS,
     }
+    _divergence_advice: ClassVar[str] = "use a larger regularization, or smaller values"
     _weights: ClassVar[Mapping[str, Weight]] = {
         "user_factors_": Weight(("users", "factors")),
         "item_factors_": Weight(("items", "factors")),

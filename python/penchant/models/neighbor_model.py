@@ -41,6 +41,7 @@ class NeighborModel(Recommender, abstract=True):
     before those with a negative one.
     """
 
+    _learns_within_epochs = False
     values: Values
     neighbor_indptr_: NDArray[np.int64] | None
     neighbor_indices_: NDArray[np.int32] | None

@@ -163,7 +163,10 @@ class Parameterized:
         return {name: getattr(self, name) for name in self._defaults()}
 
     def set_params(self: ParamsT, **params: Any) -> ParamsT:
-        """Change hyperparameters; a fitted model keeps its factors until the next `fit`.
+        """Change hyperparameters.
+
+        What a fitted model has learnt stays as it is until the next `fit`; parameters that only
+        shape its answers change them at once.
 
         Parameters
         ----------
@@ -195,7 +198,11 @@ class Parameterized:
         self._check_params({**self.get_params(), **params})
         for name, value in params.items():
             setattr(self, name, value)
+        self._params_changed()
         return self
+
+    def _params_changed(self) -> None:
+        """Do what changed hyperparameters ask for at once."""
 
     def _check_params(self, params: Mapping[str, Any] | None = None) -> None:
         """Raise a ParameterError for the first value that its rule refuses."""

@@ -16,7 +16,7 @@ from penchant.models.params import Choice, Flag, Integer, Real, Rule
 from penchant.models.ranker import NUM_THREADS
 from penchant.models.state import Weight
 from penchant.retrieval.exact import unit_rows
-from penchant.retrieval.filters import RowLists, offsets
+from penchant.retrieval.filters import RowLists, offsets, recode
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -34,8 +34,8 @@ class Prod2Vec(FactorModel):
 
     Skip-gram or CBOW with negative sampling [1]_ over baskets, sessions, playlists or purchase
     histories [2]_: the sessions of the data if there are any, else all events of each user, in
-    time order. Parameters have gensim's names and meaning. Training is parallel, and its result
-    the same bits for any number of threads.
+    time order. Parameters have gensim's names; where their meaning differs they say so. Training
+    is parallel, and its result the same bits for any number of threads.
 
     Items that occur fewer than `min_count` times get no vector and are no part of the fitted
     model: they are not in `items_`, are never recommended, and asking about them is asking about
@@ -55,7 +55,7 @@ class Prod2Vec(FactorModel):
         Negatives are drawn in proportion to an item's count to this power: 1 by popularity, 0
         uniformly, below 0 rare items more often than popular ones. Matters much [3]_.
     negative : int, default 5
-        Negatives drawn for each window.
+        Negatives drawn for each window, which its pairs share (gensim draws for each pair).
     sample : float, default 0.001
         Occurrences of items with more than this share of all events are left out at random, the
         more popular the more often. 0 keeps all. Items that are not more frequent than the average
@@ -145,6 +145,7 @@ class Prod2Vec(FactorModel):
         "vocabulary_counts_": Weight(("items",), dtype="int64"),
     }
     _may_lack_users: ClassVar[bool] = True  # see `load_word2vec`
+    _divergence_advice: ClassVar[str] = "use a smaller alpha"
 
     item_vectors_: NDArray[np.float32]
     output_vectors_: NDArray[np.float32]
@@ -205,7 +206,7 @@ class Prod2Vec(FactorModel):
         code = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
         self._keep(kept, code)
         self.vocabulary_counts_ = counts[kept]
-        self._sentences = _without(train.sequences(), code)
+        self._sentences = recode(train.sequences(), code)
         if np.diff(self._sentences.indptr).max(initial=0) < 2:
             notice(
                 "Prod2Vec: no sequence holds two items, so that nothing can be learnt and the "
@@ -213,7 +214,7 @@ class Prod2Vec(FactorModel):
             )
         by_user = self._sentences
         if train.sessions is not None:
-            by_user = _without(train.sequences("user"), code)
+            by_user = recode(train.sequences("user"), code)
         lengths = np.diff(by_user.indptr)
         self._own = RowLists(offsets(lengths[lengths > 0]), by_user.indices)
         size = int(self.vector_size)
@@ -229,9 +230,12 @@ class Prod2Vec(FactorModel):
         self._weights_changed()
         self.user_vectors_ = self._mean(*self._own)
 
+    def _untrained_loss(self) -> float:
+        return float((int(self.negative) + 1) * np.log(2))
+
     def _keep(self, kept: NDArray[np.bool_], code: NDArray[np.int32]) -> None:
         """Leave items without a vector out of the model, and users who took nothing else."""
-        seen = _without(self.seen_, code)
+        seen = recode(self.seen_, code)
         lengths = np.diff(seen.indptr)
         if not kept.all():
             self.items_ = self.items_.subset(np.flatnonzero(kept))
@@ -386,15 +390,3 @@ class Prod2Vec(FactorModel):
 
     def _by_count(self) -> NDArray[np.int64]:
         return np.argsort(-self.vocabulary_counts_, kind="stable")
-
-
-def _without(lists: Any, code: NDArray[np.int32]) -> RowLists:
-    """Return sequences or sets of items with new codes; those with code -1 are left out."""
-    indptr, items = lists[:2]
-    if (code >= 0).all():  # then each item has kept its code
-        return RowLists(indptr, items)
-    new = code[items]
-    stays = new >= 0
-    before = np.zeros(len(items) + 1, np.int64)
-    np.cumsum(stays, out=before[1:])
-    return RowLists(before[indptr], new[stays])

@@ -30,6 +30,9 @@ _UNKNOWN = ("error", "nan", "average")
 class RatingModel(FactorModel, abstract=True):
     """Base class of models that estimate ratings as mean + biases + user . item."""
 
+    _divergence_advice: ClassVar[str] = (
+        "use a smaller learning_rate, smaller initial factors, or ratings on a smaller scale"
+    )
     _scale_weights: ClassVar[dict[str, Weight]] = {
         "mean_": Weight((1,)),
         "scale_": Weight((2,)),

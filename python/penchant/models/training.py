@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
     from penchant.models.base import Recommender
 
-DIVERGENCE_ADVICE = "use a smaller learning_rate or a smaller regularization"
 _FAR_ABOVE = 3.0
 
 
@@ -55,19 +54,24 @@ def prepare_callbacks(
     return chosen
 
 
-def has_diverged(losses: Sequence[float]) -> bool:
-    """Whether the last loss is not finite, or far above both the first and the lowest one.
+def has_diverged(losses: Sequence[float], untrained: float | None = None) -> bool:
+    """Whether the last loss is not finite, or far above what it was.
 
     A loss may rise for good reasons, such as negatives that become harder as the model learns, but
-    not to several times the lowest and beyond where it began.
+    not to several times the lowest and beyond where it began. Where the loss of a model that has
+    learnt nothing is known, `untrained`, it may not come to several times that either.
 
     Examples
     --------
     >>> has_diverged([0.7, 0.5, 0.6]), has_diverged([0.7, 0.2, 2.5]), has_diverged([float("nan")])
     (False, True, True)
+    >>> has_diverged([7.0], untrained=0.7)
+    True
     """
     last = losses[-1]
-    return not math.isfinite(last) or (last > losses[0] and last > _FAR_ABOVE * min(losses))
+    if not math.isfinite(last) or (untrained is not None and last > _FAR_ABOVE * untrained):
+        return True
+    return last > losses[0] and last > _FAR_ABOVE * min(losses)
 
 
 class FitMonitor:
@@ -84,6 +88,7 @@ class FitMonitor:
         callbacks: tuple[Callback, ...],
         epochs: int,
         progress: bool,
+        before: dict[str, Any],
     ) -> None:
         self._model = model
         self._train = train
@@ -93,6 +98,7 @@ class FitMonitor:
         self._bar: Progress | None = None
         self._losses: list[float] = []
         self._good: dict[str, NDArray[Any]] | None = None
+        self._before: dict[str, Any] | None = before
 
     def __enter__(self) -> FitMonitor:
         for callback in self._callbacks:
@@ -115,11 +121,13 @@ class FitMonitor:
         self._losses.append(loss)
         # A kernel may bound its loss while its weights run off: look at both.
         problem = weights_problem(self._model)
-        risen = has_diverged(self._losses) if self._model._descends else not math.isfinite(loss)
+        risen = not math.isfinite(loss)
+        if self._model._descends:
+            risen = has_diverged(self._losses, self._model._untrained_loss())
         if problem is not None or risen:
             raise DivergenceError(
                 f"{type(self._model).__name__}: training diverged in epoch {epoch} "
-                f"({problem or f'loss is {loss:.6g}'}); {DIVERGENCE_ADVICE}"
+                f"({problem or f'loss is {loss:.6g}'}); {self._model._divergence_advice}"
             )
         self._keep_state()
         self._model._weights_changed()
@@ -139,17 +147,23 @@ class FitMonitor:
     def _keep_state(self) -> None:
         """Copy what this epoch has learnt, into the same memory every time."""
         if self._good is None:
-            self._good = self._model.snapshot()
+            self._good, self._before = self._model.snapshot(), None
             return
         for name, array in self._good.items():
             np.copyto(array, getattr(self._model, name))
 
-    def go_back(self) -> bool:
-        """Return the model to the last epoch that had not diverged; False if there was none."""
-        if self._good is None:
-            return False
-        self._model.restore(self._good)
-        return True
+    def go_back(self) -> None:
+        """Return the model to the last good epoch, or to what it was before where none was."""
+        if self._good is not None:
+            self._model.restore(self._good)
+        elif self._before is not None:
+            self._model.__dict__.clear()
+            self._model.__dict__.update(self._before)
+
+    @property
+    def has_learnt(self) -> bool:
+        """Whether an epoch is finished."""
+        return self._good is not None
 
     def __exit__(
         self,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from penchant.data import arrow
 from penchant.data.ids import IdMap
 from penchant.data.interactions import Columns
-from penchant.errors import DataError, MissingFileError
+from penchant.errors import DataError, MissingFileError, ParameterError
 from penchant.retrieval.filters import RowLists
 
 if TYPE_CHECKING:
@@ -177,6 +177,11 @@ def load_word2vec(
     if len(ids) != len(names):
         first = next(name for name in names if names.count(name) > 1)
         raise DataError(f"{path}: {first!r:.80} is there more than once")
+    size = params.get("vector_size", vectors.shape[1])
+    if size != vectors.shape[1]:
+        raise ParameterError(
+            f"{path} has vectors of size {vectors.shape[1]}, not vector_size={size!r}: leave it out"
+        )
     plain = {"score_vectors": "input", "popularity_weight": 0.0}  # all that the file can give
     model = Prod2Vec(**{"vector_size": vectors.shape[1], **plain, **params})
     ranks = np.arange(len(names), 0, -1, dtype=np.int64)

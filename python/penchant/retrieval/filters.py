@@ -122,3 +122,23 @@ def take_lists(lists: RowLists, rows: NDArray[np.integer[Any]]) -> RowLists:
     indptr = offsets(counts)
     positions = np.arange(indptr[-1], dtype=np.int64) + np.repeat(starts - indptr[:-1], counts)
     return RowLists(indptr, np.ascontiguousarray(lists.indices[positions], dtype=np.int32))
+
+
+def recode(lists: Any, code: NDArray[np.int32]) -> RowLists:
+    """Return lists of items with new codes; items with code -1 are left out, all keep their order.
+
+    Parameters
+    ----------
+    lists : RowLists or Sequences
+        Row offsets, and items.
+    code : ndarray of int32
+        New code of every item; a code that no other item has, rising with the old one, or -1.
+    """
+    indptr, items = lists[:2]
+    if (code >= 0).all():  # then each item has kept its code
+        return RowLists(indptr, items)
+    new = code[items]
+    stays = new >= 0
+    before = np.zeros(len(items) + 1, np.int64)
+    np.cumsum(stays, out=before[1:])
+    return RowLists(before[indptr], new[stays])
