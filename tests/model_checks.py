@@ -16,6 +16,7 @@ import sklearn.base
 import penchant as pc
 from model_checks_history import HistoryChecks
 from model_checks_recommend import RecommendChecks
+from model_checks_training import TrainingChecks
 from model_support import (
     BACKENDS,
     COLUMNS,
@@ -37,7 +38,7 @@ from penchant.errors import (
 )
 
 
-class ModelChecks(RecommendChecks, HistoryChecks):
+class ModelChecks(RecommendChecks, HistoryChecks, TrainingChecks):
     """Subclass as ``TestX`` in ``tests/models``."""
 
     # ---- hyperparameters ------------------------------------------------------------------------

@@ -119,6 +119,19 @@ def test_training_stopped_early_answers_with_what_there_is():
         assert rmse(model, ratings()) < 1.29  # guessing the mean: 1.2957
 
 
+def test_estimates_stay_within_the_scale():
+    frame = ratings()
+    options = {"factors": 3, "epochs": 40, "n_samples": 5}
+    tight, wide = (
+        pc.BayesianSVD(**options, rating_scale=scale).fit(rated(frame), progress=False)
+        for scale in (None, (-99, 99))
+    )
+    low, high = frame["r"].min(), frame["r"].max()
+    everywhere = wide.predict(frame)
+    assert (everywhere > high).any()
+    np.testing.assert_array_equal(tight.predict(frame), np.clip(everywhere, low, high))
+
+
 def test_every_sweep_is_kept_where_samples_are_few():
     model = pc.BayesianSVD(factors=3, epochs=4, burn_in=0.5).fit(rated(ratings()), progress=False)
     assert model.kept_.tolist() == [2]
