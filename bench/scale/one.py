@@ -42,10 +42,9 @@ def main(name: str, rows: int, threads: int) -> None:
     model.set_params(**{key: value for key, value in settings.items() if key in known})
     model.fit(events.synthetic(1_000, 50), progress=False)  # warms threads and imports up
     train = events.synthetic(rows, N_ITEMS.get(name))
-    indptr, indices, _ = train.csr("distinct")
-    csr_bytes = indptr.nbytes + indices.nbytes
+    csr_bytes = sum(part.nbytes for part in train.csr("distinct"))
     if name in RATING_MODELS:  # made once and kept: converting is not part of a fit
-        csr_bytes += train.csr("last").values.nbytes
+        train.csr("last")
     reset_peak()
     before = memory("VmRSS")
     began = time.perf_counter()

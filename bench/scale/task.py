@@ -44,6 +44,8 @@ def run(options: argparse.Namespace, report: Report) -> None:
     for line in rows:
         report.figure(f"{line[0]} growth", line[-2])
         report.figure(f"{line[0]} memory", line[-1])
+    report.figure("largest growth", max(line[-2] for line in rows))
+    report.figure("largest memory", max(line[-1] for line in rows))
 
 
 def row(name: str, runs: list[dict[str, Any]]) -> list[Any]:

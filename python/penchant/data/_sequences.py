@@ -35,8 +35,7 @@ def make_sequences(
     Without them, sequence ``u`` is that of user ``u``; with them, a user's sessions follow one
     another by session code.
     """
-    users, items = (np.asarray(events.column(part)) for part in ("user", "item"))
-    values = np.asarray(events.column("value")) if "value" in events.column_names else None
+    users = np.asarray(events.column("user"))
     if sessions is None:
         order = _repeats.order_by(users, oldest_first)
         lengths = np.bincount(users, minlength=n_users)
@@ -45,7 +44,8 @@ def make_sequences(
         order, lengths = groups.order, groups.counts
     indptr = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=indptr[1:])
-    numbers = np.ones(len(order), np.float32) if values is None else values[order]
-    return Sequences(
-        indptr, items[order].astype(np.int32, copy=False), numbers.astype(np.float32, copy=False)
-    )
+    items = np.asarray(events.column("item")).astype(np.int32, copy=False)[order]
+    if "value" not in events.column_names:
+        return Sequences(indptr, items, np.ones(len(order), np.float32))
+    values = np.asarray(events.column("value")).astype(np.float32, copy=False)
+    return Sequences(indptr, items, values[order])
