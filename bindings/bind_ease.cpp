@@ -85,7 +85,8 @@ void bind_ease(py::module_& m) {
            py::arg("rank_share"), py::arg("rank_power"), py::arg("neighbors"),
            py::arg("num_threads"));
   m.def("ease_bytes", &ease_bytes, py::arg("n_items"), py::kw_only(), py::arg("neighbors"),
-        py::arg("num_threads"), "Bytes that fit_ease takes besides its input, but for low-rank weights.");
+        py::arg("num_threads"),
+        "Bytes that fit_ease takes besides its input, but for low-rank weights.");
   m.def("fit_ease", &fit_dense, py::arg("indptr").noconvert(), py::arg("indices").noconvert(),
         py::arg("values").noconvert().none(true), py::arg("n_items"), py::arg("params"),
         "EASE's item-item weights, all of them.");
