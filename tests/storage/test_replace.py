@@ -234,21 +234,25 @@ def start_writer(path, start):
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
 
 
+def writers_of(numbers):
+    return {number % 2 for number in numbers}
+
+
 def test_killed_writers_leave_an_artifact(artifact):
     """Two processes replace the artifact in turn until they are killed; a reader never notices."""
     writers = [start_writer(artifact, start) for start in (2, 3)]
     seen = set()
     try:
-        deadline = time.monotonic() + 30
-        while len(seen) < 30 and time.monotonic() < deadline:
+        deadline = time.monotonic() + 120  # a guard; a busy machine starts one writer late
+        while (len(seen) < 30 or len(writers_of(seen)) < 2) and time.monotonic() < deadline:
             seen.add(check(artifact).meta["number"])
             assert all(writer.poll() is None for writer in writers)
     finally:
         for writer in writers:
             writer.kill()
             writer.communicate()
-    assert len(seen) == 30
-    assert {number % 2 for number in seen} == {0, 1}
+    assert len(seen) >= 30
+    assert writers_of(seen) == {0, 1}
     check(artifact)
     save(artifact, 0)
     check(artifact, 0)
