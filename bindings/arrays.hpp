@@ -122,6 +122,15 @@ inline void check_rows(std::span<const std::int64_t> rows, std::int64_t bound, c
 
 // Number of elements of a new array, refused before anything is allocated if it cannot be
 // addressed.
+// Every number is in [0, end).
+template <typename T>
+void check_within(std::span<const T> numbers, std::int64_t end, const char* name) {
+  for (std::size_t i = 0; i < numbers.size(); ++i)
+    if (numbers[i] < 0 || numbers[i] >= end)
+      fail(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(numbers[i]) +
+           ", outside [0, " + std::to_string(end) + ")");
+}
+
 inline void check_size(std::int64_t rows, std::int64_t cols, const char* name) {
   if (rows < 0 || cols < 0) fail(std::string(name) + " cannot have a negative size");
   if (cols > 0 && rows > std::numeric_limits<std::int64_t>::max() / 8 / cols)

@@ -42,10 +42,7 @@ SequencesView sequences_view(const Array<std::int64_t>& indptr, const Array<std:
   check_rows_fit(view.rows(), "sequences");
   for (std::size_t s = 1; s < view.indptr.size(); ++s)
     if (view.indptr[s - 1] > view.indptr[s]) fail("indptr falls at row " + std::to_string(s - 1));
-  for (std::size_t i = 0; i < view.items.size(); ++i)
-    if (view.items[i] < 0 || view.items[i] >= n_items)
-      fail("items[" + std::to_string(i) + "] is " + std::to_string(view.items[i]) +
-           ", outside [0, " + std::to_string(n_items) + ")");
+  check_within(view.items, n_items, "items");
   return view;
 }
 

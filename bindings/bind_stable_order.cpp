@@ -7,14 +7,6 @@
 namespace penchant::python {
 namespace {
 
-template <typename T>
-void check_within(std::span<const T> numbers, std::int64_t end, const char* name) {
-  for (std::size_t i = 0; i < numbers.size(); ++i)
-    if (numbers[i] < 0 || numbers[i] >= end)
-      fail(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(numbers[i]) +
-           ", outside [0, " + std::to_string(end) + ")");
-}
-
 Array<std::int64_t> order_array(const Array<std::int32_t>& codes, std::int64_t n_codes,
                                 const std::optional<Array<std::int64_t>>& rows) {
   const std::span<const std::int32_t> values = vector(codes, "codes");

@@ -162,7 +162,7 @@ def test_values_out_of_range_are_named(name, value, allowed):
 
 
 @pytest.mark.parametrize("moment", ["gram", "inverse"])
-def test_ctrl_c_stops_within_a_second_and_leaves_a_usable_model(moment):
+def test_ctrl_c_stops_within_a_second_and_leaves_the_model_as_it_was(moment):
     """The signal arrives while the Gram matrix is made, or in the midst of its inversion."""
     # Long histories make the Gram matrix slow, many items the inverse.
     users, items, length, delay = (

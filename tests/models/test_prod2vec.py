@@ -310,6 +310,3 @@ def test_ctrl_c_stops_within_a_second_and_leaves_a_usable_model():
     assert float(stopped.removeprefix("stopped after ")) < 1
     assert epochs == "epochs 0", "the epoch was too short for this test to mean anything"
     assert usable == "usable"
-
-
-# ---- files of vectors ----------------------------------------------------------------------------

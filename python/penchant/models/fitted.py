@@ -171,11 +171,15 @@ class FittedModel(Parameterized):
         try:
             self._start(train)
         except PenchantError:
-            self.__dict__.clear()
-            self.__dict__.update(before)
+            self._become(before)
             raise
         self._weights_changed()
         return before
+
+    def _become(self, before: Mapping[str, Any]) -> None:
+        """Go back to what the model was when `_begin` was called."""
+        self.__dict__.clear()
+        self.__dict__.update(before)
 
     def _forget(self) -> None:
         """Drop everything fitted."""

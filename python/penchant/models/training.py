@@ -157,8 +157,7 @@ class FitMonitor:
         if self._good is not None:
             self._model.restore(self._good)
         elif self._before is not None:
-            self._model.__dict__.clear()
-            self._model.__dict__.update(self._before)
+            self._model._become(self._before)
 
     @property
     def has_learnt(self) -> bool:
