@@ -8,37 +8,12 @@
 #include "gibbs_side.hpp"
 #include "penchant/parallel.hpp"
 #include "training.hpp"
+#include "transposed.hpp"
 
 namespace penchant {
 namespace {
 
 enum SideName : std::uint64_t { kUsers = 11, kItems = 12, kNoise = 13 };
-
-// The ratings by item.
-struct Transposed {
-  std::vector<std::int64_t> indptr;
-  std::vector<std::int32_t> indices;
-  std::vector<float> values;
-
-  Transposed(const Ratings& ratings, std::int64_t n_items)
-      : indptr(static_cast<std::size_t>(n_items) + 1, 0),
-        indices(ratings.matrix.indices.size()),
-        values(ratings.values.size()) {
-    for (const std::int32_t item : ratings.matrix.indices)
-      ++indptr[static_cast<std::size_t>(item) + 1];
-    for (std::size_t i = 1; i < indptr.size(); ++i) indptr[i] += indptr[i - 1];
-    std::vector<std::int64_t> next(indptr.begin(), indptr.end() - 1);
-    std::size_t entry = 0;
-    for (std::int64_t u = 0; u < ratings.matrix.rows(); ++u)
-      for (const std::int32_t item : ratings.matrix.row(u)) {
-        const auto at = static_cast<std::size_t>(next[static_cast<std::size_t>(item)]++);
-        indices[at] = static_cast<std::int32_t>(u);
-        values[at] = ratings.values[entry++];
-      }
-  }
-
-  [[nodiscard]] CsrView view() const { return {indptr, indices}; }
-};
 
 class Sampler {
  public:
@@ -47,7 +22,7 @@ class Sampler {
       : params_(params),
         samples_(samples),
         n_ratings_(static_cast<double>(std::max<std::int64_t>(ratings.matrix.entries(), 1))),
-        by_item_(ratings, samples.items.rows),
+        by_item_(transposed(ratings.matrix, ratings.values.data(), samples.items.rows)),
         users_(ratings.matrix, ratings.values, by_item_.view(), samples.factors, params.user_links,
                params.num_threads),
         items_(by_item_.view(), by_item_.values, ratings.matrix, samples.factors, params.item_links,
@@ -100,21 +75,20 @@ class Sampler {
   void write(const GibbsMatrix& rows, const MatrixView<float>& out, std::int64_t slot) const {
     for (std::int64_t r = 0; r < out.rows; ++r)
       for (std::int64_t k = 0; k < samples_.factors; ++k)
-        out.row(r)[slot * samples_.factors + k] = static_cast<float>(rows(r, k));
+        out.row(r)[slot * samples_.factors + k] = rows(r, k);
   }
 
   void add_biases(const GibbsMatrix& rows, Eigen::VectorXd& sums, float* out, bool final) const {
     const auto latest = rows.col(samples_.factors);
-    if (final) sums += latest;
-    const double share = final ? 1.0 / static_cast<double>(kept_) : 1.0;
+    if (final) sums += latest.cast<double>();
     for (Eigen::Index r = 0; r < rows.rows(); ++r)
-      out[r] = static_cast<float>(share * (final ? sums[r] : latest[r]));
+      out[r] = final ? static_cast<float>(sums[r] / static_cast<double>(kept_)) : latest[r];
   }
 
   BayesianSvdParams params_;
   BayesianSvdSamples samples_;
   double n_ratings_;
-  Transposed by_item_;
+  SparseMatrix by_item_;
   GibbsSide users_;
   GibbsSide items_;
   Eigen::VectorXd user_biases_;  // sums over the samples kept

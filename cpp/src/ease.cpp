@@ -24,9 +24,9 @@ constexpr std::int64_t kItemsPerTask = 8;
 void gram_row(const ScaledMatrix& x, std::int64_t item, std::int64_t end, double* sums) {
   std::fill_n(sums, end, 0.0);
   const auto row = static_cast<std::size_t>(item);
-  for (std::int64_t e = x.item_begin[row]; e < x.item_begin[row + 1]; ++e) {
+  for (std::int64_t e = x.by_item.indptr[row]; e < x.by_item.indptr[row + 1]; ++e) {
     const auto at = static_cast<std::size_t>(e);
-    const std::int32_t user = x.item_users[at];
+    const std::int32_t user = x.by_item.indices[at];
     const double scale = x.user_scales[static_cast<std::size_t>(user)];
     double share = scale * scale;
     const auto others = x.rows.row(user);
@@ -37,7 +37,7 @@ void gram_row(const ScaledMatrix& x, std::int64_t item, std::int64_t end, double
       }
       continue;
     }
-    share *= static_cast<double>(x.item_values[at]);
+    share *= static_cast<double>(x.by_item.values[at]);
     const float* values = x.values + x.rows.indptr[static_cast<std::size_t>(user)];
     for (std::size_t p = 0; p < others.size() && others[p] < end; ++p)
       sums[others[p]] += share * static_cast<double>(values[p]);

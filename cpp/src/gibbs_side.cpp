@@ -36,10 +36,27 @@ Eigen::MatrixXd wishart(const Eigen::MatrixXd& root, double freedom, RandomStrea
   return product * product.transpose();
 }
 
-std::vector<float> normals(std::int64_t rows, std::int64_t cols, std::uint64_t key, int threads) {
-  std::vector<float> out(static_cast<std::size_t>(rows * cols));
-  random_normal({out.data(), rows, cols}, 1.0F, key, 0, threads);
-  return out;
+// Sum of (row - center)^T (row - center) over the rows; parts are added in their order.
+Eigen::MatrixXd scatter(const GibbsMatrix& rows, const Eigen::RowVectorXd& center, int threads) {
+  const std::int64_t chunks = (rows.rows() + kChunk - 1) / kChunk;
+  std::vector<Eigen::MatrixXd> parts(static_cast<std::size_t>(chunks));
+  parallel_chunks(rows.rows(), kChunk, threads, [&](std::int64_t begin, std::int64_t end, int) {
+    const Eigen::MatrixXd part =
+        rows.middleRows(begin, end - begin).cast<double>().rowwise() - center;
+    parts[static_cast<std::size_t>(begin / kChunk)] = part.transpose() * part;
+  });
+  Eigen::MatrixXd sum = Eigen::MatrixXd::Zero(rows.cols(), rows.cols());
+  for (const Eigen::MatrixXd& part : parts) sum += part;
+  return sum;
+}
+
+// rows = rows * by, in place.
+void turn(GibbsMatrix& rows, const Eigen::MatrixXd& by, int threads) {
+  parallel_chunks(rows.rows(), kChunk, threads, [&](std::int64_t begin, std::int64_t end, int) {
+    auto part = rows.middleRows(begin, end - begin);
+    const Eigen::MatrixXd turned = part.cast<double>() * by;
+    part = turned.cast<float>();
+  });
 }
 
 }  // namespace
@@ -67,7 +84,6 @@ GibbsSide::GibbsSide(const CsrView& rows, std::span<const float> values, const C
       dim_(factors + 1),
       rows_(rows.rows(), factors + 1),
       means_(GibbsMatrix::Zero(rows.rows(), factors + 1)),
-      priors_(GibbsMatrix::Zero(rows.rows(), factors + 1)),
       links_(GibbsMatrix::Zero(linked ? columns.rows() : 0, factors + 1)),
       mu_(Eigen::VectorXd::Zero(factors + 1)),
       lambda_(Eigen::MatrixXd::Identity(factors + 1, factors + 1)) {
@@ -76,29 +92,30 @@ GibbsSide::GibbsSide(const CsrView& rows, std::span<const float> values, const C
 }
 
 void GibbsSide::start(std::uint64_t seed, std::uint64_t side) {
-  const auto noise =
-      normals(rows_.rows(), dim_, GibbsStreams{seed, 0, side}.key(kStart), num_threads_);
-  for (Eigen::Index i = 0; i < rows_.size(); ++i)
-    rows_.data()[i] = 0.1 * static_cast<double>(noise[static_cast<std::size_t>(i)]);
+  random_normal({rows_.data(), rows_.rows(), dim_}, 0.1F, GibbsStreams{seed, 0, side}.key(kStart),
+                0, num_threads_);
   rows_.col(dim_ - 1).setZero();
+  means_.setZero();
 }
 
 // out -= sum of the links of each row, scaled.
 void GibbsSide::subtract_links(GibbsMatrix& out) const {
   parallel_chunks(out.rows(), kChunk, num_threads_, [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t r = begin; r < end; ++r)
-      for (const std::int32_t j : ratings_.row(r))
-        out.row(r) -= roots_[static_cast<std::size_t>(r)] * links_.row(j);
+    for (std::int64_t r = begin; r < end; ++r) {
+      const auto root = static_cast<float>(roots_[static_cast<std::size_t>(r)]);
+      for (const std::int32_t j : ratings_.row(r)) out.row(r) -= root * links_.row(j);
+    }
   });
 }
 
 void GibbsSide::sample_prior(const GibbsStreams& streams) {
-  GibbsMatrix rest = rows_;
+  GibbsMatrix& rest = means_;  // what their prior means leave of the rows, in the same memory
+  rest = rows_;
   if (linked_) subtract_links(rest);
   sample_normal_wishart(rest, streams);
-  rest.rowwise() -= mu_.transpose();
+  rest.rowwise() -= mu_.transpose().cast<float>();
   if (linked_) sample_links(rest, streams);
-  priors_ = rows_ - rest;
+  means_ = rows_ - rest;
 }
 
 // mu and Lambda given what the links leave: Salakhutdinov and Mnih, eq. 14, with W0 = I, nu0 = D,
@@ -106,20 +123,14 @@ void GibbsSide::sample_prior(const GibbsStreams& streams) {
 void GibbsSide::sample_normal_wishart(const GibbsMatrix& rest, const GibbsStreams& streams) {
   constexpr double kBeta = 2.0;
   const auto n = static_cast<double>(rest.rows());
-  const std::int64_t chunks = (rest.rows() + kChunk - 1) / kChunk;
-  std::vector<Eigen::MatrixXd> squares(static_cast<std::size_t>(chunks));
-  const Eigen::RowVectorXd average = rest.colwise().mean();
-  parallel_chunks(
-      rest.rows(), kChunk, num_threads_, [&](std::int64_t begin, std::int64_t end, int) {
-        const GibbsMatrix part = rest.middleRows(begin, end - begin).rowwise() - average;
-        squares[static_cast<std::size_t>(begin / kChunk)] = part.transpose() * part;
-      });
-  Eigen::MatrixXd inverse_scale = Eigen::MatrixXd::Identity(dim_, dim_);
-  for (const Eigen::MatrixXd& part : squares) inverse_scale += part;
+  const Eigen::RowVectorXd average = rest.cast<double>().colwise().mean();
+  Eigen::MatrixXd inverse_scale = scatter(rest, average, num_threads_);
+  inverse_scale += Eigen::MatrixXd::Identity(dim_, dim_);
   inverse_scale += kBeta * n / (kBeta + n) * average.transpose() * average;
   double freedom = static_cast<double>(dim_) + n;
   if (linked_) {
-    inverse_scale += link_precision_ * (links_.transpose() * links_);
+    inverse_scale +=
+        link_precision_ * scatter(links_, Eigen::RowVectorXd::Zero(dim_), num_threads_);
     freedom += static_cast<double>(links_.rows());
   }
   // scale = inverse_scale^-1 = root * root^T with root = L^-T.
@@ -140,82 +151,87 @@ void GibbsSide::sample_normal_wishart(const GibbsMatrix& rest, const GibbsStream
 void GibbsSide::sample_links(GibbsMatrix& rest, const GibbsStreams& streams) {
   const Eigen::LLT<Eigen::MatrixXd> llt(lambda_);
   const Eigen::MatrixXd lower = llt.matrixL();
-  GibbsMatrix white = rest * lower;
-  GibbsMatrix links = links_ * lower;
-  const auto noise = normals(links.rows(), dim_, streams.key(kLinks), num_threads_);
+  turn(rest, lower, num_threads_);
+  turn(links_, lower, num_threads_);
+  const std::uint64_t key = streams.key(kLinks);
   parallel_chunks(dim_, kLinkDims, num_threads_, [&](std::int64_t begin, std::int64_t end, int) {
     const Eigen::Index n = end - begin;
-    for (std::int64_t j = 0; j < links.rows(); ++j) {
+    for (std::int64_t j = 0; j < links_.rows(); ++j) {
       double known = 0.0;
       double sum[kLinkDims] = {};
       for (const std::int32_t u : columns_.row(j)) {
         const double root = roots_[static_cast<std::size_t>(u)];
         known += root * root;
-        const double* row = white.data() + u * dim_ + begin;
-        for (Eigen::Index k = 0; k < n; ++k) sum[k] += root * row[k];
+        const float* row = rest.data() + u * dim_ + begin;
+        for (Eigen::Index k = 0; k < n; ++k) sum[k] += root * static_cast<double>(row[k]);
       }
       const double precision = known + link_precision_;
-      double* link = links.data() + j * dim_ + begin;
-      double change[kLinkDims] = {};
+      float* link = links_.data() + j * dim_ + begin;
+      float change[kLinkDims] = {};
+      RandomStream random{
+          stream_key(key, static_cast<std::uint64_t>(j), static_cast<std::uint64_t>(begin)), 0};
       for (Eigen::Index k = 0; k < n; ++k) {
-        const auto z = static_cast<double>(noise[static_cast<std::size_t>(j * dim_ + begin + k)]);
-        const double drawn = (sum[k] + known * link[k]) / precision + z / std::sqrt(precision);
-        change[k] = drawn - link[k];
-        link[k] = drawn;
+        const double drawn = (sum[k] + known * static_cast<double>(link[k])) / precision +
+                             normal(&random) / std::sqrt(precision);
+        change[k] = static_cast<float>(drawn) - link[k];
+        link[k] = static_cast<float>(drawn);
       }
       for (const std::int32_t u : columns_.row(j)) {
-        const double root = roots_[static_cast<std::size_t>(u)];
-        double* row = white.data() + u * dim_ + begin;
+        const auto root = static_cast<float>(roots_[static_cast<std::size_t>(u)]);
+        float* row = rest.data() + u * dim_ + begin;
         for (Eigen::Index k = 0; k < n; ++k) row[k] -= root * change[k];
       }
     }
   });
   RandomStream random{streams.key(kLinkPrecision), 0};
-  const double shape = 1.0 + 0.5 * static_cast<double>(links.size());
-  link_precision_ = random_gamma(shape, &random) / (1.0 + 0.5 * links.squaredNorm());
+  const double shape = 1.0 + 0.5 * static_cast<double>(links_.size());
+  const double squares = links_.cast<double>().squaredNorm();
+  link_precision_ = random_gamma(shape, &random) / (1.0 + 0.5 * squares);
   const Eigen::MatrixXd back = llt.matrixL().solve(Eigen::MatrixXd::Identity(dim_, dim_));
-  links_ = links * back;
-  rest = white * back;
+  turn(links_, back, num_threads_);
+  turn(rest, back, num_threads_);
 }
 
 bool GibbsSide::sample_rows(const GibbsSide& other, double precision, double mean,
                             const GibbsStreams& streams, const std::function<bool(int)>& stop) {
-  const auto noise = normals(rows_.rows(), dim_, streams.key(kRows), num_threads_);
-  priors_ = priors_ * lambda_;  // what the normal equations want of them
+  const std::uint64_t key = streams.key(kRows);
   std::vector<GibbsMatrix> designs(static_cast<std::size_t>(num_threads_));
-  parallel_chunks(rows_.rows(), 16, num_threads_,
-                  [&](std::int64_t begin, std::int64_t end, int thread) {
-                    if (stop(thread)) return;
-                    for (std::int64_t r = begin; r < end; ++r)
-                      sample_row(r, other, precision, mean, noise.data() + r * dim_,
-                                 designs[static_cast<std::size_t>(thread)]);
-                  });
+  parallel_chunks(
+      rows_.rows(), 16, num_threads_, [&](std::int64_t begin, std::int64_t end, int thread) {
+        if (stop(thread)) return;
+        for (std::int64_t r = begin; r < end; ++r) {
+          RandomStream random{stream_key(key, static_cast<std::uint64_t>(r)), 0};
+          sample_row(r, other, precision, mean, &random, designs[static_cast<std::size_t>(thread)]);
+        }
+      });
   return !stop(0);
 }
 
 void GibbsSide::sample_row(std::int64_t row, const GibbsSide& other, double precision, double mean,
-                           const float* noise, GibbsMatrix& design) {
+                           RandomStream* random, GibbsMatrix& design) {
   const auto columns = ratings_.row(row);
   const auto n = static_cast<Eigen::Index>(columns.size());
   const auto first = static_cast<std::size_t>(ratings_.indptr[static_cast<std::size_t>(row)]);
   if (design.rows() < n || design.cols() != dim_) design.resize(n, dim_);
-  Eigen::VectorXd target(n);
+  Eigen::VectorXf target(n);
   for (Eigen::Index i = 0; i < n; ++i) {
     const auto at = static_cast<std::size_t>(i);
     design.row(i) = other.rows_.row(columns[at]);
-    target[i] = static_cast<double>(values_[first + at]) - mean - design(i, dim_ - 1);
-    design(i, dim_ - 1) = 1.0;
+    target[i] = values_[first + at] - static_cast<float>(mean) - design(i, dim_ - 1);
+    design(i, dim_ - 1) = 1.0F;
   }
   const auto used = design.topRows(n);
-  Eigen::MatrixXd matrix = lambda_;
-  matrix.selfadjointView<Eigen::Lower>().rankUpdate(used.transpose(), precision);
+  Eigen::MatrixXf squares = Eigen::MatrixXf::Zero(dim_, dim_);
+  squares.selfadjointView<Eigen::Lower>().rankUpdate(used.transpose());
+  const Eigen::VectorXf sums = used.transpose() * target;
+  const Eigen::LLT<Eigen::MatrixXd, Eigen::Lower> llt(lambda_ + precision * squares.cast<double>());
   const Eigen::VectorXd right =
-      priors_.row(row).transpose() + precision * (used.transpose() * target);
-  const Eigen::LLT<Eigen::MatrixXd, Eigen::Lower> llt(matrix);
+      lambda_ * means_.row(row).transpose().cast<double>() + precision * sums.cast<double>();
   const Eigen::VectorXd mean_row = llt.solve(right);
-  const Eigen::VectorXd random = Eigen::Map<const Eigen::VectorXf>(noise, dim_).cast<double>();
-  means_.row(row) = mean_row.transpose();
-  rows_.row(row) = (mean_row + llt.matrixU().solve(random)).transpose();
+  Eigen::VectorXd noise(dim_);
+  for (Eigen::Index k = 0; k < dim_; ++k) noise[k] = normal(random);
+  means_.row(row) = mean_row.transpose().cast<float>();
+  rows_.row(row) = (mean_row + llt.matrixU().solve(noise)).transpose().cast<float>();
 }
 
 double GibbsSide::squared_error(const GibbsSide& other, double mean) const {
@@ -225,10 +241,12 @@ double GibbsSide::squared_error(const GibbsSide& other, double mean) const {
         double sum = 0.0;
         for (std::int64_t r = begin; r < end; ++r) {
           auto entry = static_cast<std::size_t>(ratings_.indptr[static_cast<std::size_t>(r)]);
+          const Eigen::RowVectorXd row = rows_.row(r).cast<double>();
           for (const std::int32_t c : ratings_.row(r)) {
-            const double dot = rows_.row(r).head(dim_ - 1).dot(other.rows_.row(c).head(dim_ - 1));
-            const double error = static_cast<double>(values_[entry++]) - mean - rows_(r, dim_ - 1) -
-                                 other.rows_(c, dim_ - 1) - dot;
+            const auto other_row = other.rows_.row(c).cast<double>();
+            const double dot = row.head(dim_ - 1).dot(other_row.head(dim_ - 1));
+            const double error = static_cast<double>(values_[entry++]) - mean - row[dim_ - 1] -
+                                 other_row[dim_ - 1] - dot;
             sum += error * error;
           }
         }

@@ -12,7 +12,8 @@
 
 namespace penchant {
 
-using GibbsMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+// Numbers are sampled in double precision and kept in single.
+using GibbsMatrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 // Random streams of one sweep and side; every use has its own number.
 struct GibbsStreams {
@@ -35,7 +36,7 @@ class GibbsSide {
   GibbsSide(const CsrView& rows, std::span<const float> values, const CsrView& columns,
             std::int64_t factors, bool linked, int num_threads);
 
-  // Factors start small, biases at 0.
+  // Factors start small, biases and the means of the prior at 0.
   void start(std::uint64_t seed, std::uint64_t side);
   // Samples the prior of the rows, and the links, given the rows.
   void sample_prior(const GibbsStreams& streams);
@@ -46,7 +47,7 @@ class GibbsSide {
   [[nodiscard]] double squared_error(const GibbsSide& other, double mean) const;
 
   [[nodiscard]] const GibbsMatrix& rows() const { return rows_; }
-  // Of each row its mean given all else, in the last sample_rows.
+  // Of each row its mean given all else, after sample_rows.
   [[nodiscard]] const GibbsMatrix& means() const { return means_; }
 
  private:
@@ -54,7 +55,7 @@ class GibbsSide {
   void sample_normal_wishart(const GibbsMatrix& rest, const GibbsStreams& streams);
   void sample_links(GibbsMatrix& rest, const GibbsStreams& streams);
   void sample_row(std::int64_t row, const GibbsSide& other, double precision, double mean,
-                  const float* noise, GibbsMatrix& design);
+                  RandomStream* random, GibbsMatrix& design);
 
   CsrView ratings_;
   std::span<const float> values_;
@@ -64,9 +65,8 @@ class GibbsSide {
   std::int64_t dim_;
   std::vector<double> roots_;  // |N|^-1/2 of each row
   GibbsMatrix rows_;
-  GibbsMatrix means_;
-  GibbsMatrix priors_;  // prior mean of each row
-  GibbsMatrix links_;   // one row a column of the ratings
+  GibbsMatrix means_;  // of each row: of its prior until the row is sampled, given all else after
+  GibbsMatrix links_;  // one row a column of the ratings
   double link_precision_ = 5.0;
   Eigen::VectorXd mu_;
   Eigen::MatrixXd lambda_;

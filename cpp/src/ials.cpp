@@ -9,39 +9,14 @@
 #include "ials_side.hpp"
 #include "penchant/parallel.hpp"
 #include "penchant/simd.hpp"
+#include "transposed.hpp"
 
 namespace penchant {
 namespace {
 
-// The same events, a row for each item.
-class Transposed {
- public:
-  Transposed(const IalsEvents& events, std::int64_t n_items)
-      : indptr_(static_cast<std::size_t>(n_items) + 1, 0), indices_(events.matrix.indices.size()) {
-    for (const std::int32_t item : events.matrix.indices)
-      ++indptr_[static_cast<std::size_t>(item) + 1];
-    std::partial_sum(indptr_.begin(), indptr_.end(), indptr_.begin());
-    if (events.confidence != nullptr) confidence_.resize(indices_.size());
-    std::vector<std::int64_t> next(indptr_.begin(), indptr_.end() - 1);
-    std::size_t at = 0;
-    for (std::int64_t user = 0; user < events.matrix.rows(); ++user)
-      for (const std::int32_t item : events.matrix.row(user)) {
-        const auto to = static_cast<std::size_t>(next[static_cast<std::size_t>(item)]++);
-        indices_[to] = static_cast<std::int32_t>(user);
-        if (events.confidence != nullptr) confidence_[to] = events.confidence[at];
-        ++at;
-      }
-  }
-
-  [[nodiscard]] IalsEvents events() const {
-    return {{indptr_, indices_}, confidence_.empty() ? nullptr : confidence_.data()};
-  }
-
- private:
-  std::vector<std::int64_t> indptr_;
-  std::vector<std::int32_t> indices_;
-  std::vector<float> confidence_;
-};
+IalsEvents events_of(const SparseMatrix& matrix) {
+  return {matrix.view(), matrix.values.empty() ? nullptr : matrix.values.data()};
+}
 
 double total_weight(const float* weights, std::int64_t n) {
   return weights == nullptr ? static_cast<double>(n) : std::accumulate(weights, weights + n, 0.0);
@@ -51,10 +26,10 @@ class Trainer {
  public:
   Trainer(const IalsEvents& events, const IalsFactors& factors, const IalsParams& params,
           const std::function<bool()>& cancelled)
-      : by_item_(events, factors.items.rows),
+      : by_item_(transposed(events.matrix, events.confidence, factors.items.rows)),
         user_side_(events, nullptr, total_weight(factors.item_weights, factors.items.rows), params),
-        item_side_(by_item_.events(), factors.item_weights, static_cast<double>(factors.users.rows),
-                   params),
+        item_side_(events_of(by_item_), factors.item_weights,
+                   static_cast<double>(factors.users.rows), params),
         factors_(factors),
         users_(factors.users),
         items_(factors.items),
@@ -85,7 +60,7 @@ class Trainer {
     return sums;
   }
 
-  Transposed by_item_;
+  SparseMatrix by_item_;  // the same events, a row for each item
   IalsSide user_side_;
   IalsSide item_side_;
   IalsFactors factors_;

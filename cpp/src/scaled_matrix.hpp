@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "penchant/sparse_matrix.hpp"
 #include "penchant/types.hpp"
 
 namespace penchant {
@@ -18,19 +19,14 @@ struct ScaledMatrix {
   const float* values;  // null: all 1
   std::vector<double> user_scales;
   std::vector<double> item_scales;
-  std::vector<std::int64_t> item_begin;
-  std::vector<std::int32_t> item_users;  // ascending for each item
-  std::vector<float> item_values;        // empty: all 1
+  SparseMatrix by_item;  // the values, a row for each item
 
   [[nodiscard]] std::int64_t items() const { return static_cast<std::int64_t>(item_scales.size()); }
   [[nodiscard]] std::int64_t users() const { return rows.rows(); }
   [[nodiscard]] std::int64_t users_of(std::int64_t item) const {
     const auto at = static_cast<std::size_t>(item);
-    return item_begin[at + 1] - item_begin[at];
+    return by_item.indptr[at + 1] - by_item.indptr[at];
   }
-
- private:
-  void transpose();
 };
 
 }  // namespace penchant

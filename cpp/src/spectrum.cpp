@@ -65,9 +65,9 @@ Spectrum largest_singular(const ScaledMatrix& x, std::int64_t rank, int num_thre
     orthonormalize(&v);
     multiply(x.rows.indptr.data(), x.rows.indices.data(), x.values, x.user_scales, x.item_scales, v,
              &y, num_threads, cancel);
-    multiply(x.item_begin.data(), x.item_users.data(),
-             x.item_values.empty() ? nullptr : x.item_values.data(), x.item_scales, x.user_scales,
-             y, &z, num_threads, cancel);
+    multiply(x.by_item.indptr.data(), x.by_item.indices.data(),
+             x.by_item.values.empty() ? nullptr : x.by_item.values.data(), x.item_scales,
+             x.user_scales, y, &z, num_threads, cancel);
     if (cancel->raised(0)) return {};
     // Rayleigh-Ritz: the best eigenvectors within the subspace, the largest first.
     const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> small(v.transpose() * z);

@@ -108,7 +108,7 @@ TEST_CASE("a row's mean and spread are those of the normal equations") {
     Eigen::MatrixXd matrix = Eigen::MatrixXd::Identity(dim, dim);
     Eigen::VectorXd right = Eigen::VectorXd::Zero(dim);
     for (std::size_t n = 0; n < row.size(); ++n) {
-      Eigen::VectorXd design = items.rows().row(row[n]).transpose();
+      Eigen::VectorXd design = items.rows().row(row[n]).transpose().cast<double>();
       const double target = static_cast<double>(rated.values[first + n]) - kMean - design[dim - 1];
       design[dim - 1] = 1.0;
       matrix += kPrecision * design * design.transpose();
@@ -116,13 +116,14 @@ TEST_CASE("a row's mean and spread are those of the normal equations") {
     }
     const Eigen::MatrixXd covariance = matrix.inverse();
     const Eigen::VectorXd expected = covariance * right;
-    CHECK((users.means().row(2).transpose() - expected).norm() < 1e-9);
+    CHECK((users.means().row(2).transpose().cast<double>() - expected).norm() < 1e-5);
 
     constexpr int kDraws = 3000;
     Eigen::MatrixXd spread = Eigen::MatrixXd::Zero(dim, dim);
     for (std::uint64_t draw = 0; draw < kDraws; ++draw) {
+      users.start(1, 1);
       users.sample_rows(items, kPrecision, kMean, {1, 2 + draw, 1}, never);
-      const Eigen::VectorXd difference = users.rows().row(2).transpose() - expected;
+      const Eigen::VectorXd difference = users.rows().row(2).transpose().cast<double>() - expected;
       spread += difference * difference.transpose() / kDraws;
     }
     CHECK((spread - covariance).cwiseAbs().maxCoeff() < 0.12);
@@ -157,9 +158,10 @@ TEST_CASE("the squared error is that of the estimates") {
   std::size_t entry = 0;
   for (std::int32_t u = 0; u < 30; ++u)
     for (const std::int32_t i : rated.by_user.view().row(u)) {
-      double error = static_cast<double>(rated.values[entry++]) - 3.0 - users.rows()(u, 5) -
-                     items.rows()(i, 5);
-      for (int k = 0; k < 5; ++k) error -= users.rows()(u, k) * items.rows()(i, k);
+      const Eigen::RowVectorXd user = users.rows().row(u).cast<double>();
+      const Eigen::RowVectorXd item = items.rows().row(i).cast<double>();
+      const double error = static_cast<double>(rated.values[entry++]) - 3.0 - user[5] - item[5] -
+                           user.head(5).dot(item.head(5));
       expected += error * error;
     }
   CHECK(users.squared_error(items, 3.0) == doctest::Approx(expected).epsilon(1e-12));
