@@ -8,8 +8,8 @@ import numpy as np
 
 import penchant as pc
 from bench import data
-from bench.bpr.tuned import settings
 from bench.report import Report
+from bench.settings import setting
 from bench.watch import watch
 
 METRIC = "recall@20"
@@ -17,7 +17,7 @@ TARGET = 0.160  # on Gowalla's test part
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    params = settings(f"{options.data}-race") | {"num_threads": options.threads}
+    params = setting("bpr", f"{options.data}-race") | {"num_threads": options.threads}
     split = data.load(options.data, part=options.on)
     split.train.csr("distinct")  # made once and kept
     report.results |= {"data": split.describe(), "params": params}

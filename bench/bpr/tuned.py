@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
 from typing import Any
 
 from bench import data
 from bench.bpr import ours, published, traffic
 from bench.models import implicit_missing, quality
 from bench.report import Report
+from bench.settings import setting
 from bench.timing import Side, interleave
-from penchant.errors import ParameterError
 
 METRICS = ("recall@20", "ndcg@20")
-SETTINGS = Path(__file__).with_name("tuned.json")
-
-
-def settings(name: str) -> dict[str, Any]:
-    """Return a setting of tuned.json; all were chosen on a validation part."""
-    known: dict[str, dict[str, Any]] = json.loads(SETTINGS.read_text(encoding="utf8"))
-    if name not in known:
-        raise ParameterError(
-            f"{SETTINGS.name} has no setting {name!r}; there are: {', '.join(known)}"
-        )
-    return known[name]
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    params = settings(options.data) | {"num_threads": options.threads}
+    params = setting("bpr", options.data) | {"num_threads": options.threads}
     if options.epochs:
         params["epochs"] = options.epochs
     split = data.load(options.data, options.rows, options.on)

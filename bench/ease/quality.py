@@ -7,8 +7,6 @@ the test parts served to measure them once.
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +14,9 @@ import pandas as pd
 
 import penchant as pc
 from bench.report import Report
+from bench.settings import tuned
 
 METRICS = ("ndcg@10", "precision@10", "recall@10")
-SETTINGS = json.loads((Path(__file__).parent / "tuned.json").read_text(encoding="utf8"))
 
 
 def cut(frame: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -50,7 +48,7 @@ def run(options: argparse.Namespace, report: Report) -> None:
     values: dict[str, list[dict[str, float]]] = {}
     for train_frame, test_frame in splits(options):
         train, test = interactions(train_frame), interactions(test_frame)
-        for name, setting in SETTINGS.items():
+        for name, setting in tuned("ease").items():
             params: dict[str, Any] = dict(setting["params"])
             model = getattr(pc, setting["model"])(**params).fit(train, progress=False)
             frame = pc.evaluate(model, test, list(METRICS), unknown="drop")

@@ -10,9 +10,9 @@ import numpy as np
 
 import penchant as pc
 from bench import data
-from bench.ials import ours
 from bench.models import quality
 from bench.report import Report
+from bench.settings import setting
 from penchant.models import Histories
 
 LENGTH = 50
@@ -23,7 +23,7 @@ def run(options: argparse.Namespace, report: Report) -> None:
     split = data.load("gowalla", part=options.on)
     rows = []
     for factors in options.factors or (64, 256):
-        params = ours.setting(f"race-{factors}") | {"num_threads": options.threads}
+        params = setting("ials", f"race-{factors}") | {"num_threads": options.threads}
         model = pc.IALS(**params).fit(split.train, progress=False)
         items = np.random.RandomState(41).choice(split.train.n_items, LENGTH, replace=False)
         history = Histories(

@@ -10,9 +10,9 @@ import numpy as np
 
 import penchant as pc
 from bench import data
-from bench.ials import ours
 from bench.models import implicit_missing, quality
 from bench.report import Report
+from bench.settings import setting
 from bench.watch import watch
 
 METRIC = "recall@20"
@@ -64,7 +64,7 @@ def one_round(split: data.Split, factors: int, options: argparse.Namespace) -> d
     their_seconds = time.perf_counter() - began
     wrapped = implicit_.as_ours(rival, split.train)
     target = quality(wrapped, split.test, [METRIC])[METRIC]
-    params = ours.setting(f"race-{factors}") | {"num_threads": options.threads}
+    params = setting("ials", f"race-{factors}") | {"num_threads": options.threads}
     seen = watch(pc.IALS(**params), split.train, split.test, METRIC, target)
     return {
         "their_recall": target,

@@ -7,8 +7,8 @@ from typing import Any
 
 import penchant as pc
 from bench import data
-from bench.ials import ours
 from bench.report import Report
+from bench.settings import setting
 from bench.watch import watch
 
 METRIC = "recall@20"
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace, report: Report) -> None:
     for factors in options.factors or (64, 256):
         rows = []
         for name, solver in SOLVERS.items():
-            params = ours.setting(f"race-{factors}") | solver
+            params = setting("ials", f"race-{factors}") | solver
             params |= {"num_threads": options.threads, "epochs": options.epochs or 5}
             model = pc.IALS(**params)
             seen = watch(model, split.train, split.test, METRIC)

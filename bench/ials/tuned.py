@@ -8,15 +8,15 @@ import time
 import penchant as pc
 from bench import data
 from bench.bpr import published
-from bench.ials import ours
 from bench.models import quality
 from bench.report import Report
+from bench.settings import setting
 
 METRICS = ("recall@20", "ndcg@20")
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    params = {**ours.setting("quality"), "num_threads": options.threads}
+    params = {**setting("ials", "quality"), "num_threads": options.threads}
     if options.epochs:
         params["epochs"] = options.epochs
     if options.factors:

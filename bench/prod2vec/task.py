@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
 from typing import Any
 
 from bench.prod2vec import gensim_, ours, sequences
 from bench.report import Report
+from bench.settings import setting
 from bench.timing import Measured, Side, interleave, ratio
 
-SETTINGS = Path(__file__).with_name("tuned.json")
 # What both sides train with in the comparison of speed; the rest is left to gensim's defaults.
 SAME = {"vector_size": 48, "window": 10, "epochs": 30, "min_count": 3, "ns_exponent": 0.75}
 SAME_OURS = {
@@ -44,7 +42,7 @@ def run(options: argparse.Namespace, report: Report) -> None:
         same["epochs"] = options.epochs
     params = same | SAME_OURS
     if options.quality:
-        params = json.loads(SETTINGS.read_text(encoding="utf8"))[options.data]
+        params = setting("prod2vec", options.data)
     params["num_threads"] = options.threads
     report.results |= {"params": params, "rival_params": same}
     train = ours.interactions(split)

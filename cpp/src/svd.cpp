@@ -65,7 +65,7 @@ class SvdTrainer {
         squares[static_cast<std::size_t>(user_block * size + item_block)] =
             run_cell(args, user_block, item_block, thread);
       });
-    apply_scales();
+    if (args.item_scales != nullptr) apply_scales();
     users_.write_back(params_.num_threads);
     items_.write_back(params_.num_threads);
     if (cancel_.raised(0)) return std::nullopt;

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from penchant.errors import ParameterError
 from penchant.models import results, state
@@ -207,11 +208,17 @@ class Recommender(Ranker):
         >>> model.predict(pd.DataFrame({"who": [3, 1], "what": ["milk", "tea"]}))
         array([1., 2.], dtype=float32)
         """
+        return self._score_pairs(pairs, unknown, ("error", "nan"), num_threads)[0]
+
+    def _score_pairs(
+        self, pairs: Any, unknown: str, allowed: tuple[str, ...], num_threads: int | None
+    ) -> tuple[Scores, NDArray[np.int64], NDArray[np.int64]]:
+        """Return scores, NaN where an id is unknown, and the codes of users and items, or -1."""
         self._check_fitted()
         names = (self.columns_.user, self.columns_.item)
         columns = results.pair_columns(pairs, names)
         users, items = (
-            results.resolve(ids, column, kind, unknown, ("error", "nan")).codes
+            results.resolve(ids, column, kind, unknown, allowed).codes.astype(np.int64)
             for ids, column, kind in zip(
                 (self.users_, self.items_), columns, ("user", "item"), strict=True
             )
@@ -220,13 +227,13 @@ class Recommender(Ranker):
         scores = np.full(len(known), np.nan, dtype=np.float32)
         rows, query = np.unique(users[known], return_inverse=True)
         found = self._index().score_pairs(
-            self._queries(rows.astype(np.int64)),
+            self._queries(rows),
             query.astype(np.int64),
-            items[known].astype(np.int64),
+            items[known],
             num_threads=self._threads(num_threads),
         )
         scores[known] = self._finish(found)
-        return scores
+        return scores, users, items
 
     def user_vectors(self) -> Any:
         """Return the user factors, one row per user.

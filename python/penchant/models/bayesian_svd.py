@@ -146,7 +146,7 @@ class BayesianSVD(RatingModel):
         return int(float(self.burn_in) * int(self.epochs))
 
     def _start(self, train: Interactions) -> None:
-        self._ratings(train)
+        self._start_scale(train)
         n_samples = min(int(self.n_samples), int(self.epochs) - self._burn_in_epochs())
         width = n_samples * int(self.factors)
         self.user_factors_ = np.zeros((train.n_users, width), dtype=np.float32)

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from penchant.data.interactions import CSR
 from penchant.errors import DataError
-from penchant.models import results
 from penchant.models.factor_model import FactorModel, Factors
 from penchant.models.params import Real
 from penchant.models.ranker import Scores
@@ -52,8 +50,8 @@ class RatingModel(FactorModel, abstract=True):
         """Return what the item factors are multiplied with, a row for each user."""
         raise NotImplementedError
 
-    def _ratings(self, train: Interactions) -> CSR:
-        """Return the ratings by user, of a repeated pair the last; sets the mean and the scale."""
+    def _start_scale(self, train: Interactions) -> None:
+        """Set the mean and the scale of the ratings, of a repeated pair the last."""
         name = type(self).__name__
         if train.columns.value is None:
             raise DataError(
@@ -78,7 +76,6 @@ class RatingModel(FactorModel, abstract=True):
         self.mean_ = np.array([ratings.values.mean(dtype=np.float64)], dtype=np.float32)
         ends = (ratings.values.min(), ratings.values.max()) if scale is None else scale
         self.scale_ = np.array(ends, dtype=np.float32)
-        return ratings
 
     def _start_biases(self, train: Interactions) -> None:
         self.user_biases_ = np.zeros(train.n_users, np.float32) if self.biased else None
@@ -150,27 +147,11 @@ class RatingModel(FactorModel, abstract=True):
         >>> known.tolist(), float(ratings[1])
         ([True, False], 3.5)
         """
-        self._check_fitted()
-        columns = results.pair_columns(pairs, (self.columns_.user, self.columns_.item))
-        users, items = (
-            results.resolve(ids, column, kind, unknown, _UNKNOWN).codes.astype(np.int64)
-            for ids, column, kind in zip(
-                (self.users_, self.items_), columns, ("user", "item"), strict=True
-            )
-        )
+        ratings, users, items = self._score_pairs(pairs, unknown, _UNKNOWN, num_threads)
         known = (users >= 0) & (items >= 0)
-        rows, query = np.unique(users[known], return_inverse=True)
-        found = self._index().score_pairs(
-            self._queries(rows),
-            query.astype(np.int64),
-            items[known],
-            num_threads=self._threads(num_threads),
-        )
-        ratings = np.full(len(known), np.nan, dtype=np.float32)
-        ratings[known] = found
         if unknown == "average":
-            ratings[~known] = self._averages(users[~known], items[~known])
-        ratings = self._finish(ratings)
+            averages = self._averages(users[~known], items[~known])
+            ratings[~known] = self._finish(averages)
         return (ratings, known) if return_known else ratings
 
     def _averages(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.float32]:

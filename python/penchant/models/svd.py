@@ -73,7 +73,7 @@ class SgdRatingModel(RatingModel, abstract=True):
     user_factors_: NDArray[np.float32]
 
     def _start(self, train: Interactions) -> None:
-        self._ratings(train)
+        self._start_scale(train)
         self.user_factors_ = self._first_factors(train.n_users, USERS)
         self.item_factors_ = self._first_factors(train.n_items, ITEMS)
         self._start_biases(train)

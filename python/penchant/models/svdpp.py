@@ -110,11 +110,13 @@ class SVDpp(SgdRatingModel):
         learning_rate_decay: float = 0.0,
         user_learning_rate: float | None = None,
         item_learning_rate: float | None = None,
+        implicit_learning_rate: float | None = None,
         user_bias_learning_rate: float | None = None,
         item_bias_learning_rate: float | None = None,
         regularization: float = 0.02,
         user_regularization: float | None = None,
         item_regularization: float | None = None,
+        implicit_regularization: float | None = None,
         user_bias_regularization: float | None = None,
         item_bias_regularization: float | None = None,
         biased: bool = True,
@@ -123,8 +125,6 @@ class SVDpp(SgdRatingModel):
         rating_scale: tuple[float, float] | None = None,
         random_state: int = 0,
         num_threads: int | None = None,
-        implicit_learning_rate: float | None = None,
-        implicit_regularization: float | None = None,
     ) -> None:
         self.factors = factors
         self.epochs = epochs
