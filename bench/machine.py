@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_OTHERS = ("implicit", "numpy", "scipy", "pandas", "pyarrow")
+_OTHERS = ("implicit", "faiss-cpu", "numpy", "scipy", "pandas", "pyarrow")
 _ATTEMPTS = 5
 
 
@@ -94,6 +94,17 @@ def copy_bandwidth(threads: int, bytes_per_array: int) -> float:
             np.copyto(target, source)
 
     return 2.0 * bytes_per_array * times * threads / _best(copy, threads)
+
+
+def read_bandwidth(threads: int, bytes_per_array: int = 2**28) -> float:
+    """Bytes per second of reading memory (a sum of products of two arrays a thread): the best."""
+    arrays = [np.ones(bytes_per_array // 4, np.float32) for _ in range(threads)]
+
+    def read(thread: int) -> None:
+        half = len(arrays[thread]) // 2
+        np.dot(arrays[thread][:half], arrays[thread][half:])
+
+    return bytes_per_array * threads / _best(read, threads)
 
 
 def gemm_flops(threads: int, size: int = 1024) -> float:

@@ -156,16 +156,45 @@ double TopkIndex::score_bound(float largest_query) const {
 void TopkIndex::search(MatrixView<const float> queries, const TopkFilter& filter,
                        MatrixView<std::int64_t> rows, MatrixView<float> scores,
                        int num_threads) const {
-  const std::int64_t tiles = (queries.rows + TileSearch::kQueries - 1) / TileSearch::kQueries;
-  const int threads =
-      static_cast<int>(std::min<std::int64_t>(resolve_num_threads(num_threads), tiles));
+  const std::int64_t tiles = (queries.rows + kTileQueries - 1) / kTileQueries;
+  const int threads = resolve_num_threads(num_threads);
+  const std::int64_t parts = parts_of_tile(queries.rows, tiles, filter, threads);
+  const auto workers = static_cast<int>(std::min<std::int64_t>(threads, tiles * parts));
   std::vector<TileSearch> searches;
-  searches.reserve(static_cast<std::size_t>(threads));
-  for (int thread = 0; thread < threads; ++thread)
+  const std::int64_t n_searches = parts == 1 ? workers : tiles * parts;
+  searches.reserve(static_cast<std::size_t>(n_searches));
+  for (std::int64_t s = 0; s < n_searches; ++s)
     searches.emplace_back(*this, queries, filter, rows.cols);
-  parallel_for(tiles, threads, [&](std::int64_t tile, int thread) {
-    searches[static_cast<std::size_t>(thread)].run(tile * TileSearch::kQueries, rows, scores);
+  if (parts == 1) {
+    parallel_for(tiles, workers, [&](std::int64_t tile, int thread) {
+      searches[static_cast<std::size_t>(thread)].run(tile * kTileQueries, rows, scores);
+    });
+    return;
+  }
+  std::vector<SharedThresholds> shared(static_cast<std::size_t>(tiles));
+  parallel_for(tiles * parts, workers, [&](std::int64_t task, int) {
+    const std::int64_t tile = task / parts;
+    searches[static_cast<std::size_t>(task)].run_part(tile * kTileQueries, task % parts, parts,
+                                                      &shared[static_cast<std::size_t>(tile)]);
   });
+  for (std::int64_t tile = 0; tile < tiles; ++tile) {
+    TileSearch& whole = searches[static_cast<std::size_t>(tile * parts)];
+    for (std::int64_t part = 1; part < parts; ++part)
+      whole.merge(searches[static_cast<std::size_t>(tile * parts + part)]);
+    whole.write(rows, scores);
+  }
+}
+
+// Few queries share the threads; each part of a scan should be worth waking one up for.
+std::int64_t TopkIndex::parts_of_tile(std::int64_t queries, std::int64_t tiles,
+                                      const TopkFilter& filter, int threads) const {
+  constexpr std::int64_t kBytesOfPart = std::int64_t{256} << 10;
+  if (tiles == 0 || tiles >= threads) return 1;
+  const std::int64_t pairs =
+      filter.candidates != nullptr ? filter.candidates->entries() : queries * size_;
+  const std::int64_t worth = pairs * groups_ * 4 / tiles / kBytesOfPart;
+  const std::int64_t wanted = (threads + tiles - 1) / tiles;
+  return std::clamp<std::int64_t>(worth, 1, wanted);
 }
 
 void TopkIndex::score_pairs(MatrixView<const float> queries,

@@ -39,29 +39,50 @@ void TopkHeap::write(std::int64_t* rows, float* scores) {
   hits_.clear();
 }
 
-TileSearch::TileSearch(const TopkIndex& index, MatrixView<const float> queries,
-                       const TopkFilter& filter, std::int64_t k)
-    : index_(index), queries_(queries), filter_(filter), k_(k) {
-  if (filter.exclude != nullptr) excluded_.assign(static_cast<std::size_t>(index.size_), 0);
+void TopkHeap::merge(const TopkHeap& other) {
+  for (const Hit& hit : other.hits_) offer(hit.score, hit.row);
 }
 
+TileSearch::TileSearch(const TopkIndex& index, MatrixView<const float> queries,
+                       const TopkFilter& filter, std::int64_t k)
+    : index_(index), queries_(queries), filter_(filter), k_(k) {}
+
 void TileSearch::run(std::int64_t first, MatrixView<std::int64_t> rows, MatrixView<float> scores) {
-  const std::int64_t count = std::min(kQueries, queries_.rows - first);
-  for (std::int64_t i = 0; i < count; ++i)
+  run_part(first, 0, 1, nullptr);
+  write(rows, scores);
+}
+
+void TileSearch::run_part(std::int64_t first, std::int64_t part, std::int64_t n_parts,
+                          SharedThresholds* shared) {
+  first_ = first;
+  count_ = std::min(kTileQueries, queries_.rows - first);
+  shared_ = shared;
+  for (std::int64_t i = 0; i < count_; ++i)
     prepare(slots_[static_cast<std::size_t>(i)], queries_.row(first + i));
-  if (filter_.exclude != nullptr) mark_excluded(first, count, true);
+  const bool many_excluded = filter_.exclude != nullptr && count_ > kFewQueries;
+  if (many_excluded) mark_excluded(true);
   if (filter_.candidates != nullptr) {
-    for (std::int64_t i = 0; i < count; ++i) {
+    for (std::int64_t i = part; i < count_; i += n_parts) {
       for (const std::int32_t row : filter_.candidates->row(first + i))
         queue(static_cast<std::size_t>(i), index_.place_of_[static_cast<std::size_t>(row)]);
       rescore();
     }
   } else {
-    for (const TopkIndex::Block& block : index_.blocks_) scan_block(block, count);
+    for (auto b = static_cast<std::size_t>(part); b < index_.blocks_.size();
+         b += static_cast<std::size_t>(n_parts))
+      scan_block(index_.blocks_[b]);
   }
-  if (filter_.exclude != nullptr) mark_excluded(first, count, false);
-  for (std::int64_t i = 0; i < count; ++i)
-    slots_[static_cast<std::size_t>(i)].heap.write(rows.row(first + i), scores.row(first + i));
+  if (many_excluded) mark_excluded(false);
+}
+
+void TileSearch::merge(const TileSearch& other) {
+  for (std::size_t i = 0; i < static_cast<std::size_t>(count_); ++i)
+    slots_[i].heap.merge(other.slots_[i].heap);
+}
+
+void TileSearch::write(MatrixView<std::int64_t> rows, MatrixView<float> scores) {
+  for (std::int64_t i = 0; i < count_; ++i)
+    slots_[static_cast<std::size_t>(i)].heap.write(rows.row(first_ + i), scores.row(first_ + i));
 }
 
 void TileSearch::prepare(Query& query, const float* values) {
@@ -98,9 +119,10 @@ void TileSearch::prepare(Query& query, const float* values) {
 }
 
 // One pass over the exclusions of a tile costs far less than looking each hit up.
-void TileSearch::mark_excluded(std::int64_t first, std::int64_t count, bool on) {
-  for (std::int64_t i = 0; i < count; ++i)
-    for (const std::int32_t row : filter_.exclude->row(first + i)) {
+void TileSearch::mark_excluded(bool on) {
+  if (excluded_.empty()) excluded_.assign(static_cast<std::size_t>(index_.size_), 0);
+  for (std::int64_t i = 0; i < count_; ++i)
+    for (const std::int32_t row : filter_.exclude->row(first_ + i)) {
       std::uint64_t& bits =
           excluded_[static_cast<std::size_t>(index_.place_of_[static_cast<std::size_t>(row)])];
       bits = on ? bits | std::uint64_t{1} << i : 0;
@@ -117,18 +139,30 @@ float TileSearch::rounding_slack(const Query& query, const TopkIndex::Block& blo
   return 2.0F * operations * Limits::epsilon() * terms + operations * Limits::denorm_min();
 }
 
-void TileSearch::scan_block(const TopkIndex::Block& block, std::int64_t count) {
-  std::array<const std::int32_t*, kQueries> words;
-  std::array<float, kQueries> scales;
-  std::array<float, kQueries> thresholds;
-  std::array<std::int32_t*, kQueries> hits;
-  std::array<std::int32_t, kQueries> n_hits{};
-  std::array<std::size_t, kQueries> slots;
+bool TileSearch::is_excluded(std::size_t slot, std::int64_t place) const {
+  if (filter_.exclude == nullptr) return false;
+  const auto at = static_cast<std::size_t>(place);
+  if (count_ > kFewQueries) return (excluded_[at] >> slot & 1) != 0;
+  const auto rows = filter_.exclude->row(first_ + static_cast<std::int64_t>(slot));
+  return std::binary_search(rows.begin(), rows.end(), index_.row_at_[at]);
+}
+
+void TileSearch::scan_block(const TopkIndex::Block& block) {
+  std::array<const std::int32_t*, kTileQueries> words;
+  std::array<float, kTileQueries> scales;
+  std::array<float, kTileQueries> thresholds;
+  std::array<std::int32_t*, kTileQueries> hits;
+  std::array<std::int32_t, kTileQueries> n_hits{};
+  std::array<std::size_t, kTileQueries> slots;
   std::size_t active = 0;
   const std::int64_t panels = (block.end - block.begin + 15) / 16;
-  for (std::size_t slot = 0; slot < static_cast<std::size_t>(count); ++slot) {
+  for (std::size_t slot = 0; slot < static_cast<std::size_t>(count_); ++slot) {
     Query& query = slots_[slot];
-    const float threshold = query.heap.threshold();
+    float threshold = query.heap.threshold();
+    if (shared_ != nullptr) {
+      shared_->raise(slot, threshold);
+      threshold = shared_->get(slot);
+    }
     const float slack = rounding_slack(query, block);
     if (index_.largest_score(block, query.norm) + slack < threshold) continue;
     query.hits.resize(static_cast<std::size_t>(panels * 16));
@@ -159,7 +193,7 @@ void TileSearch::scan_block(const TopkIndex::Block& block, std::int64_t count) {
 
 void TileSearch::queue(std::size_t slot, std::int64_t place) {
   if (place >= index_.size_) return;  // padding of the last panel
-  if (!excluded_.empty() && (excluded_[static_cast<std::size_t>(place)] >> slot & 1) != 0) return;
+  if (is_excluded(slot, place)) return;
   pair_slots_.push_back(slot);
   pair_queries_.push_back(slots_[slot].values);
   pair_places_.push_back(static_cast<std::int32_t>(place));

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -32,6 +33,8 @@ class TopkHeap {
   void offer(float score, std::int64_t row);
   // The score to reach: a lower one cannot enter any more.
   [[nodiscard]] float threshold() const;
+  // Offers all that the other heap holds.
+  void merge(const TopkHeap& other);
   // Writes the answer, best first, and empties the heap.
   void write(std::int64_t* rows, float* scores);
 
@@ -50,15 +53,44 @@ class TopkHeap {
   std::vector<Hit> hits_;
 };
 
+inline constexpr std::int64_t kTileQueries = 64;
+// So many queries look what they leave out up; more share a table of it, which has to be made.
+inline constexpr std::int64_t kFewQueries = 8;
+
+// The highest threshold that any part of a tile's search has reached, for each of its queries.
+// Parts that read it late only score more vectors than they need: the answer does not change.
+class SharedThresholds {
+ public:
+  SharedThresholds() {
+    for (auto& value : values_) value.store(-std::numeric_limits<float>::infinity());
+  }
+  [[nodiscard]] float get(std::size_t slot) const {
+    return values_[slot].load(std::memory_order_relaxed);
+  }
+  void raise(std::size_t slot, float threshold) {
+    float known = get(slot);
+    while (threshold > known && !values_[slot].compare_exchange_weak(known, threshold)) {
+    }
+  }
+
+ private:
+  std::array<std::atomic<float>, kTileQueries> values_;
+};
+
 class TileSearch {
  public:
-  static constexpr std::int64_t kQueries = 64;
-
   TileSearch(const TopkIndex& index, MatrixView<const float> queries, const TopkFilter& filter,
              std::int64_t k);
 
-  // Answers queries [first, first + kQueries), as far as there are any.
+  // Answers queries [first, first + kTileQueries), as far as there are any.
   void run(std::int64_t first, MatrixView<std::int64_t> rows, MatrixView<float> scores);
+
+  // The same in parts, each on an object of its own: part p of n scans blocks p, p + n, ... ;
+  // then one takes over what the others have found and writes the answer.
+  void run_part(std::int64_t first, std::int64_t part, std::int64_t n_parts,
+                SharedThresholds* shared);
+  void merge(const TileSearch& other);
+  void write(MatrixView<std::int64_t> rows, MatrixView<float> scores);
 
  private:
   struct Query {
@@ -73,8 +105,9 @@ class TileSearch {
   };
 
   void prepare(Query& query, const float* values);
-  void mark_excluded(std::int64_t first, std::int64_t count, bool on);
-  void scan_block(const TopkIndex::Block& block, std::int64_t count);
+  void mark_excluded(bool on);
+  [[nodiscard]] bool is_excluded(std::size_t slot, std::int64_t place) const;
+  void scan_block(const TopkIndex::Block& block);
   // Queues a vector for its exact score, unless it is left out for that query.
   void queue(std::size_t slot, std::int64_t place);
   // Scores what is queued and offers it to the heaps.
@@ -85,7 +118,10 @@ class TileSearch {
   MatrixView<const float> queries_;
   TopkFilter filter_;
   std::int64_t k_;
-  std::array<Query, kQueries> slots_;
+  std::array<Query, kTileQueries> slots_;
+  std::int64_t first_ = 0;  // query of the first slot
+  std::int64_t count_ = 0;  // slots in use
+  SharedThresholds* shared_ = nullptr;
   std::vector<std::uint64_t> excluded_;  // scan position -> bit of each slot that leaves it out
   // Queued pairs: slot, query and scan position; and their scores.
   std::vector<std::size_t> pair_slots_;

@@ -138,6 +138,43 @@ TEST_CASE("the bits do not depend on threads, batch or path") {
   CHECK(pairs == batch.scores);
 }
 
+// Long enough for a single query to be worth several threads.
+TEST_CASE("few queries share the threads, with the same bits and filters") {
+  Problem p(9, 30'000, 64, 33);
+  for (std::int64_t r = 1; r < p.vectors; r += 3)  // ties across parts
+    std::copy_n(p.v.begin() + (r - 1) * p.dim, p.dim, p.v.begin() + r * p.dim);
+  p.b.assign(p.b.size(), 0.0F);
+  const auto index = p.index();
+  const auto seen = reference::random_csr(p.queries, p.vectors, 300, 4);
+  const auto only = reference::random_csr(p.queries, p.vectors, 9000, 6);
+  const CsrView seen_view = seen.view();
+  const CsrView only_view = only.view();
+  for (const TopkFilter& filter :
+       {TopkFilter{}, TopkFilter{&seen_view, nullptr}, TopkFilter{&seen_view, &only_view}}) {
+    const auto alone = search(index, p.query_view(), 20, filter, 1);
+    check_against_oracle(p, alone, 20, filter.exclude, filter.candidates);
+    for (const int threads : {2, 3, 8, 64})
+      CHECK(search(index, p.query_view(), 20, filter, threads) == alone);
+    // Fewer queries look up what they leave out instead of sharing a table of it.
+    for (const std::int64_t n : {1, 8}) {
+      const auto first = [&](const CsrView& lists) {
+        return CsrView{lists.indptr.first(static_cast<std::size_t>(n) + 1),
+                       lists.indices.first(
+                           static_cast<std::size_t>(lists.indptr[static_cast<std::size_t>(n)]))};
+      };
+      const CsrView fewer_seen = first(seen_view);
+      const CsrView fewer_only = first(only_view);
+      const TopkFilter fewer{filter.exclude != nullptr ? &fewer_seen : nullptr,
+                             filter.candidates != nullptr ? &fewer_only : nullptr};
+      for (const int threads : {1, 8}) {
+        const auto found = search(index, {p.q.data(), n, p.dim}, 20, fewer, threads);
+        CHECK(std::equal(found.rows.begin(), found.rows.end(), alone.rows.begin()));
+        CHECK(std::equal(found.scores.begin(), found.scores.end(), alone.scores.begin()));
+      }
+    }
+  }
+}
+
 TEST_CASE("ties go to the lower row") {
   const std::int64_t n = 700;
   std::vector<float> same(static_cast<std::size_t>(n * 4), 0.5F);

@@ -64,6 +64,10 @@ class TopkIndex {
   // so interpolating between two points of it cannot fall below it.
   [[nodiscard]] float largest_score(const Block& block, float query_norm) const;
 
+  // Into how many parts the scan of a tile of queries is cut.
+  [[nodiscard]] std::int64_t parts_of_tile(std::int64_t queries, std::int64_t tiles,
+                                           const TopkFilter& filter, int threads) const;
+
   void sort_by_reach(MatrixView<const float> vectors, const float* biases, int num_threads);
   void quantize(int num_threads);
   void make_blocks();

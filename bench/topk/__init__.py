@@ -1,0 +1,1 @@
+"""Exact top-k over random vectors: penchant and faiss on the same ones."""
