@@ -113,15 +113,6 @@ inline CsrView csr(const CsrArrays& arrays, std::int64_t rows, std::int64_t cols
   return view;
 }
 
-inline void check_rows(std::span<const std::int64_t> rows, std::int64_t bound, const char* name) {
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    if (rows[i] < 0 || rows[i] >= bound)
-      fail(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(rows[i]) +
-           ", outside [0, " + std::to_string(bound) + ")");
-}
-
-// Number of elements of a new array, refused before anything is allocated if it cannot be
-// addressed.
 // Every number is in [0, end).
 template <typename T>
 void check_within(std::span<const T> numbers, std::int64_t end, const char* name) {
@@ -131,6 +122,8 @@ void check_within(std::span<const T> numbers, std::int64_t end, const char* name
            ", outside [0, " + std::to_string(end) + ")");
 }
 
+// Number of elements of a new array, refused before anything is allocated if it cannot be
+// addressed.
 inline void check_size(std::int64_t rows, std::int64_t cols, const char* name) {
   if (rows < 0 || cols < 0) fail(std::string(name) + " cannot have a negative size");
   if (cols > 0 && rows > std::numeric_limits<std::int64_t>::max() / 8 / cols)

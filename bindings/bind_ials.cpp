@@ -53,14 +53,18 @@ using Epoch = py::typing::Callable<bool(int, float)>;
 
 std::int32_t fit(const Array<std::int64_t>& indptr, const Array<std::int32_t>& indices,
                  const Weights& confidence, Array<float> user_factors, Array<float> item_factors,
-                 const Weights& item_weights, const IalsParams& params, const Epoch& on_epoch) {
+                 const Weights& item_weights, std::int64_t dim, const IalsParams& params,
+                 const Epoch& on_epoch) {
   check_params(params);
   IalsFactors factors{mutable_matrix(user_factors, "user_factors"),
-                      mutable_matrix(item_factors, "item_factors"), nullptr};
+                      mutable_matrix(item_factors, "item_factors"), nullptr, dim};
   if (factors.users.cols != factors.items.cols)
     fail("user_factors and item_factors differ in their number of columns");
   check_factors(matrix(user_factors, "user_factors"), "users");
   check_factors(matrix(item_factors, "item_factors"), "items");
+  if (dim < 1 || dim > factors.users.cols)
+    fail("factors is " + std::to_string(dim) + ", but the matrices have " +
+         std::to_string(factors.users.cols) + " columns");
   check_apart(user_factors, item_factors, "user_factors", "item_factors");
   check_finite(matrix(user_factors, "user_factors"), "user_factors");
   check_finite(matrix(item_factors, "item_factors"), "item_factors");
@@ -141,9 +145,10 @@ void bind_ials(py::module_& m) {
       "fit_ials",
       [](const Array<std::int64_t>& indptr, const Array<std::int32_t>& indices,
          const Weights& confidence, Array<float> user_factors, Array<float> item_factors,
-         const Weights& item_weights, std::int32_t epochs, float regularization,
-         float regularization_exponent, float unobserved_weight, const std::string& solver,
-         std::int32_t block_size, std::int32_t cg_steps, int num_threads, const Epoch& on_epoch) {
+         const Weights& item_weights, std::int64_t factors, std::int32_t epochs,
+         float regularization, float regularization_exponent, float unobserved_weight,
+         const std::string& solver, std::int32_t block_size, std::int32_t cg_steps, int num_threads,
+         const Epoch& on_epoch) {
         const IalsParams params{epochs,
                                 regularization,
                                 regularization_exponent,
@@ -153,15 +158,16 @@ void bind_ials(py::module_& m) {
                                 cg_steps,
                                 num_threads};
         return fit(indptr, indices, confidence, std::move(user_factors), std::move(item_factors),
-                   item_weights, params, on_epoch);
+                   item_weights, factors, params, on_epoch);
       },
       py::arg("indptr").noconvert(), py::arg("indices").noconvert(),
       py::arg("confidence").noconvert().none(true), py::arg("user_factors").noconvert(),
       py::arg("item_factors").noconvert(), py::arg("item_weights").noconvert().none(true),
-      py::kw_only(), py::arg("epochs"), py::arg("regularization"),
+      py::kw_only(), py::arg("factors"), py::arg("epochs"), py::arg("regularization"),
       py::arg("regularization_exponent"), py::arg("unobserved_weight"), py::arg("solver"),
       py::arg("block_size"), py::arg("cg_steps"), py::arg("num_threads"), py::arg("on_epoch"),
-      "Train implicit ALS factors in place; on_epoch(epoch, loss) returning False stops. Returns "
+      "Train implicit ALS in place; columns beyond `factors` are padding and zero; on_epoch(epoch, "
+      "loss) returning False stops. Returns "
       "the epochs run.");
   bind_fold_in(m);
 }

@@ -79,8 +79,8 @@ Array<float> score_pairs(const NeighborIndex& index, const SparseArrays& queries
   const auto q = vector(query_rows, "query_rows");
   const auto v = vector(vector_rows, "vector_rows");
   check_length(v.size(), static_cast<std::int64_t>(q.size()), "vector_rows");
-  check_rows(q, view.items.rows(), "query_rows");
-  check_rows(v, index.size(), "vector_rows");
+  check_within(q, view.items.rows(), "query_rows");
+  check_within(v, index.size(), "vector_rows");
   Array<float> scores(static_cast<py::ssize_t>(q.size()));
   const std::span<float> out(scores.mutable_data(), q.size());
   {
@@ -93,7 +93,7 @@ Array<float> score_pairs(const NeighborIndex& index, const SparseArrays& queries
 Answer neighbors(const NeighborIndex& index, const Array<std::int64_t>& items, std::int64_t k,
                  int num_threads) {
   const auto asked = vector(items, "items");
-  check_rows(asked, index.size(), "items");
+  check_within(asked, index.size(), "items");
   Answer answer = empty_answer(static_cast<std::int64_t>(asked.size()), k);
   const auto rows = mutable_matrix(answer.first, "rows");
   const auto scores = mutable_matrix(answer.second, "scores");

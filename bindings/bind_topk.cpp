@@ -79,8 +79,8 @@ Array<float> score_pairs(const TopkIndex& index, const Array<float>& queries,
   const auto q = vector(query_rows, "query_rows");
   const auto v = vector(vector_rows, "vector_rows");
   check_length(v.size(), static_cast<std::int64_t>(q.size()), "vector_rows");
-  check_rows(q, query_view.rows, "query_rows");
-  check_rows(v, index.size(), "vector_rows");
+  check_within(q, query_view.rows, "query_rows");
+  check_within(v, index.size(), "vector_rows");
   Array<float> scores(static_cast<py::ssize_t>(q.size()));
   const std::span<float> out(scores.mutable_data(), q.size());
   {

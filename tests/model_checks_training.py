@@ -92,6 +92,51 @@ class TrainingChecks(ModelFactory):
         finally:
             signal.signal(signal.SIGINT, handler)
         assert recorder.ended == 1
-        assert model.history_["epoch"].tolist()[:1] == [1]
+        assert model.history_["epoch"].tolist() == [1, 2]
         self.assert_state(model, recorder.states[1])
         assert bits(model.recommend_codes(k=3)[1]) == recorder.answers[1]
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, pc.errors.DataError])
+    @pytest.mark.parametrize("place", ["_start", "_fit", "on_fit_begin"])
+    def test_a_fit_that_learns_nothing_leaves_the_model_as_it_was(self, place, error, monkeypatch):
+        class Failing(pc.Callback):
+            def on_fit_begin(self, model, train):
+                if place == "on_fit_begin":
+                    raise error("no more")
+
+        def fail(*arguments):
+            model.users_ = model.items_ = None
+            raise error("no more")
+
+        model = self.make()
+        if place != "on_fit_begin":
+            monkeypatch.setattr(type(model), place, fail)
+        with pytest.raises(error):
+            model.fit(interactions(), progress=False, callbacks=[Failing()])
+        assert not model.__sklearn_is_fitted__()
+        monkeypatch.undo()
+        model.fit(interactions(), progress=False)
+        before, answer = dict(vars(model)), bits(model.recommend_codes(k=3)[1])
+        if place != "on_fit_begin":
+            monkeypatch.setattr(type(model), place, fail)
+        with pytest.raises(error):
+            model.fit(interactions(events(seed=5)), progress=False, callbacks=[Failing()])
+        assert vars(model) == before
+        assert bits(model.recommend_codes(k=3)[1]) == answer
+
+    def test_answers_go_by_the_hyperparameters_of_the_training(self, tmp_path):
+        """Some shape answers only, and act at once; those that shape what was learnt do not."""
+        model = self.make().fit(interactions(), progress=False)
+        changed = {"regularization": 7.0, "alpha": 3.0, "values": "sum", "score_vectors": "both"}
+        history = model.items_.to_list()[:3]
+        try:
+            before = model.recommend(history=history, k=5)
+        except pc.errors.UnsupportedError:
+            pytest.skip("has no fold-in")
+        known = model.get_params()
+        model.set_params(**{name: value for name, value in changed.items() if name in known})
+        assert model.recommend(history=history, k=5).equals(before)
+        model.save(tmp_path / "model")
+        again = pc.load(tmp_path / "model")
+        assert again.get_params() == model.get_params()
+        assert again.recommend(history=history, k=5).equals(before)

@@ -42,6 +42,9 @@ class Sampler {
     const GibbsStreams of_users{params_.seed, sweep, kUsers};
     users_.sample_prior(of_users);
     if (!users_.sample_rows(items_, precision_, params_.mean, of_users, stop)) return std::nullopt;
+    // The samples kept so far stay what they are where this one has run off.
+    if (!users_.means().allFinite() || !items_.rows().allFinite())
+      return SvdEpoch{epoch, std::nan(""), std::nan("")};
     keep(epoch);
     const GibbsStreams of_items{params_.seed, sweep, kItems};
     items_.sample_prior(of_items);
@@ -107,12 +110,7 @@ std::int32_t fit_bayesian_svd(const Ratings& ratings, const BayesianSvdSamples& 
   BayesianSvdParams fixed = params;  // asked once: the environment may change while we train
   fixed.num_threads = resolve_num_threads(params.num_threads);
   Sampler sampler(ratings, samples, fixed, cancelled);
-  for (std::int32_t epoch = 1; epoch <= params.epochs; ++epoch) {
-    const auto done = sampler.run_epoch(epoch);
-    if (!done) return epoch - 1;
-    if (on_epoch && !on_epoch(*done)) return epoch;
-  }
-  return params.epochs;
+  return run_epochs(sampler, params.epochs, on_epoch);
 }
 
 }  // namespace penchant

@@ -206,7 +206,7 @@ class Trainer {
 std::int32_t bpr_grid_size(std::int64_t n_users, std::int64_t n_items, std::int64_t factors) {
   constexpr std::int64_t kBlockBytes = std::int64_t{512} << 10;
   constexpr std::int64_t kMinItems = 256;
-  const std::int64_t row_bytes = (factors + kRowMultiple - 1) / kRowMultiple * kRowMultiple * 4;
+  const std::int64_t row_bytes = padded_columns(factors) * 4;
   const std::int64_t for_cache = std::max<std::int64_t>(n_items * row_bytes / kBlockBytes, 16);
   const std::int64_t most = std::min({std::int64_t{128}, n_items / kMinItems, n_users / 8});
   const std::int64_t size = std::clamp<std::int64_t>(for_cache, 1, std::max<std::int64_t>(most, 1));
@@ -220,12 +220,7 @@ std::int32_t fit_bpr(const CsrView& interactions, const BprFactors& factors,
   BprParams fixed = params;  // asked once: the environment may change while we train
   fixed.num_threads = resolve_num_threads(params.num_threads);
   Trainer trainer(interactions, factors, fixed, cancelled);
-  for (std::int32_t epoch = 1; epoch <= params.epochs; ++epoch) {
-    const auto done = trainer.run_epoch(epoch);
-    if (!done) return epoch - 1;
-    if (on_epoch && !on_epoch(*done)) return epoch;
-  }
-  return params.epochs;
+  return run_epochs(trainer, params.epochs, on_epoch);
 }
 
 }  // namespace penchant

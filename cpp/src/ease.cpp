@@ -51,7 +51,7 @@ using Factors = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::Row
 class Ease {
  public:
   Ease(const CsrView& interactions, const float* values, std::int64_t n_items,
-       const EaseParams& params, const std::function<bool()>& cancelled)
+       const EaseParams& params, const CancelCheck& cancelled)
       : params_(params),
         threads_(resolve_num_threads(params.num_threads)),
         cancel_(cancelled),
@@ -213,7 +213,7 @@ double ease_bytes(std::int64_t n_items, std::int32_t neighbors, int num_threads)
 }
 
 EaseStatus fit_ease(const CsrView& interactions, const float* values, const EaseParams& params,
-                    MatrixView<float> weights, const std::function<bool()>& cancelled) {
+                    MatrixView<float> weights, const CancelCheck& cancelled) {
   Ease ease(interactions, values, weights.rows, params, cancelled);
   const EaseStatus status = ease.solve();
   if (status != EaseStatus::kDone) return status;
@@ -223,8 +223,7 @@ EaseStatus fit_ease(const CsrView& interactions, const float* values, const Ease
 }
 
 EaseStatus fit_ease(const CsrView& interactions, const float* values, std::int64_t n_items,
-                    const EaseParams& params, SparseMatrix* weights,
-                    const std::function<bool()>& cancelled) {
+                    const EaseParams& params, SparseMatrix* weights, const CancelCheck& cancelled) {
   Ease ease(interactions, values, n_items, params, cancelled);
   const EaseStatus status = ease.solve();
   if (status != EaseStatus::kDone) return status;

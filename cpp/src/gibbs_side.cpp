@@ -36,18 +36,21 @@ Eigen::MatrixXd wishart(const Eigen::MatrixXd& root, double freedom, RandomStrea
   return product * product.transpose();
 }
 
-// Sum of (row - center)^T (row - center) over the rows; parts are added in their order.
+// Sum of (row - center)^T (row - center) over the rows: a sum for each of kParts runs of rows,
+// which are then added in their order.
 Eigen::MatrixXd scatter(const GibbsMatrix& rows, const Eigen::RowVectorXd& center, int threads) {
-  const std::int64_t chunks = (rows.rows() + kChunk - 1) / kChunk;
-  std::vector<Eigen::MatrixXd> parts(static_cast<std::size_t>(chunks));
-  parallel_chunks(rows.rows(), kChunk, threads, [&](std::int64_t begin, std::int64_t end, int) {
-    const Eigen::MatrixXd part =
-        rows.middleRows(begin, end - begin).cast<double>().rowwise() - center;
-    parts[static_cast<std::size_t>(begin / kChunk)] = part.transpose() * part;
+  constexpr std::int64_t kParts = 32;
+  std::vector<Eigen::MatrixXd> sums(kParts, Eigen::MatrixXd::Zero(rows.cols(), rows.cols()));
+  parallel_for(kParts, threads, [&](std::int64_t p, int) {
+    const std::int64_t last = rows.rows() * (p + 1) / kParts;
+    for (std::int64_t begin = rows.rows() * p / kParts; begin < last; begin += kChunk) {
+      const Eigen::MatrixXd part =
+          rows.middleRows(begin, std::min(kChunk, last - begin)).cast<double>().rowwise() - center;
+      sums[static_cast<std::size_t>(p)] += part.transpose() * part;
+    }
   });
-  Eigen::MatrixXd sum = Eigen::MatrixXd::Zero(rows.cols(), rows.cols());
-  for (const Eigen::MatrixXd& part : parts) sum += part;
-  return sum;
+  for (std::size_t p = 1; p < sums.size(); ++p) sums[0] += sums[p];
+  return sums[0];
 }
 
 // rows = rows * by, in place.

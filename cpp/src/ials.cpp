@@ -25,7 +25,7 @@ double total_weight(const float* weights, std::int64_t n) {
 class Trainer {
  public:
   Trainer(const IalsEvents& events, const IalsFactors& factors, const IalsParams& params,
-          const std::function<bool()>& cancelled)
+          const CancelCheck& cancelled)
       : by_item_(transposed(events.matrix, events.confidence, factors.items.rows)),
         user_side_(events, nullptr, total_weight(factors.item_weights, factors.items.rows), params),
         item_side_(events_of(by_item_), factors.item_weights,
@@ -36,14 +36,14 @@ class Trainer {
         num_threads_(params.num_threads),
         cancel_(cancelled) {}
 
-  // The objective after both sides were solved; nothing if it was cancelled on the way.
-  std::optional<double> run_epoch() {
+  // Solves both sides; nothing if it was cancelled on the way.
+  std::optional<IalsEpoch> run_epoch(std::int32_t epoch) {
     const IalsSums users =
         half(user_side_, items_, factors_.items.rows, factors_.item_weights, users_);
     if (cancel_.raised(0)) return std::nullopt;
     const IalsSums items = half(item_side_, users_, factors_.users.rows, nullptr, items_);
     if (cancel_.raised(0)) return std::nullopt;
-    return items.error + items.quadratic + users.penalty;
+    return IalsEpoch{epoch, items.error + items.quadratic + users.penalty};
   }
 
  private:
@@ -51,7 +51,8 @@ class Trainer {
                 const float* fixed_weights, PaddedRows& solved) {
     const std::int64_t stride = fixed.stride();
     const IalsBasis basis(gram_matrix(fixed.data(), n_fixed, stride, fixed_weights, num_threads_),
-                          factors_.users.cols, stride, num_threads_);
+                          factors_.dim > 0 ? factors_.dim : factors_.users.cols, stride,
+                          num_threads_, &cancel_);
     if (cancel_.raised(0)) return {};
     basis.turn_all(fixed.data(), n_fixed, num_threads_);
     const IalsSums sums = side.solve(fixed.data(), basis, solved.data(), num_threads_, cancel_);
@@ -74,17 +75,12 @@ class Trainer {
 
 std::int32_t fit_ials(const IalsEvents& events, const IalsFactors& factors,
                       const IalsParams& params, const IalsEpochCallback& on_epoch,
-                      const std::function<bool()>& cancelled) {
+                      const CancelCheck& cancelled) {
   if (factors.users.rows == 0 || factors.items.rows == 0) return 0;
   IalsParams fixed = params;  // asked once: the environment may change while we train
   fixed.num_threads = resolve_num_threads(params.num_threads);
   Trainer trainer(events, factors, fixed, cancelled);
-  for (std::int32_t epoch = 1; epoch <= params.epochs; ++epoch) {
-    const auto loss = trainer.run_epoch();
-    if (!loss) return epoch - 1;
-    if (on_epoch && !on_epoch({epoch, *loss})) return epoch;
-  }
-  return params.epochs;
+  return run_epochs(trainer, params.epochs, on_epoch);
 }
 
 class IalsFoldIn::Impl {
@@ -92,7 +88,7 @@ class IalsFoldIn::Impl {
   Impl(MatrixView<const float> fixed, const float* fixed_weights, const IalsParams& params)
       : params_(params),
         dim_(fixed.cols),
-        stride_((fixed.cols + kRowMultiple - 1) / kRowMultiple * kRowMultiple),
+        stride_(padded_columns(fixed.cols)),
         total_(total_weight(fixed_weights, fixed.rows)),
         fixed_(static_cast<std::size_t>(fixed.rows * stride_), 0.0F) {
     params_.solver = IalsSolver::kCholesky;
@@ -100,7 +96,7 @@ class IalsFoldIn::Impl {
     for (std::int64_t r = 0; r < fixed.rows; ++r)
       std::copy_n(fixed.row(r), dim_, fixed_.data() + r * stride_);
     basis_.emplace(gram_matrix(fixed_.data(), fixed.rows, stride_, fixed_weights, threads), dim_,
-                   stride_, threads);
+                   stride_, threads, nullptr);
     basis_->turn_all(fixed_.data(), fixed.rows, threads);
   }
 
@@ -109,7 +105,7 @@ class IalsFoldIn::Impl {
     const int threads = resolve_num_threads(num_threads);
     std::fill_n(out.data, out.size(), 0.0F);
     PaddedRows rows(out);
-    const std::function<bool()> never;
+    const CancelCheck never;
     CancelFlag cancel(never);
     const IalsSide side(events, row_weights, total_, params_);
     side.solve(fixed_.data(), *basis_, rows.data(), threads, cancel);

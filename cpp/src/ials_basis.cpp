@@ -108,12 +108,13 @@ std::vector<double> gram_matrix(const float* rows, std::int64_t n, std::int64_t 
 }
 
 IalsBasis::IalsBasis(const std::vector<double>& gram, std::int64_t dim, std::int64_t stride,
-                     int num_threads)
+                     int num_threads, CancelFlag* cancel)
     : stride_(stride),
       padded_(panels_of(stride) * kPanelColumns),
       spectrum_(static_cast<std::size_t>(stride), 0.0F) {
   const Eigen::Map<const Eigen::MatrixXd> all(gram.data(), stride, stride);
-  const SymmetricEigen eigen = symmetric_eigen(all.topLeftCorner(dim, dim), num_threads);
+  const SymmetricEigen eigen = symmetric_eigen(all.topLeftCorner(dim, dim), num_threads, cancel);
+  if (cancel != nullptr && cancel->raised(0)) return;
   // Largest first: factors come in the order of their weight.
   const Eigen::MatrixXd vectors = eigen.vectors.rowwise().reverse();
   for (std::int64_t k = 0; k < dim; ++k)

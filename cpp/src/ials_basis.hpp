@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "penchant/types.hpp"
+#include "training.hpp"
 
 namespace penchant {
 
@@ -14,11 +15,11 @@ std::vector<double> gram_matrix(const float* rows, std::int64_t n, std::int64_t 
                                 const float* weights, int num_threads);
 
 // Eigenvalues (none negative) and eigenvectors of a Gram matrix whose first `dim` rows and columns
-// are not padding.
+// are not padding. Of no use if `cancel` (may be null) was raised while it was made.
 class IalsBasis {
  public:
-  IalsBasis(const std::vector<double>& gram, std::int64_t dim, std::int64_t stride,
-            int num_threads);
+  IalsBasis(const std::vector<double>& gram, std::int64_t dim, std::int64_t stride, int num_threads,
+            CancelFlag* cancel);
 
   [[nodiscard]] const float* spectrum() const { return spectrum_.data(); }
   [[nodiscard]] float largest() const { return largest_; }

@@ -59,7 +59,7 @@ IalsSide::Method IalsSide::method_of(std::int64_t n, std::int64_t stride) const 
 std::int64_t IalsSide::block_size(std::int64_t stride) const {
   if (params_.solver != IalsSolver::kSubspace) return stride;
   const std::int64_t wanted = std::max<std::int64_t>(params_.block_size, 1);
-  return std::min(stride, (wanted + kRowMultiple - 1) / kRowMultiple * kRowMultiple);
+  return std::min(stride, padded_columns(wanted));
 }
 
 // Rows of every method come up, the longest of each decides.

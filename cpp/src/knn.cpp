@@ -121,7 +121,7 @@ std::vector<std::int64_t> most_neighbors(const KnnWeights& w, std::int64_t n_ite
 
 std::optional<SparseMatrix> fit_knn(const CsrView& interactions, const float* values,
                                     std::int64_t n_items, const KnnParams& params,
-                                    const std::function<bool()>& cancelled) {
+                                    const CancelCheck& cancelled) {
   const int threads = resolve_num_threads(params.num_threads);  // asked once: it may change
   CancelFlag cancel(cancelled);
   const KnnWeights weights = weigh(interactions, values, n_items, params);

@@ -26,10 +26,6 @@ constexpr std::uint64_t kChunkStream = 2;
 // Chosen on validation parts: smaller values let frequent rows overshoot.
 constexpr double kProgressPerUse = 2.0;
 
-std::int64_t padded(std::int64_t size) {
-  return (size + kRowMultiple - 1) / kRowMultiple * kRowMultiple;
-}
-
 // Adds the changes that the lanes of a round made to their copies of one matrix.
 class Merger {
  public:
@@ -171,7 +167,7 @@ class Trainer {
       summary->examples += lane.result.examples;
       summary->words += lane.n_words;
     }
-    const std::int64_t stride = padded(vectors_.input.cols);
+    const std::int64_t stride = padded_columns(vectors_.input.cols);
     const double rate = kProgressPerUse * static_cast<double>(params_.alpha);
     parallel_for(2 * kSlices, params_.num_threads, [&](std::int64_t task, int) {
       const auto slice = static_cast<std::size_t>(task) % kSlices;
@@ -210,7 +206,7 @@ SkipgramPlan skipgram_plan(std::int64_t vector_size) {
   constexpr std::int64_t kFewestWords = 256;  // longer sequences are cut: not too short
   constexpr std::int32_t kChunksPerRound = 8;
   // A word brings its own two rows and the draw of one negative.
-  const std::int64_t fit = kChunkBytes / (3 * 4 * padded(vector_size));
+  const std::int64_t fit = kChunkBytes / (3 * 4 * padded_columns(vector_size));
   return {std::clamp(fit, kFewestWords, kMostWords), kChunksPerRound};
 }
 
@@ -221,12 +217,7 @@ std::int32_t fit_skipgram(const SequencesView& sequences, const SkipgramVectors&
   SkipgramParams fixed = params;  // asked once: the environment may change while we train
   fixed.num_threads = resolve_num_threads(params.num_threads);
   Trainer trainer(sequences, vectors, fixed, cancelled);
-  for (std::int32_t epoch = 1; epoch <= params.epochs; ++epoch) {
-    const auto done = trainer.run_epoch(epoch);
-    if (!done) return epoch - 1;
-    if (on_epoch && !on_epoch(*done)) return epoch;
-  }
-  return params.epochs;
+  return run_epochs(trainer, params.epochs, on_epoch);
 }
 
 void fold_in_histories(const SequencesView& histories, MatrixView<const float> vectors,

@@ -84,7 +84,8 @@ std::int32_t CopiedRows::slot(std::int32_t item, std::vector<std::int32_t>* slot
 }
 
 void CopiedRows::copy_in(MatrixView<float> from, std::int64_t stride) {
-  float* to = rows.reserve(items.size() * static_cast<std::size_t>(stride));
+  rows.resize(std::max(rows.size(), items.size() * static_cast<std::size_t>(stride)));
+  float* to = rows.data();
   constexpr std::size_t kAhead = 8;
   for (std::size_t s = 0; s < items.size(); ++s, to += stride) {
     if (s + kAhead < items.size()) {
@@ -158,7 +159,7 @@ void Lane::run(const Corpus& corpus, std::int64_t chunk, const Sampling& samplin
   }
   take_words(corpus, chunk, sampling, params, &random, maps);
   draw_negatives(sampling, params, &random, maps);
-  const std::int64_t stride = (vectors.input.cols + kRowMultiple - 1) / kRowMultiple * kRowMultiple;
+  const std::int64_t stride = padded_columns(vectors.input.cols);
   input.copy_in(vectors.input, stride);
   output.copy_in(vectors.output, stride);
   train(stride, params, alpha, cancelled);
@@ -171,7 +172,8 @@ void Lane::train(std::int64_t stride, const SkipgramParams& params, float alpha,
   SkipgramArgs args{};
   args.input = input.rows.data();
   args.output = output.rows.data();
-  args.scratch = scratch_.reserve(2 * static_cast<std::size_t>(stride));
+  scratch_.resize(2 * static_cast<std::size_t>(stride));
+  args.scratch = scratch_.data();
   args.stride = stride;
   args.input_slots = input_slots_.data();
   args.output_slots = output_slots_.data();

@@ -4,8 +4,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <new>
 #include <span>
 #include <vector>
 
@@ -13,6 +11,7 @@
 #include "penchant/random.hpp"
 #include "penchant/simd.hpp"
 #include "penchant/skipgram.hpp"
+#include "training.hpp"
 
 namespace penchant::skipgram {
 
@@ -68,32 +67,11 @@ struct Sampling {
   }
 };
 
-// Memory that starts at a cache line, for rows; grows, never shrinks, does not keep its content.
-class AlignedFloats {
- public:
-  float* reserve(std::size_t size) {
-    if (size > size_) {
-      memory_.reset(static_cast<float*>(::operator new(size * sizeof(float), kAlignment)));
-      size_ = size;
-    }
-    return memory_.get();
-  }
-  [[nodiscard]] float* data() const { return memory_.get(); }
-
- private:
-  static constexpr std::align_val_t kAlignment{64};
-  struct Delete {
-    void operator()(float* memory) const { ::operator delete(memory, kAlignment); }
-  };
-  std::unique_ptr<float, Delete> memory_;
-  std::size_t size_ = 0;
-};
-
 // Rows of one matrix that a chunk copied: slot s is row `items[s]`.
 struct CopiedRows {
   std::vector<std::int32_t> items;
   std::vector<std::int32_t> uses;  // how often the chunk met the row
-  AlignedFloats rows;
+  FloatRows rows;
   std::vector<std::int32_t> by_slice;  // the slots, those of slice 0 first
   std::array<std::size_t, kSlices + 1> slice_begin{};
 
@@ -140,7 +118,7 @@ class Lane {
   std::vector<std::int32_t> negatives_;
   std::vector<std::int32_t> pool_;
   std::vector<std::int64_t> ends_;
-  AlignedFloats scratch_;
+  FloatRows scratch_;
 };
 
 }  // namespace penchant::skipgram

@@ -6,6 +6,7 @@
 
 #include "penchant/parallel.hpp"
 #include "penchant/random.hpp"
+#include "symmetric_eigen.hpp"
 
 namespace penchant {
 namespace {
@@ -38,9 +39,21 @@ void multiply(const std::int64_t* begin, const std::int32_t* others, const float
       });
 }
 
-void orthonormalize(Rows* v) {
-  const Eigen::HouseholderQR<Eigen::MatrixXd> qr(*v);
-  *v = qr.householderQ() * Eigen::MatrixXd::Identity(v->rows(), v->cols());
+// In blocks of columns, with a look at the flag between them. A block is taken through twice: what
+// is left of it after the first time may be no more than rounding.
+void orthonormalize(Rows* v, CancelFlag* cancel) {
+  constexpr std::int64_t kColumns = 64;
+  for (std::int64_t first = 0; first < v->cols() && !cancel->raised(0); first += kColumns) {
+    const std::int64_t n = std::min(kColumns, v->cols() - first);
+    const auto before = v->leftCols(first);
+    auto block = v->middleCols(first, n);
+    for (int time = 0; time < 2; ++time) {
+      const Eigen::MatrixXd shares = before.transpose() * block;
+      block -= before * shares;
+      const Eigen::HouseholderQR<Eigen::MatrixXd> qr(block);
+      block = qr.householderQ() * Eigen::MatrixXd::Identity(block.rows(), n);
+    }
+  }
 }
 
 Rows random_start(std::int64_t rows, std::int64_t cols) {
@@ -62,7 +75,7 @@ Spectrum largest_singular(const ScaledMatrix& x, std::int64_t rank, int num_thre
   Rows z(x.items(), width);
   Eigen::VectorXd values;
   for (int round = 0; round < kMaxRounds; ++round) {
-    orthonormalize(&v);
+    orthonormalize(&v, cancel);
     multiply(x.rows.indptr.data(), x.rows.indices.data(), x.values, x.user_scales, x.item_scales, v,
              &y, num_threads, cancel);
     multiply(x.by_item.indptr.data(), x.by_item.indices.data(),
@@ -70,10 +83,12 @@ Spectrum largest_singular(const ScaledMatrix& x, std::int64_t rank, int num_thre
              x.user_scales, y, &z, num_threads, cancel);
     if (cancel->raised(0)) return {};
     // Rayleigh-Ritz: the best eigenvectors within the subspace, the largest first.
-    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> small(v.transpose() * z);
-    const Eigen::MatrixXd turn = small.eigenvectors().rowwise().reverse();
-    values = small.eigenvalues().reverse();
+    const SymmetricEigen small = symmetric_eigen(v.transpose() * z, num_threads, cancel);
+    if (cancel->raised(0)) return {};
+    const Eigen::MatrixXd turn = small.vectors.rowwise().reverse();
+    values = small.values.reverse();
     v = v * turn;
+    if (cancel->raised(0)) return {};
     z = z * turn;
     const double residual =
         (z.leftCols(wanted) - v.leftCols(wanted) * values.head(wanted).asDiagonal())

@@ -151,7 +151,7 @@ std::int32_t svd_grid_size(std::int64_t n_users, std::int64_t n_items, std::int6
                            std::int64_t factors) {
   constexpr std::int64_t kBlockBytes = std::int64_t{512} << 10;
   constexpr std::int64_t kMinRatings = 1024;
-  const std::int64_t row_bytes = (factors + kRowMultiple - 1) / kRowMultiple * kRowMultiple * 4;
+  const std::int64_t row_bytes = padded_columns(factors) * 4;
   const std::int64_t for_cache = std::max<std::int64_t>(n_items * row_bytes / kBlockBytes, 8);
   const auto for_work = static_cast<std::int64_t>(
       std::sqrt(static_cast<double>(n_ratings) / static_cast<double>(kMinRatings)));
@@ -171,12 +171,7 @@ std::int32_t fit_svd(const Ratings& ratings, const SvdFactors& factors, const Sv
       threads_for(kNanosecondsPerFactor * static_cast<double>(ratings_of_step * factors.users.cols),
                   kLeastWork, resolve_num_threads(params.num_threads));
   SvdTrainer trainer(ratings, factors, fixed, cancelled);
-  for (std::int32_t epoch = 1; epoch <= params.epochs; ++epoch) {
-    const auto done = trainer.run_epoch(epoch);
-    if (!done) return epoch - 1;
-    if (on_epoch && !on_epoch(*done)) return epoch;
-  }
-  return params.epochs;
+  return run_epochs(trainer, params.epochs, on_epoch);
 }
 
 }  // namespace penchant

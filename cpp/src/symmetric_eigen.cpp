@@ -84,10 +84,11 @@ void sweep(Eigen::VectorXd& d, Eigen::VectorXd& e, std::int64_t l, std::int64_t 
 }
 
 // d: diagonal, e: e[i] beside d[i] and d[i + 1], e[n - 1] unused.
-void implicit_ql(Eigen::VectorXd& d, Eigen::VectorXd& e, Rotations& rotations) {
+void implicit_ql(Eigen::VectorXd& d, Eigen::VectorXd& e, Rotations& rotations, CancelFlag* cancel) {
   constexpr int kMostSweeps = 60;  // two do as a rule; matrices with NaN never end
   const std::int64_t n = d.size();
-  for (std::int64_t l = 0; l < n; ++l)
+  for (std::int64_t l = 0; l < n; ++l) {
+    if (cancel != nullptr && cancel->raised(0)) return;
     for (int attempt = 0; attempt < kMostSweeps; ++attempt) {
       std::int64_t m = l;
       while (m + 1 < n && std::abs(e[m]) > std::numeric_limits<double>::epsilon() *
@@ -97,12 +98,13 @@ void implicit_ql(Eigen::VectorXd& d, Eigen::VectorXd& e, Rotations& rotations) {
       sweep(d, e, l, m, rotations);
       rotations.end_sweep();
     }
+  }
   rotations.apply();
 }
 
 }  // namespace
 
-SymmetricEigen symmetric_eigen(const Eigen::MatrixXd& matrix, int num_threads) {
+SymmetricEigen symmetric_eigen(const Eigen::MatrixXd& matrix, int num_threads, CancelFlag* cancel) {
   const std::int64_t n = matrix.rows();
   if (n == 0) return {};
   const double scale = std::max(matrix.cwiseAbs().maxCoeff(), 1e-300);
@@ -112,7 +114,7 @@ SymmetricEigen symmetric_eigen(const Eigen::MatrixXd& matrix, int num_threads) {
   Eigen::VectorXd e = Eigen::VectorXd::Zero(n);
   e.head(n - 1) = tridiagonal.subDiagonal();
   Rotations rotations(vectors, num_threads);
-  implicit_ql(d, e, rotations);
+  implicit_ql(d, e, rotations, cancel);
   std::vector<std::int64_t> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),

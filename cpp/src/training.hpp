@@ -56,8 +56,7 @@ using FloatRows = std::vector<float, LineAllocator<float>>;
 class PaddedRows {
  public:
   explicit PaddedRows(MatrixView<float> original)
-      : original_(original),
-        stride_((original.cols + kRowMultiple - 1) / kRowMultiple * kRowMultiple) {
+      : original_(original), stride_(padded_columns(original.cols)) {
     if (stride_ == original.cols) return;
     copy_.resize(static_cast<std::size_t>(original.rows * stride_), 0.0F);
     for (std::int64_t r = 0; r < original.rows; ++r)
@@ -82,11 +81,22 @@ class PaddedRows {
   FloatRows copy_;
 };
 
+// Runs epochs until one is cancelled or the caller says stop; returns the number of whole ones.
+template <typename Trainer, typename OnEpoch>
+std::int32_t run_epochs(Trainer& trainer, std::int32_t epochs, const OnEpoch& on_epoch) {
+  for (std::int32_t epoch = 1; epoch <= epochs; ++epoch) {
+    const auto done = trainer.run_epoch(epoch);
+    if (!done) return epoch - 1;
+    if (on_epoch && !on_epoch(*done)) return epoch;
+  }
+  return epochs;
+}
+
 // Asks the caller's check on thread 0 only, at most every 20 ms, and remembers a yes for all
 // threads.
 class CancelFlag {
  public:
-  explicit CancelFlag(const std::function<bool()>& check) : check_(check) {}
+  explicit CancelFlag(const CancelCheck& check) : check_(check) {}
 
   bool raised(int thread) {
     if (thread == 0 && check_ && Clock::now() >= next_check_) {
@@ -98,7 +108,7 @@ class CancelFlag {
 
  private:
   using Clock = std::chrono::steady_clock;
-  const std::function<bool()>& check_;
+  const CancelCheck& check_;
   Clock::time_point next_check_{};
   std::atomic<bool> flag_{false};
 };

@@ -301,6 +301,7 @@ def fit_ials(
     item_factors: numpy.typing.NDArray[numpy.float32],
     item_weights: numpy.typing.NDArray[numpy.float32] | None,
     *,
+    factors: typing.SupportsInt | typing.SupportsIndex,
     epochs: typing.SupportsInt | typing.SupportsIndex,
     regularization: typing.SupportsFloat | typing.SupportsIndex,
     regularization_exponent: typing.SupportsFloat | typing.SupportsIndex,
@@ -312,7 +313,7 @@ def fit_ials(
     on_epoch: collections.abc.Callable[[int, float], bool],
 ) -> int:
     """
-    Train implicit ALS factors in place; on_epoch(epoch, loss) returning False stops. Returns the epochs run.
+    Train implicit ALS in place; columns beyond `factors` are padding and zero; on_epoch(epoch, loss) returning False stops. Returns the epochs run.
     """
 
 def fit_knn(

@@ -13,6 +13,7 @@ import pytest
 import penchant as pc
 from model_support import bits, events, interactions
 from penchant.errors import DivergenceError, ParameterError, PenchantWarning
+from penchant.models.drafts import Drafts
 from penchant.models.training import has_diverged
 
 
@@ -234,23 +235,22 @@ def test_divergence_at_once_leaves_no_model():
         model.recommend()
 
 
-class Spoil(pc.Callback):
-    """Makes the factors infinite after an epoch, so that the next one cannot learn."""
+def test_divergence_keeps_the_last_good_state(monkeypatch):
+    """The kernel's own arrays turn infinite after epoch 3, so that the next one cannot learn."""
+    drafts = {}
+    add = Drafts.add
+    monkeypatch.setattr(Drafts, "add", lambda self, name: drafts.setdefault(name, add(self, name)))
 
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
+    class Spoil(pc.Callback):
+        def on_epoch_end(self, model, epoch, logs):
+            if epoch == 3:
+                self.before = model.snapshot()
+                drafts["user_factors_"][...] = np.inf
 
-    def on_epoch_end(self, model, epoch, logs):
-        if epoch == self.epoch:
-            self.before = model.snapshot()
-            model.user_factors_[...] = np.inf
-
-
-def test_divergence_keeps_the_last_good_state():
-    spoil = Spoil(3)
-    model = pc.BPR(factors=16, epochs=9)  # 16: the kernel works on the model's own arrays
+    spoil = Spoil()
+    model = pc.BPR(factors=16, epochs=9)
     with pytest.raises(DivergenceError, match="diverged in epoch 4"):
-        model.fit(interactions(), progress=False, callbacks=spoil)
+        model.fit(interactions(), progress=False, callbacks=[spoil])
     for name, array in spoil.before.items():
         assert bits(getattr(model, name)) == bits(array)
     assert len(model.history_) == 3
@@ -283,7 +283,7 @@ def run_python(code: str, timeout: float = 600) -> subprocess.CompletedProcess[s
     )
 
 
-def test_ctrl_c_stops_within_a_second_and_leaves_a_usable_model():
+def test_ctrl_c_stops_within_a_second_and_leaves_the_model_as_it_was():
     """The signal arrives in the middle of an epoch that takes many seconds.
 
     What counts is the processor time of all threads, which a busy machine does not stretch.
@@ -306,26 +306,24 @@ def test_ctrl_c_stops_within_a_second_and_leaves_a_usable_model():
 
         class Start(pc.Callback):
             def on_fit_begin(self, model, train):
-                self.first = model.recommend(0, k=5).to_pylist()
                 threading.Timer(0.7, press).start()
 
-        start = Start()
-        model = pc.BPR(factors=256, n_candidates=256, epochs=1000, num_threads=2)
+        model = pc.BPR(factors=256, n_candidates=256, epochs=1, num_threads=2)
+        model.fit(data.select(np.arange(500)), progress=False)
+        before = model.recommend(k=5).to_pylist()
+        model.set_params(epochs=1000)
         try:
-            model.fit(data, progress=False, callbacks=[start])
+            model.fit(data, progress=False, callbacks=[Start()])
         except KeyboardInterrupt:
             print("stopped after", time.process_time() - pressed[0])
+        assert model.recommend(k=5).to_pylist() == before
         print("epochs", model.history_.num_rows)
-        answer = model.recommend(0, k=5).to_pylist()
-        assert len(answer) == 5 and answer != start.first
-        print("usable")
     """
     done = run_python(code)
     assert done.returncode == 0, done.stderr
-    stopped, epochs, usable = done.stdout.splitlines()
+    stopped, epochs = done.stdout.splitlines()
     assert float(stopped.removeprefix("stopped after ")) < 2  # a second of two threads
-    assert epochs == "epochs 0", "the epoch was too short for this test to mean anything"
-    assert usable == "usable"
+    assert epochs == "epochs 1", "the epoch was too short for this test to mean anything"
 
 
 def test_ctrl_c_in_a_callback_keeps_the_history():
@@ -337,7 +335,7 @@ def test_ctrl_c_in_a_callback_keeps_the_history():
     model = pc.BPR(factors=4, epochs=10)
     with pytest.raises(KeyboardInterrupt):
         model.fit(interactions(), progress=False, callbacks=[Press()])
-    assert len(model.history_) == 2
+    assert len(model.history_) == 3
     assert len(model.recommend(1000, k=3)) == 3
 
 

@@ -43,7 +43,7 @@ def test_callbacks_run_in_order():
     model = small().fit(interactions(), progress=False, callbacks=recorder)
     logs = ["auc", "double", "loss"]
     assert recorder.calls == [
-        ("begin", 320), (1, logs, 0), (2, logs, 1), (3, logs, 2), ("end", 3),
+        ("begin", 320), (1, logs, 1), (2, logs, 2), (3, logs, 3), ("end", 3),
     ]  # fmt: skip
     assert model.history_["double"].tolist() == [2.0, 4.0, 6.0]
 

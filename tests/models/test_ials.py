@@ -354,7 +354,7 @@ def test_early_stopping_keeps_the_best():
     assert history["recall@5"].argmax() + 1 == stop.best_epoch < len(history)
 
 
-def test_ctrl_c_stops_within_a_second_and_leaves_a_usable_model():
+def test_ctrl_c_stops_within_a_second_and_leaves_the_model_as_it_was():
     """The signal arrives in the middle of an epoch that takes many seconds."""
     code = """
         import os, signal, threading, time
@@ -376,14 +376,16 @@ def test_ctrl_c_stops_within_a_second_and_leaves_a_usable_model():
             def on_fit_begin(self, model, train):
                 threading.Timer(0.7, press).start()
 
-        model = pc.IALS(factors=512, solver="cg", cg_steps=2000, epochs=1000)
+        model = pc.IALS(factors=512, solver="cg", cg_steps=2000, epochs=1)
+        model.fit(data.select(np.arange(500)), progress=False)
+        before = model.recommend(k=5).to_pylist()
+        model.set_params(epochs=1000)
         try:
             model.fit(data, progress=False, callbacks=[Start()])
         except KeyboardInterrupt:
             print("stopped after", time.perf_counter() - pressed[0])
+        assert model.recommend(k=5).to_pylist() == before
         print("epochs", model.history_.num_rows)
-        assert len(model.recommend(0, k=5)) == 5
-        print("usable")
     """
     done = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(code)],
@@ -393,7 +395,6 @@ def test_ctrl_c_stops_within_a_second_and_leaves_a_usable_model():
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    stopped, epochs, usable = done.stdout.splitlines()
+    stopped, epochs = done.stdout.splitlines()
     assert float(stopped.removeprefix("stopped after ")) < 1
-    assert epochs == "epochs 0", "the epoch was too short for this test to mean anything"
-    assert usable == "usable"
+    assert epochs == "epochs 1", "the epoch was too short for this test to mean anything"

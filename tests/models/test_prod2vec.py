@@ -270,7 +270,7 @@ def test_parameters_of_answers_take_effect_at_once_and_are_saved(tmp_path):
     assert pc.load(tmp_path / "model").recommend(0, k=3)["score"].tolist() == after
 
 
-def test_ctrl_c_stops_within_a_second_and_leaves_a_usable_model():
+def test_ctrl_c_stops_within_a_second_and_leaves_the_model_as_it_was():
     code = """
         import os, signal, threading, time
         signal.signal(signal.SIGINT, signal.default_int_handler)  # the background ignores it
@@ -289,24 +289,22 @@ def test_ctrl_c_stops_within_a_second_and_leaves_a_usable_model():
 
         class Start(pc.Callback):
             def on_fit_begin(self, model, train):
-                self.first = model.recommend(0, k=5).to_pylist()
                 threading.Timer(1.5, press).start()
 
-        start = Start()
-        model = pc.Prod2Vec(vector_size=128, window=20, negative=10)
+        model = pc.Prod2Vec(vector_size=128, window=20, negative=10, epochs=1)
+        model.fit(data.select(np.arange(500)), progress=False)
+        before = model.recommend(k=5).to_pylist()
+        model.set_params(epochs=100)
         try:
-            model.fit(data, progress=False, callbacks=[start])
+            model.fit(data, progress=False, callbacks=[Start()])
         except KeyboardInterrupt:
             print("stopped after", time.perf_counter() - pressed[0])
+        assert model.recommend(k=5).to_pylist() == before
         print("epochs", model.history_.num_rows)
-        answer = model.recommend(0, k=5).to_pylist()
-        assert len(answer) == 5 and answer != start.first
-        print("usable")
     """
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(code)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    stopped, epochs, usable = done.stdout.splitlines()
+    stopped, epochs = done.stdout.splitlines()
     assert float(stopped.removeprefix("stopped after ")) < 1
-    assert epochs == "epochs 0", "the epoch was too short for this test to mean anything"
-    assert usable == "usable"
+    assert epochs == "epochs 1", "the epoch was too short for this test to mean anything"

@@ -59,9 +59,6 @@ struct BprFactors {
 
 // Called after each epoch, on the calling thread; false stops the training.
 using BprEpochCallback = std::function<bool(const BprEpoch&)>;
-// Asked every few milliseconds, on the calling thread; true stops within the epoch. The factors
-// are usable then: every update is applied whole.
-using CancelCheck = std::function<bool()>;
 
 // Blocks per side of the grid for a data set of this size.
 std::int32_t bpr_grid_size(std::int64_t n_users, std::int64_t n_items, std::int64_t factors);

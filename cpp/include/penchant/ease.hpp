@@ -44,11 +44,10 @@ double ease_bytes(std::int64_t n_items, std::int32_t neighbors, int num_threads)
 // `values` (finite, > 0, one for each interaction) may be null: all 1. weights (n_items x n_items)
 // gets B; params.neighbors is not used. `weights` is untouched unless the status is kDone.
 EaseStatus fit_ease(const CsrView& interactions, const float* values, const EaseParams& params,
-                    MatrixView<float> weights, const std::function<bool()>& cancelled);
+                    MatrixView<float> weights, const CancelCheck& cancelled);
 
 // The same with the `params.neighbors` largest weights of each row alone.
 EaseStatus fit_ease(const CsrView& interactions, const float* values, std::int64_t n_items,
-                    const EaseParams& params, SparseMatrix* weights,
-                    const std::function<bool()>& cancelled);
+                    const EaseParams& params, SparseMatrix* weights, const CancelCheck& cancelled);
 
 }  // namespace penchant

@@ -53,11 +53,13 @@ struct IalsEvents {
   const float* confidence = nullptr;
 };
 
-// Factors trained in place. `item_weights` (p, with mean 1) is null where all are 1.
+// Factors trained in place. Columns from `dim` on are padding and zero; 0 stands for none of them.
+// `item_weights` (p, with mean 1) is null where all are 1.
 struct IalsFactors {
   MatrixView<float> users;
   MatrixView<float> items;
   const float* item_weights = nullptr;
+  std::int64_t dim = 0;
 };
 
 struct IalsEpoch {
@@ -73,7 +75,7 @@ using IalsEpochCallback = std::function<bool(const IalsEpoch&)>;
 // are usable then.
 std::int32_t fit_ials(const IalsEvents& events, const IalsFactors& factors,
                       const IalsParams& params, const IalsEpochCallback& on_epoch,
-                      const std::function<bool()>& cancelled);
+                      const CancelCheck& cancelled);
 
 // Solves rows of one side exactly with the other side fixed: users that training never saw from
 // their items, or items from their users.

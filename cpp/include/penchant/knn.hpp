@@ -44,6 +44,6 @@ struct KnnParams {
 // count as 2^-31 of it. Nothing is returned if it was cancelled.
 std::optional<SparseMatrix> fit_knn(const CsrView& interactions, const float* values,
                                     std::int64_t n_items, const KnnParams& params,
-                                    const std::function<bool()>& cancelled);
+                                    const CancelCheck& cancelled);
 
 }  // namespace penchant

@@ -13,6 +13,9 @@ namespace penchant {
 // Rows of every matrix that a kernel sees are padded with zeros to a multiple of this many floats,
 // the widest vector of any ISA.
 inline constexpr std::int64_t kRowMultiple = 16;
+constexpr std::int64_t padded_columns(std::int64_t columns) {
+  return (columns + kRowMultiple - 1) / kRowMultiple * kRowMultiple;
+}
 
 // Limits that the kernels' stack arrays are made for; bindings refuse more.
 inline constexpr std::int64_t kMaxFactors = 2048;

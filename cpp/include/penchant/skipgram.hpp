@@ -60,9 +60,6 @@ struct SkipgramVectors {
 
 // Called after each epoch, on the calling thread; false stops the training.
 using SkipgramEpochCallback = std::function<bool(const SkipgramEpoch&)>;
-// Asked every few milliseconds, on the calling thread; true stops within the epoch. The vectors are
-// usable then: they are those of the last whole round.
-using CancelCheck = std::function<bool()>;
 
 // How an epoch is cut. It must not depend on the number of threads.
 struct SkipgramPlan {

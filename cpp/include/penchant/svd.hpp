@@ -55,9 +55,6 @@ struct SvdEpoch {
 
 // Called after each epoch, on the calling thread; false stops the training.
 using SvdEpochCallback = std::function<bool(const SvdEpoch&)>;
-// Asked every few milliseconds, on the calling thread; true stops within the epoch. The factors
-// are usable then: every step is made whole.
-using CancelCheck = std::function<bool()>;
 
 // Blocks per side of the grid for a data set of this size.
 std::int32_t svd_grid_size(std::int64_t n_users, std::int64_t n_items, std::int64_t n_ratings,

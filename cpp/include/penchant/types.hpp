@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 
 namespace penchant {
@@ -21,6 +22,9 @@ struct CsrView {
     return indices.subspan(begin, end - begin);
   }
 };
+
+// Asked every few milliseconds, on the thread that called the kernel; true stops it.
+using CancelCheck = std::function<bool()>;
 
 // Row-major matrix without gaps between rows.
 template <typename T>

@@ -113,7 +113,6 @@ class BayesianSVD(RatingModel):
     }
 
     _descends = False  # it samples
-    _learns_within_epochs = False
     _divergence_advice = "divide the ratings by a constant, so that they are neither huge nor tiny"
 
     biased = True

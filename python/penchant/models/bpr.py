@@ -190,9 +190,9 @@ class BPR(FactorModel):
         _core.fit_bpr(
             self.seen_.indptr,
             self.seen_.indices,
-            self.user_factors_,
-            self.item_factors_,
-            self.item_biases_,
+            monitor.draft("user_factors_"),
+            monitor.draft("item_factors_"),
+            monitor.draft("item_biases_"),
             epochs=int(self.epochs),
             learning_rate=float(self.learning_rate),
             learning_rate_decay=float(self.learning_rate_decay),

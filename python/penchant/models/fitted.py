@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from penchant.errors import DataError, DivergenceError, NotFittedError, PenchantError
+from penchant.errors import DataError, DivergenceError, NotFittedError
 from penchant.models import results, state
 from penchant.models.callbacks import Callback
 from penchant.models.history import history_table, plot_rows
@@ -49,8 +50,6 @@ class FittedModel(Parameterized):
     _may_lack_users: ClassVar[bool] = False  # vectors from elsewhere have none
     # Whether training makes the loss smaller, so that one far above the lowest is a divergence.
     _descends: ClassVar[bool] = True
-    # Whether a fit that is interrupted before its first epoch is over leaves something of use.
-    _learns_within_epochs: ClassVar[bool] = True
     _divergence_advice: ClassVar[str] = "use a smaller learning_rate"
     users_: IdMap
     items_: IdMap
@@ -60,6 +59,7 @@ class FittedModel(Parameterized):
     backend_: str
     _history: list[dict[str, Any]]
     _derived: dict[str, Any]
+    _trained: SimpleNamespace
 
     # ---- what a model defines -------------------------------------------------------------------
 
@@ -68,6 +68,9 @@ class FittedModel(Parameterized):
 
     def _fit(self, train: Interactions, monitor: FitMonitor) -> None:
         """Train the arrays of `_weights`; call `monitor` after each epoch, which may say stop."""
+
+    def _epoch_accepted(self) -> None:
+        """Bring arrays up to date that follow from those of an epoch that has ended well."""
 
     def _untrained_loss(self) -> float | None:
         """Return the loss of a model that has learnt nothing, where it is known."""
@@ -88,8 +91,9 @@ class FittedModel(Parameterized):
     ) -> ModelT:
         """Learn from interactions.
 
-        Ctrl-C stops within a second with KeyboardInterrupt; the model then answers with what it
-        had learnt so far, or is as it was before where it had learnt nothing yet.
+        Ctrl-C stops with KeyboardInterrupt, within a second as a rule; so does an error. The model
+        then answers with what it had learnt in whole epochs, or is as it was before `fit` where
+        there was none.
 
         Parameters
         ----------
@@ -134,8 +138,10 @@ class FittedModel(Parameterized):
             raise DataError("train has no interactions: there is nothing to learn from")
         model = cast("Recommender", self)
         epochs = int(getattr(self, "epochs", 0))
-        monitor = FitMonitor(model, train, watchers, epochs, progress, self._begin(train, seen))
+        monitor = FitMonitor(model, train, watchers, epochs, progress)
+        before = dict(self.__dict__)
         try:
+            self._begin(train, seen)
             with monitor:
                 self._fit(train, monitor)
             problem = state.weights_problem(self)
@@ -144,48 +150,35 @@ class FittedModel(Parameterized):
                     f"{type(self).__name__}: training diverged: {problem}; "
                     f"{self._divergence_advice}"
                 )
-        except DivergenceError:
-            monitor.go_back()
-            raise
-        except KeyboardInterrupt:
-            if not self._learns_within_epochs and not monitor.has_learnt:
-                monitor.go_back()
-            raise
-        except PenchantError:
-            self._forget()
+        except BaseException:
+            # Whole epochs stay; without one the model is what it was.
+            if not monitor.has_learnt or state.weights_problem(self):
+                self.__dict__.clear()
+                self.__dict__.update(before)
             raise
         return self
 
-    def _begin(self, train: Interactions, seen: CSR) -> dict[str, Any]:
-        """Forget an earlier fit and make ready for this one; refused data change nothing.
-
-        Returns what the model was before.
-        """
-        before = dict(self.__dict__)
+    def _begin(self, train: Interactions, seen: CSR) -> None:
+        """Forget an earlier fit and make ready for this one."""
         self._forget()
         self.users_, self.items_ = train.users, train.items
         self.columns_, self.backend_ = train.columns, train.backend
         self.seen_ = RowLists(seen.indptr, seen.indices)
         self.item_counts_ = np.bincount(seen.indices, minlength=train.n_items).astype(np.int64)
         self._history = []
-        try:
-            self._start(train)
-        except PenchantError:
-            self._become(before)
-            raise
+        self._training_begins()
+        self._start(train)
         self._weights_changed()
-        return before
 
-    def _become(self, before: Mapping[str, Any]) -> None:
-        """Go back to what the model was when `_begin` was called."""
-        self.__dict__.clear()
-        self.__dict__.update(before)
+    def _training_begins(self) -> None:
+        """Take down the hyperparameters: answers go by those, whatever `set_params` says later."""
+        self._trained = SimpleNamespace(**self.get_params())
 
     def _forget(self) -> None:
         """Drop everything fitted."""
         for name in ("users_", "items_", "seen_", "item_counts_", "columns_", "backend_"):
             self.__dict__.pop(name, None)
-        for name in (*self._weights, "_history", "_derived"):
+        for name in (*self._weights, "_history", "_derived", "_trained"):
             self.__dict__.pop(name, None)
 
     def _weights_changed(self) -> None:

@@ -184,9 +184,10 @@ class IALS(FactorModel):
             self.seen_.indptr,
             self.seen_.indices,
             self._confidence(train.csr("sum"), train.users, train.items) if self.alpha else None,
-            self.user_factors_,
-            self.item_factors_,
+            monitor.draft("user_factors_"),
+            monitor.draft("item_factors_"),
             self._item_weights(self.item_counts_),
+            factors=int(self.factors),
             epochs=int(self.epochs),
             solver=self.solver,
             block_size=int(self.block_size),
@@ -198,14 +199,14 @@ class IALS(FactorModel):
 
     def _objective(self) -> dict[str, float]:
         names = ("regularization", "regularization_exponent", "unobserved_weight")
-        return {name: float(getattr(self, name)) for name in names}
+        return {name: float(getattr(self._trained, name)) for name in names}
 
     def _confidence(self, matrix: CSR, rows: IdMap | None, columns: IdMap) -> _Floats:
         """Return the confidence of each pair; an error names the first that has none."""
         values = matrix.values.astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            scaled = np.log1p(values) if self.confidence_scaling == "log" else values
-            confidence = 1.0 + float(self.alpha) * scaled
+            scaled = np.log1p(values) if self._trained.confidence_scaling == "log" else values
+            confidence = 1.0 + float(self._trained.alpha) * scaled
             found: _Floats = confidence.astype(np.float32)
         wrong = np.flatnonzero(~((found > 0) & np.isfinite(found)))
         if len(wrong):
@@ -223,9 +224,9 @@ class IALS(FactorModel):
 
     def _item_weights(self, counts: NDArray[np.int64]) -> _Floats | None:
         """Return what cells of items weigh relative to the mean item of the training data."""
-        if not self.popularity_exponent:
+        if not self._trained.popularity_exponent:
             return None
-        exponent = float(self.popularity_exponent)
+        exponent = float(self._trained.popularity_exponent)
         mean = np.mean(np.maximum(self.item_counts_, 1) ** exponent)
         return (np.maximum(counts, 1) ** exponent / mean).astype(np.float32)
 
@@ -251,7 +252,7 @@ class IALS(FactorModel):
     def _fold_in(self, histories: Histories) -> _Floats:
         """Return the vectors that users with these items would have, exactly."""
         matrix = histories.matrix("sum")
-        confidence = self._confidence(matrix, None, self.items_) if self.alpha else None
+        confidence = self._confidence(matrix, None, self.items_) if self._trained.alpha else None
         return self._solve("user", matrix, confidence, None, None)
 
     def _solve(
@@ -352,7 +353,7 @@ class IALS(FactorModel):
             matrix = _transposed(matrix, new.n_items)
             rows, columns, known, other = new.items, new.users, self.users_, "user"
         confidence = None
-        if self.alpha:
+        if self._trained.alpha:
             confidence = self._confidence(matrix, rows, columns)
         names = columns.take(np.arange(len(columns), dtype=np.int32))
         codes = results.resolve(known, names, other, "error", ("error",)).codes

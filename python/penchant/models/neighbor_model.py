@@ -41,7 +41,6 @@ class NeighborModel(Recommender, abstract=True):
     before those with a negative one.
     """
 
-    _learns_within_epochs = False
     values: Values
     neighbor_indptr_: NDArray[np.int64] | None
     neighbor_indices_: NDArray[np.int32] | None
@@ -136,10 +135,12 @@ class NeighborModel(Recommender, abstract=True):
         return CSR(starts, indices[entries], self.history_values_[entries])
 
     def _fold_in(self, histories: Histories) -> CSR:
-        if self.values == "count":
+        if self._trained.values == "count":
             histories = histories._replace(values=np.ones_like(histories.values))
-        matrix = histories.matrix("sum" if self.values == "count" else self.values)
-        if self.values != "distinct":
+        matrix = histories.matrix(
+            "sum" if self._trained.values == "count" else self._trained.values
+        )
+        if self._trained.values != "distinct":
             self._check_values(matrix, "history")
         return matrix
 

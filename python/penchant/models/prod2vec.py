@@ -245,16 +245,12 @@ class Prod2Vec(FactorModel):
         self.seen_ = RowLists(offsets(lengths[lengths > 0]), seen.indices)
 
     def _fit(self, train: Interactions, monitor: FitMonitor) -> None:
-        def on_epoch(epoch: int, loss: float) -> bool:
-            self._update_users()
-            return monitor(epoch, loss)
-
         try:
             _core.fit_skipgram(
                 self._sentences.indptr,
                 self._sentences.indices,
-                self.item_vectors_,
-                self.output_vectors_,
+                monitor.draft("item_vectors_"),
+                monitor.draft("output_vectors_"),
                 epochs=int(self.epochs),
                 window=int(self.window),
                 shrink_windows=self.shrink_windows,
@@ -266,11 +262,14 @@ class Prod2Vec(FactorModel):
                 min_alpha=float(self.min_alpha),
                 seed=int(self.random_state),
                 num_threads=self._threads(None),
-                on_epoch=on_epoch,
+                on_epoch=monitor,
             )
-        finally:  # interrupted training too leaves vectors that go together
-            self._update_users()
+        finally:
             del self._sentences, self._own
+
+    def _epoch_accepted(self) -> None:
+        self._derived.pop("score_vectors", None)
+        self.user_vectors_[...] = self._mean(*self._own)
 
     # ---- answers --------------------------------------------------------------------------------
 
@@ -288,11 +287,11 @@ class Prod2Vec(FactorModel):
         """Return the vectors that cosines are taken of."""
         if "score_vectors" not in self._derived:
             vectors = self.item_vectors_
-            if self.score_vectors == "output":
+            if self._trained.score_vectors == "output":
                 # The input where nothing was learnt: never zero.
                 learnt = np.any(self.output_vectors_ != 0, axis=1, keepdims=True)
                 vectors = np.where(learnt, self.output_vectors_, vectors)
-            elif self.score_vectors == "both":
+            elif self._trained.score_vectors == "both":
                 vectors = unit_rows(vectors) + unit_rows(self.output_vectors_)
             self._derived["score_vectors"] = np.ascontiguousarray(vectors)
         found: NDArray[np.float32] = self._derived["score_vectors"]
@@ -304,18 +303,14 @@ class Prod2Vec(FactorModel):
     def _fold_in(self, histories: Histories) -> NDArray[np.float32]:
         return unit_rows(self._mean(histories.indptr, histories.items))
 
-    def _update_users(self) -> None:
-        self._derived.pop("score_vectors", None)
-        self.user_vectors_[...] = self._mean(*self._own)
-
     def _mean(self, indptr: NDArray[np.int64], items: NDArray[np.int32]) -> NDArray[np.float32]:
         """Return the weighted mean of the item vectors of each history."""
-        decays = {"mean": 1.0, "recency": float(self.recency_decay), "last": 0.0}
+        decays = {"mean": 1.0, "recency": float(self._trained.recency_decay), "last": 0.0}
         return _core.fold_in_histories(
             np.ascontiguousarray(indptr),
             np.ascontiguousarray(items),
             self._score_vectors(),
-            decay=decays[self.history_weighting],
+            decay=decays[self._trained.history_weighting],
             num_threads=self._threads(None),
         )
 
@@ -386,6 +381,7 @@ class Prod2Vec(FactorModel):
         self.output_vectors_ = np.zeros_like(vectors)
         self.user_vectors_ = np.zeros((0, vectors.shape[1]), dtype=np.float32)
         self._history = []
+        self._training_begins()
         self._weights_changed()
 
     def _by_count(self) -> NDArray[np.int64]:

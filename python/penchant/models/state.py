@@ -76,6 +76,9 @@ def capture(model: FittedModel) -> State:
         "users": users_meta,
         "items": items_meta,
     }
+    trained = {name: plain(value) for name, value in vars(model._trained).items()}
+    if trained != {name: plain(value) for name, value in model.get_params().items()}:
+        meta["trained_with"] = trained
     arrays: dict[str, NDArray[Any]] = {
         "seen_indptr": model.seen_.indptr,
         "seen_indices": model.seen_.indices,
@@ -110,6 +113,8 @@ def restore(model: FittedModel, state: State) -> None:
         model.items_ = IdMap.from_state(_only_chunk(tables["items"]), meta["items"])
         if not len(model.items_) or not (len(model.users_) or model._may_lack_users):
             raise ArtifactError("it has no users or no items")
+        model._training_begins()
+        _read_trained(model, meta.get("trained_with", {}))
         model._history = history_rows(tables["history"])
         history_table(model._history)  # its columns are numbers
         model.seen_ = RowLists(
@@ -134,6 +139,15 @@ def restore(model: FittedModel, state: State) -> None:
     model._weights_changed()
 
 
+def _read_trained(model: FittedModel, saved: Any) -> None:
+    """Take over the hyperparameters of the training, where they are not those of the model."""
+    if not isinstance(saved, dict) or not set(saved) <= set(vars(model._trained)):
+        raise ArtifactError(f"trained_with is {saved!r:.200}, which this version does not know")
+    values = {**vars(model._trained), **{name: as_given(value) for name, value in saved.items()}}
+    type(model)(**values)  # checks them
+    vars(model._trained).update(values)
+
+
 def weights_problem(model: FittedModel) -> str | None:
     """Say what is wrong with a model's weights, if anything: shapes, NaN, its own rules."""
     n_users, n_items = len(model.users_), len(model.items_)
@@ -152,10 +166,17 @@ def weights_problem(model: FittedModel) -> str | None:
             expected = axis if isinstance(axis, int) else sizes.setdefault(axis, size)
             if expected != size:
                 return f"{name} has {size} {axis}, expected {expected}"
-        # Minimum and maximum pass NaN on and need no temporary array.
-        if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
-            return f"{name} has NaN or infinite values"
+        if problem := finite_problem(name, array):
+            return problem
     return model._weights_problem()
+
+
+def finite_problem(name: str, array: NDArray[Any]) -> str | None:
+    """Say so if an array has NaN or infinite values."""
+    # Minimum and maximum pass NaN on and need no temporary array.
+    if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
+        return f"{name} has NaN or infinite values"
+    return None
 
 
 def _columns(saved: Mapping[str, Any]) -> Columns:
@@ -281,7 +302,7 @@ def load(path: str | PathLike[str], verify: Literal["full", "size"] = "full") ->
     try:
         if not isinstance(parameters, dict):
             raise ArtifactError("its parameters are missing")
-        model = cls(**{name: _as_given(value) for name, value in parameters.items()})
+        model = cls(**{name: as_given(value) for name, value in parameters.items()})
         restore(model, State(meta, artifact.arrays, artifact.tables))
     except TypeError as error:
         raise ArtifactError(f"{path}: {error}; it may need a newer penchant") from error
@@ -290,7 +311,7 @@ def load(path: str | PathLike[str], verify: Literal["full", "size"] = "full") ->
     return model
 
 
-def _as_given(value: Any) -> Any:
+def as_given(value: Any) -> Any:
     """Return a hyperparameter as it was before JSON, which has no tuples."""
     return tuple(value) if isinstance(value, list) else value
 

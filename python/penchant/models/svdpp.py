@@ -10,13 +10,23 @@ from numpy.typing import NDArray
 
 from penchant import _core
 from penchant.models.params import Rule
-from penchant.models.ratings import IMPLICIT, OWN_RATE, OWN_REGULARIZATION
+from penchant.models.ratings import IMPLICIT
 from penchant.models.state import Weight
 from penchant.models.svd import SgdRatingModel
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
     from penchant.models.training import FitMonitor
+
+
+def _with_implicit(rules: Mapping[str, Rule]) -> Mapping[str, Rule]:
+    """Add the parameters of implicit factors, each after that of the items' own."""
+    found: dict[str, Rule] = {}
+    for name, rule in rules.items():
+        found[name] = rule
+        if name in ("item_learning_rate", "item_regularization"):
+            found[name.replace("item", "implicit")] = rule
+    return found
 
 
 class SVDpp(SgdRatingModel):
@@ -89,11 +99,7 @@ class SVDpp(SgdRatingModel):
     ['jam']
     """
 
-    _rules: ClassVar[Mapping[str, Rule]] = {
-        **SgdRatingModel._rules,
-        "implicit_learning_rate": OWN_RATE,
-        "implicit_regularization": OWN_REGULARIZATION,
-    }
+    _rules: ClassVar[Mapping[str, Rule]] = _with_implicit(SgdRatingModel._rules)
     _weights: ClassVar[Mapping[str, Weight]] = {
         **SgdRatingModel._weights,
         "implicit_factors_": Weight(("items", "factors")),
@@ -159,11 +165,11 @@ class SVDpp(SgdRatingModel):
             ratings.indptr,
             ratings.indices,
             ratings.values,
-            self.user_factors_,
-            self.item_factors_,
-            self.implicit_factors_,
-            self.user_biases_,
-            self.item_biases_,
+            monitor.draft("user_factors_"),
+            monitor.draft("item_factors_"),
+            monitor.draft("implicit_factors_"),
+            monitor.draft("user_biases_"),
+            monitor.draft("item_biases_"),
             **self._sgd_options(),
             implicit_learning_rate=self._own("learning_rate", "implicit"),
             implicit_regularization=self._own("regularization", "implicit"),

@@ -7,11 +7,9 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from penchant.errors import DivergenceError, ParameterError
 from penchant.models.callbacks import Callback
+from penchant.models.drafts import Drafts
 from penchant.models.progress import Progress
 from penchant.models.state import weights_problem
 
@@ -88,7 +86,6 @@ class FitMonitor:
         callbacks: tuple[Callback, ...],
         epochs: int,
         progress: bool,
-        before: dict[str, Any],
     ) -> None:
         self._model = model
         self._train = train
@@ -97,8 +94,8 @@ class FitMonitor:
         self._show = progress and epochs > 0
         self._bar: Progress | None = None
         self._losses: list[float] = []
-        self._good: dict[str, NDArray[Any]] | None = None
-        self._before: dict[str, Any] | None = before
+        self._drafts = Drafts(model)
+        self.has_learnt = False  # whether an epoch has ended well
 
     def __enter__(self) -> FitMonitor:
         for callback in self._callbacks:
@@ -120,7 +117,7 @@ class FitMonitor:
         seconds = time.perf_counter() - self._started
         self._losses.append(loss)
         # A kernel may bound its loss while its weights run off: look at both.
-        problem = weights_problem(self._model)
+        problem = self._drafts.problem() if self._drafts else weights_problem(self._model)
         risen = not math.isfinite(loss)
         if self._model._descends:
             risen = has_diverged(self._losses, self._model._untrained_loss())
@@ -129,40 +126,30 @@ class FitMonitor:
                 f"{type(self._model).__name__}: training diverged in epoch {epoch} "
                 f"({problem or f'loss is {loss:.6g}'}); {self._model._divergence_advice}"
             )
-        self._keep_state()
+        self._drafts.accept()
+        self.has_learnt = True
+        self._model._epoch_accepted()
         self._model._weights_changed()
         logs: dict[str, Any] = {"loss": loss, **measures}
+        row = {"epoch": epoch, "loss": loss, **measures, "seconds": seconds}
+        self._model._history.append(row)  # before the callbacks: one of them may raise
         # A list, not a generator: a callback after one that stops still sees the epoch.
         stops = [
             callback.on_epoch_end(self._model, epoch, logs) is True for callback in self._callbacks
         ]
-        row = {"epoch": epoch, "loss": loss, **measures, "seconds": seconds}
         row.update((name, value) for name, value in logs.items() if name not in row)
-        self._model._history.append(row)
         if self._bar is not None:
             self._bar.update(logs)
         self._started = time.perf_counter()
         return not any(stops)
 
-    def _keep_state(self) -> None:
-        """Copy what this epoch has learnt, into the same memory every time."""
-        if self._good is None:
-            self._good, self._before = self._model.snapshot(), None
-            return
-        for name, array in self._good.items():
-            np.copyto(array, getattr(self._model, name))
+    def draft(self, name: str) -> Any:
+        """Return a copy of one of the model's arrays for a kernel to train; None for None.
 
-    def go_back(self) -> None:
-        """Return the model to the last good epoch, or to what it was before where none was."""
-        if self._good is not None:
-            self._model.restore(self._good)
-        elif self._before is not None:
-            self._model._become(self._before)
-
-    @property
-    def has_learnt(self) -> bool:
-        """Whether an epoch is finished."""
-        return self._good is not None
+        The model's own array takes it over after every epoch that ends well, so that it is always
+        the last good one. See `Drafts.add`.
+        """
+        return self._drafts.add(name)
 
     def __exit__(
         self,

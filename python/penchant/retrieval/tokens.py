@@ -1,0 +1,96 @@
+"""Words, signs and values of filter expressions."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+from penchant.errors import ParameterError
+
+MAX_LENGTH = 10_000
+KEYWORDS = ("and", "or", "not", "in", "is", "null", "between", "where", "include", "exclude", "if")
+_CONSTANTS: dict[str, bool] = {"true": True, "false": False}
+
+_TOKEN = re.compile(
+    r"""
+    (?P<space>\s+)
+  | (?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
+  | (?P<text>"(?:[^"\\]|\\.|"")*"|'(?:[^'\\]|\\.|'')*')
+  | (?P<quoted>`[^`]+`)
+  | (?P<parameter>\$\w+)
+  | (?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)
+  | (?P<sign>==|!=|<>|<=|>=|[=<>()\[\],|])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class Token(NamedTuple):
+    """A word, sign or value of an expression."""
+
+    kind: Literal["name", "value", "parameter", "word", "end"]
+    text: str
+    place: int
+    value: str | int | float | bool = ""
+
+    @property
+    def word(self) -> str:
+        """The text as grammars compare it; that of values is no word."""
+        return self.text.lower() if self.kind in ("word", "name") else ""
+
+
+def tokenize(text: str) -> list[Token]:
+    """Cut an expression into tokens; the last one is of kind "end".
+
+    Raises
+    ------
+    ParameterError
+        Not text, empty, too long, or with a character that belongs to nothing.
+
+    Examples
+    --------
+    >>> [token.kind for token in tokenize("abv < 6")]
+    ['name', 'word', 'value', 'end']
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise ParameterError(f'a filter expression is text such as "price < 5", got {text!r:.100}')
+    if len(text) > MAX_LENGTH:
+        raise ParameterError(
+            f"the filter expression has {len(text):,} characters; the limit is {MAX_LENGTH:,}: "
+            "put long lists of ids into candidates= or exclude="
+        )
+    tokens, place = [], 0
+    while place < len(text):
+        match = _TOKEN.match(text, place)
+        if match is None:
+            open_quote = " (a quote that is never closed?)" if text[place] in "\"'`" else ""
+            raise ParameterError(
+                f"filter expression, character {place + 1}: cannot read "
+                f"{text[place : place + 20]!r}{open_quote}"
+            )
+        if match.lastgroup != "space":
+            tokens.append(_token(match, place))
+        place = match.end()
+    return [*tokens, Token("end", "", place)]
+
+
+def _token(match: re.Match[str], place: int) -> Token:
+    kind, text = match.lastgroup, match.group()
+    if kind == "number":
+        whole = re.fullmatch(r"[+-]?\d+", text)
+        return Token("value", text, place, int(text) if whole else float(text))
+    if kind == "text":
+        inner = text[1:-1].replace(text[0] * 2, text[0])
+        return Token("value", text, place, re.sub(r"\\(.)", r"\1", inner, flags=re.DOTALL))
+    if kind == "quoted":
+        return Token("name", text, place, text[1:-1])
+    if kind == "parameter":
+        return Token("parameter", text, place, text[1:])
+    lower = text.lower()
+    if lower in _CONSTANTS:
+        return Token("value", text, place, _CONSTANTS[lower])
+    if lower == "none":
+        return Token("word", "null", place)
+    if kind == "sign" or lower in KEYWORDS:
+        return Token("word", text, place)
+    return Token("name", text, place, text)
