@@ -51,7 +51,7 @@ class Sampler {
     if (!items_.sample_rows(users_, precision_, params_.mean, of_items, stop)) return std::nullopt;
     const double squares = users_.squared_error(items_, params_.mean);
     RandomStream random{stream_key(params_.seed, sweep, kNoise), 0};
-    precision_ = random_gamma(1.0 + 0.5 * n_ratings_, &random) / (1.0 + 0.5 * squares);
+    precision_ = noise_precision(n_ratings_, squares, &random);
     const double mean = squares / n_ratings_;
     return SvdEpoch{epoch, mean, std::sqrt(mean)};
   }

@@ -77,6 +77,10 @@ double random_gamma(double shape, RandomStream* random) {
   }
 }
 
+double noise_precision(double n_ratings, double squared_error, RandomStream* random) {
+  return random_gamma(1.0 + 0.5 * n_ratings, random) / (1.0 + 0.5 * squared_error);
+}
+
 GibbsSide::GibbsSide(const CsrView& rows, std::span<const float> values, const CsrView& columns,
                      std::int64_t factors, bool linked, int num_threads)
     : ratings_(rows),

@@ -28,6 +28,9 @@ struct GibbsStreams {
 // Gamma(shape, 1) by Marsaglia and Tsang (2000); shape >= 1/2.
 double random_gamma(double shape, RandomStream* random);
 
+// Precision of the noise of ratings given their squared errors; its prior is Gamma(1, 1).
+double noise_precision(double n_ratings, double squared_error, RandomStream* random);
+
 // The rows of one side, their prior and the links to the other side. The last number of a row is
 // its bias.
 class GibbsSide {
@@ -49,6 +52,12 @@ class GibbsSide {
   [[nodiscard]] const GibbsMatrix& rows() const { return rows_; }
   // Of each row its mean given all else, after sample_rows.
   [[nodiscard]] const GibbsMatrix& means() const { return means_; }
+  // What was sampled of the prior: mean and precision of rows without links, the links, and their
+  // precision relative to that of the rows.
+  [[nodiscard]] const Eigen::VectorXd& mu() const { return mu_; }
+  [[nodiscard]] const Eigen::MatrixXd& lambda() const { return lambda_; }
+  [[nodiscard]] const GibbsMatrix& links() const { return links_; }
+  [[nodiscard]] double link_precision() const { return link_precision_; }
 
  private:
   void subtract_links(GibbsMatrix& out) const;

@@ -130,6 +130,72 @@ TEST_CASE("a row's mean and spread are those of the normal equations") {
   }
 }
 
+// Where ratings say nothing, rows are drawn from their prior, and a sweep keeps the joint
+// distribution of prior and rows: the parameters then have the distribution of their own priors
+// (Geweke, "Getting it right", JASA 2004). Any wrong conditional shows.
+TEST_CASE("sweeps without information leave the priors of the prior") {
+  constexpr double kNothing = 1e-12;
+  const auto never = [](int) { return false; };
+  const Rated rated = two_tastes(6, 4, 3);
+  for (const bool linked : {false, true}) {
+    CAPTURE(linked);
+    constexpr std::int64_t kDim = 2;
+    GibbsSide users(rated.by_user.view(), rated.values, rated.by_item.view(), kDim - 1, linked, 1);
+    GibbsSide items(rated.by_item.view(), rated.values_by_item, rated.by_user.view(), kDim - 1,
+                    false, 1);
+    users.start(1, 1);
+    items.start(1, 2);
+    constexpr int kSweeps = 60000;
+    Eigen::MatrixXd lambda = Eigen::MatrixXd::Zero(kDim, kDim);
+    double means = 0.0;
+    double precision = 0.0;
+    double precision_square = 0.0;
+    double links = 0.0;
+    for (std::uint64_t sweep = 1; sweep <= kSweeps; ++sweep) {
+      users.sample_prior({1, sweep, 1});
+      users.sample_rows(items, kNothing, 0.0, {1, sweep, 1}, never);
+      lambda += users.lambda() / kSweeps;
+      means += users.mu().dot(users.lambda() * users.mu()) / kSweeps;
+      precision += users.link_precision() / kSweeps;
+      precision_square += users.link_precision() * users.link_precision() / kSweeps;
+      const Eigen::MatrixXd drawn = users.links().cast<double>();
+      links +=
+          users.link_precision() * (drawn * users.lambda() * drawn.transpose()).trace() / kSweeps;
+    }
+    // Lambda ~ Wishart(I, dim), mu ~ Normal(0, (2 Lambda)^-1), the precision of links ~
+    // Gamma(1, 1), each link ~ Normal(0, (precision Lambda)^-1).
+    CHECK((lambda / kDim - Eigen::MatrixXd::Identity(kDim, kDim)).cwiseAbs().maxCoeff() < 0.08);
+    CHECK(means == doctest::Approx(0.5 * kDim).epsilon(0.05));
+    if (!linked) continue;
+    CHECK(precision == doctest::Approx(1.0).epsilon(0.1));
+    CHECK(precision_square == doctest::Approx(2.0).epsilon(0.2));
+    CHECK(links == doctest::Approx(4.0 * kDim).epsilon(0.05));
+  }
+}
+
+TEST_CASE("a row's prior mean is mu plus its links over the root of their number") {
+  const Rated rated = two_tastes(40, 30, 9);
+  GibbsSide users(rated.by_user.view(), rated.values, rated.by_item.view(), 5, true, 2);
+  users.start(4, 1);
+  users.sample_prior({4, 1, 1});
+  for (std::int64_t u = 0; u < 40; ++u) {
+    const auto row = rated.by_user.view().row(u);
+    Eigen::VectorXd sum = Eigen::VectorXd::Zero(6);
+    for (const std::int32_t item : row) sum += users.links().row(item).transpose().cast<double>();
+    const double root = std::sqrt(static_cast<double>(std::max<std::size_t>(row.size(), 1)));
+    const Eigen::VectorXd expected = users.mu() + sum / root;
+    CHECK((users.means().row(u).transpose().cast<double>() - expected).norm() < 1e-4);
+  }
+}
+
+TEST_CASE("the precision of the noise is that of the errors") {
+  RandomStream random{3, 0};
+  double sum = 0.0;
+  constexpr int kDraws = 20000;
+  for (int n = 0; n < kDraws; ++n) sum += noise_precision(50.0, 80.0, &random) / kDraws;
+  CHECK(sum == doctest::Approx(26.0 / 41.0).epsilon(0.01));
+}
+
 TEST_CASE("gamma numbers have their mean and variance") {
   for (const double shape : {0.5, 1.0, 3.7, 250.0}) {
     RandomStream random{17, 0};

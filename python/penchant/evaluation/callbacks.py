@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from penchant.errors import ParameterError, notice
 from penchant.evaluation.metrics import Truth, find_truth, measure
 from penchant.evaluation.names import parse_metric
+from penchant.evaluation.rating_errors import (
+    RATING_ERRORS,
+    HeldOutRatings,
+    held_out_ratings,
+    rating_error,
+)
 from penchant.models.callbacks import Callback
 from penchant.models.params import Flag, Integer, Real, Rule
 from penchant.models.results import check_interactions
@@ -30,13 +36,14 @@ class ValidationMetric(Callback):
     test : Interactions or None
         Held-out data; None takes those given as ``fit(validation=...)``.
     metric : str, default "ndcg@10"
-        See `penchant.evaluate`.
+        See `penchant.evaluate`; for models of ratings also ``"rmse"`` and ``"mae"``.
     every : int, default 1
         Measure after every so many epochs.
     exclude_seen : bool, default True
         Leave training items out; False counts re-purchases too.
     name : str, optional
-        Name in the history; the metric's by default.
+        Name in the history; the metric's by default, of "rmse" and "mae" "validation_rmse" and
+        "validation_mae".
 
     Examples
     --------
@@ -64,11 +71,13 @@ class ValidationMetric(Callback):
         self.uses_validation = test is None
         self.every = every
         self.exclude_seen = exclude_seen
-        self._metric = parse_metric(metric)
-        self.name = str(self._metric) if name is None else name
+        self._error = metric if metric in RATING_ERRORS else None
+        self._metric = parse_metric("ndcg@10" if self._error else metric)
+        own = f"validation_{self._error}" if self._error else str(self._metric)
+        self.name = own if name is None else name
         self._own = test
         self._test = test
-        self._truth: Truth | None = None
+        self._truth: Truth | HeldOutRatings | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -85,6 +94,9 @@ class ValidationMetric(Callback):
                 f"{self!r} has no data to measure on: pass fit(validation=...) or give it some"
             )
         self._check_epochs(model)
+        if self._error:
+            self._truth = held_out_ratings(model, self._test)
+            return
         self._truth = find_truth(
             model, self._test, exclude_seen=self.exclude_seen, unknown="popular"
         )
@@ -106,6 +118,8 @@ class ValidationMetric(Callback):
         """Measure the model as it is now."""
         if self._truth is None:
             raise ParameterError(f"{self!r} can only measure a model that is being fitted")
+        if isinstance(self._truth, HeldOutRatings):
+            return rating_error(model, self._truth, str(self._error))
         return measure(model, self._truth, [self._metric], exclude_seen=self.exclude_seen)[0]
 
     def on_fit_end(self, model: Recommender) -> None:
@@ -119,8 +133,9 @@ class EarlyStopping(ValidationMetric):
     Parameters
     ----------
     metric : str, default "ndcg@10"
-        See `penchant.evaluate`; larger is better. It is measured on ``fit(validation=...)`` or on
-        `test`. ``"auc"`` and ``"loss"`` (smaller is better) watch the training itself.
+        See `penchant.evaluate`; larger is better. For models of ratings also ``"rmse"`` and
+        ``"mae"``; smaller is better. It is measured on ``fit(validation=...)`` or on `test`.
+        ``"auc"`` and ``"loss"`` (smaller is better) watch the training itself.
     patience : int, default 5
         Measurements without improvement before training stops.
     restore_best : bool, default True
@@ -179,7 +194,8 @@ class EarlyStopping(ValidationMetric):
 
     def _reset(self) -> None:
         self.best_epoch = 0
-        self.best_value = math.inf if self.name == "loss" else -math.inf
+        self._sign = -1.0 if self._error or self.name == "loss" else 1.0
+        self.best_value = -math.inf * self._sign
         self.stopped = False
         self._waited = 0
         self._best: dict[str, NDArray[np.float32]] = {}
@@ -203,7 +219,7 @@ class EarlyStopping(ValidationMetric):
                 f"{type(model).__name__} does not report {self.name!r}, only {', '.join(logs)}"
             )
         value = logs[self.name]
-        gain = self.best_value - value if self.name == "loss" else value - self.best_value
+        gain = self._sign * (value - self.best_value)
         if gain > self.min_delta:
             self.best_epoch, self.best_value, self._waited = epoch, value, 0
             if self.restore_best:
