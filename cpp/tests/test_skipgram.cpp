@@ -249,6 +249,16 @@ TEST_CASE("every parameter changes what is learnt") {
   CHECK(changed([](SkipgramParams& p) { p.min_alpha = 0.02F; }));
 }
 
+TEST_CASE("the learning rate falls within an epoch too") {
+  const Sequences sequences = two_tastes(900, 100, 9);
+  REQUIRE(sequences.view().entries() > 4 * skipgram_plan(8).chunk_words);
+  SkipgramParams falling = quick();
+  falling.epochs = 1;
+  SkipgramParams constant = falling;
+  constant.min_alpha = constant.alpha;
+  CHECK_FALSE(train(sequences, 100, 8, falling) == train(sequences, 100, 8, constant));
+}
+
 TEST_CASE("sequences longer than a chunk are cut, and all of their words are used") {
   Sequences sequences;
   std::vector<std::int32_t> items;

@@ -175,6 +175,67 @@ TEST_CASE("SVD++ makes the steps of the naive algorithm") {
   }
 }
 
+// Decays that take more than half of a row cannot gather in scales.
+TEST_CASE("SVD makes the steps of the naive algorithm, also where decays are large") {
+  for (const SgdGroup& group : {SgdGroup{0.03F, 0.02F}, SgdGroup{0.9F, 0.7F}}) {
+    Rated rated{{}, {}, 30};
+    rated.csr.add_row({1, 4, 12, 28});
+    rated.values = {5, 3, 4, 1};
+    SvdppParams params = quick();
+    params.svd.epochs = 2;
+    params.svd.users = params.svd.items = group;
+    params.implicit = {0.0F, 0.0F};
+    const Model start = first(rated, 9);
+    const Model model = train(rated, 9, params, false);
+    std::vector<std::int32_t> order{0, 1, 2, 3};
+    double closest = 1.0;
+    do {
+      NaiveUser naive{doubles(start.users), doubles(start.items), std::vector<double>(270, 0.0),
+                      0.0, std::vector<double>(30, 0.0)};
+      naive.run(rated, order, params, 9);
+      naive.run(rated, order, params, 9);
+      closest = std::min(closest,
+                         std::max({distance(model.users, naive.p), distance(model.items, naive.q),
+                                   distance(model.item_biases, naive.item_biases)}));
+    } while (std::next_permutation(order.begin(), order.end()));
+    CHECK(closest < 1e-5);
+  }
+}
+
+TEST_CASE("the loss has the penalty of every group, for each rating") {
+  const Rated rated = two_tastes(40, 30, 20);
+  for (const bool plusplus : {false, true}) {
+    SvdppParams params = quick();
+    params.svd.epochs = 1;
+    for (SgdGroup* group : {&params.svd.users, &params.svd.items, &params.implicit})
+      group->learning_rate = 0.0F;
+    const Model model = train(rated, 7, params, plusplus);
+    const auto square = [](const std::vector<float>& rows, std::int64_t r, std::int64_t width) {
+      return reference::score(rows.data() + r * width, rows.data() + r * width, 0.0, width);
+    };
+    const auto weight = [](const SgdGroup& group) {
+      return static_cast<double>(group.regularization);
+    };
+    double penalty = 0.0;
+    double n_ratings = 0.0;
+    for (std::int64_t u = 0; u < 40; ++u) {
+      double implicit = 0.0;
+      for (const std::int32_t j : rated.csr.view().row(u)) implicit += square(model.implicit, j, 7);
+      for (const std::int32_t item : rated.csr.view().row(u)) {
+        n_ratings += 1.0;
+        penalty += weight(params.svd.users) * square(model.users, u, 7) +
+                   weight(params.svd.items) * square(model.items, item, 7) +
+                   weight(params.svd.user_biases) * square(model.user_biases, u, 1) +
+                   weight(params.svd.item_biases) * square(model.item_biases, item, 1);
+        if (plusplus) penalty += weight(params.implicit) * implicit;
+      }
+    }
+    const SvdEpoch& epoch = model.history.front();
+    CHECK(epoch.loss ==
+          doctest::Approx(epoch.rmse * epoch.rmse + penalty / n_ratings).epsilon(1e-6));
+  }
+}
+
 TEST_CASE("training separates two tastes") {
   const Rated rated = two_tastes(300, 120, 60);
   for (const bool plusplus : {false, true}) {

@@ -278,3 +278,10 @@ def test_events_of_the_contract_have_a_taste():
     values = stars(events())
     assert len(set(values)) == 5
     assert interactions().columns.value == "stars"
+
+
+@both
+def test_a_history_is_refused_before_its_ids_are_looked_at(model):
+    fitted = model(factors=2, epochs=1).fit(rated(), progress=False)
+    with pytest.raises(pc.errors.UnsupportedError, match="cannot recommend from the history"):
+        fitted.recommend(history=["no such item"])

@@ -118,3 +118,19 @@ def test_numeric_ids_become_text_in_gensim():
         pc.Interactions.from_sequences([[1, 2], [2, 1, 3]]), progress=False
     )
     assert sorted(model.to_gensim_keyedvectors().index_to_key) == ["1", "2", "3"]
+
+
+def test_a_file_that_cannot_be_written_says_why(tmp_path):
+    model = fitted()
+    with pytest.raises(pc.errors.ArtifactWriteError, match="cannot save to"):
+        model.save_word2vec(tmp_path / "nowhere" / "vectors.txt")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("raw", "message"), [(b"", "vector 1 has no id"), (b"\xff", "no UTF-8")])
+@pytest.mark.parametrize("binary", [False, True])
+def test_ids_that_are_no_text_are_refused(tmp_path, raw, message, binary):
+    numbers = np.ones(2, "<f4").tobytes() if binary else b"1.0 1.0"
+    (tmp_path / "vectors").write_bytes(b"1 2\n" + raw + b" " + numbers + b"\n")
+    with pytest.raises(pc.errors.DataError, match=message):
+        pc.models.load_word2vec(tmp_path / "vectors", binary=binary)

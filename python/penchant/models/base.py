@@ -102,6 +102,7 @@ class Recommender(Ranker):
         if history is not None:
             if users is not None:
                 raise ParameterError("give users or history, not both")
+            self._check_folds_in()
             labels, histories = read_histories(history, self.items_, self.columns_, unknown)
             rows, scores = self.recommend_histories(
                 histories, k, exclude_seen=exclude_seen, num_threads=num_threads

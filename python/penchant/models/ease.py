@@ -33,6 +33,8 @@ class EASE(NeighborModel):
     ----------
     regularization : float, default 500
         L2 penalty on the weights, in users: it is added to the number of users of each item.
+        Where `values` or exponents scale the data it is scaled alike, by the mean square of an
+        entry, so that it means about the same for all of them.
     dropout : float, default 0.0
         Train as if this share of each history were hidden at random, to predict the whole: the
         diagonal of the Gram matrix grows by ``dropout / (1 - dropout)`` of itself, so that popular

@@ -39,6 +39,11 @@ class Histories(NamedTuple):
     items: NDArray[np.int32]
     values: NDArray[np.float32]
 
+    @classmethod
+    def none(cls) -> Histories:
+        """Return no histories."""
+        return cls(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
+
     @property
     def n(self) -> int:
         """Number of histories."""

@@ -41,6 +41,11 @@ class Ranker(FittedModel):
             "trained on: fit it again with their data"
         )
 
+    def _check_folds_in(self) -> None:
+        """Raise the `UnsupportedError` of a model that has no `_fold_in`, whatever the history."""
+        if type(self)._fold_in is Ranker._fold_in:
+            Ranker._fold_in(self, Histories.none())
+
     def _neighbors(self, codes: Rows, k: int, num_threads: int) -> tuple[Rows, Scores]:
         """Return the items most similar to some items, themselves left out."""
         raise self._no_vectors()

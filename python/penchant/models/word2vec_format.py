@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from penchant.data import arrow
 from penchant.data.ids import IdMap
 from penchant.data.interactions import Columns
-from penchant.errors import DataError, MissingFileError, ParameterError
+from penchant.errors import ArtifactWriteError, DataError, MissingFileError, ParameterError
 from penchant.retrieval.filters import RowLists
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ def write(
     ------
     DataError
         An id contains a line break, or in the binary format a space.
+    ArtifactWriteError
+        The file cannot be written; one that was there is intact.
     """
     forbidden = "\n\r" + (" " if binary else "")
     for name in ids:
@@ -52,13 +54,21 @@ def write(
                 f"empty or contain {what}"
             )
     temporary = Path(f"{os.fspath(path)}.part")
-    with open(temporary, "wb") as file:
+    try:
+        _write_rows(temporary, ids, vectors, binary)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ArtifactWriteError.at(path, error) from error
+
+
+def _write_rows(path: Path, ids: list[str], vectors: NDArray[np.float32], binary: bool) -> None:
+    with open(path, "wb") as file:
         file.write(f"{len(ids)} {vectors.shape[1]}\n".encode())
         for name, row in zip(ids, vectors, strict=True):
             numbers = row.astype("<f4").tobytes() if binary else " ".join(map(repr, row.tolist()))
             file.write(name.encode() + b" ")
             file.write((numbers if isinstance(numbers, bytes) else numbers.encode()) + b"\n")
-    temporary.replace(path)
 
 
 def read(path: str | PathLike[str], binary: bool) -> tuple[list[str], NDArray[np.float32]]:
@@ -99,12 +109,22 @@ def _read_text(path: Any, body: bytes, n: int, width: int) -> tuple[list[str], N
         parts = line.rstrip().rsplit(b" ", width)
         try:
             rows.append(np.array(parts[1:], dtype=np.float64))
-            ids.append(parts[0].decode())
         except ValueError:
             rows.append(np.empty(0))
         if len(rows[-1]) != width:
             raise DataError(f"{path}: line {number} is not an id and {width} numbers")
+        ids.append(_read_id(path, parts[0], number - 1))
     return ids, np.array(rows).astype(np.float32)
+
+
+def _read_id(path: Any, raw: bytes, number: int) -> str:
+    try:
+        name = raw.decode()
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: the id of vector {number} is no UTF-8: {raw[:40]!r}") from None
+    if not name:
+        raise DataError(f"{path}: vector {number} has no id")
+    return name
 
 
 def _read_binary(
@@ -117,10 +137,7 @@ def _read_binary(
         end = space + 1 + 4 * width
         if space < 0 or end > len(body) or vectors is None:
             raise DataError(f"{path}: it ends within vector {number + 1} of {n}")
-        try:
-            ids.append(body[at:space].lstrip(b"\n").decode())
-        except UnicodeDecodeError:
-            raise DataError(f"{path}: the id of vector {number + 1} is no text") from None
+        ids.append(_read_id(path, body[at:space].lstrip(b"\n"), number + 1))
         vectors[number] = np.frombuffer(body, dtype="<f4", count=width, offset=space + 1)
         at = end
     return ids, vectors  # type: ignore[return-value]
