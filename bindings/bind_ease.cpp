@@ -84,9 +84,9 @@ void bind_ease(py::module_& m) {
            py::arg("item_exponent"), py::arg("popularity_discount"), py::arg("rank"),
            py::arg("rank_share"), py::arg("rank_power"), py::arg("neighbors"),
            py::arg("num_threads"));
-  m.def("ease_bytes", &ease_bytes, py::arg("n_items"), py::kw_only(), py::arg("neighbors"),
-        py::arg("num_threads"),
-        "Bytes that fit_ease takes besides its input, but for low-rank weights.");
+  m.def("ease_bytes", &ease_bytes, py::arg("n_users"), py::arg("n_items"), py::kw_only(),
+        py::arg("neighbors"), py::arg("rank"), py::arg("num_threads"),
+        "Bytes that fit_ease takes besides its input.");
   m.def("fit_ease", &fit_dense, py::arg("indptr").noconvert(), py::arg("indices").noconvert(),
         py::arg("values").noconvert().none(true), py::arg("n_items"), py::arg("params"),
         "EASE's item-item weights, all of them.");

@@ -4,13 +4,13 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "filter.hpp"
 #include "penchant/neighbor_index.hpp"
 #include "sparse.hpp"
 
 namespace penchant::python {
 namespace {
 
-using OptionalCsr = std::optional<CsrArrays>;
 using Answer = std::pair<Array<std::int64_t>, Array<float>>;
 
 NeighborIndex make_sparse(const Array<std::int64_t>& indptr, const Array<std::int32_t>& indices,
@@ -53,21 +53,17 @@ Answer empty_answer(std::int64_t n_queries, std::int64_t k) {
 }
 
 Answer search(const NeighborIndex& index, const SparseArrays& queries, std::int64_t k,
-              const OptionalCsr& exclude, const OptionalCsr& candidates, int num_threads) {
+              const OptionalCsr& exclude, const OptionalCsr& candidates,
+              const OptionalFlags& allowed, int num_threads) {
   const Histories view = checked_queries(index, queries);
   const std::int64_t n_queries = view.items.rows();
   Answer answer = empty_answer(n_queries, k);
-  std::optional<CsrView> exclude_view;
-  std::optional<CsrView> candidates_view;
-  if (exclude) exclude_view = csr(*exclude, n_queries, index.size(), "exclude");
-  if (candidates) candidates_view = csr(*candidates, n_queries, index.size(), "candidates");
-  const TopkFilter filter{exclude_view ? &*exclude_view : nullptr,
-                          candidates_view ? &*candidates_view : nullptr};
+  const Filter filter(exclude, candidates, allowed, n_queries, index.size());
   const auto rows = mutable_matrix(answer.first, "rows");
   const auto scores = mutable_matrix(answer.second, "scores");
   {
     const py::gil_scoped_release release;
-    index.search(view, filter, rows, scores, num_threads);
+    index.search(view, filter.view(), rows, scores, num_threads);
   }
   return answer;
 }
@@ -116,7 +112,8 @@ void bind_neighbor_index(py::module_& m) {
       .def_property_readonly("size", &NeighborIndex::size, "Number of items.")
       .def("search", &search, py::arg("queries").noconvert(), py::arg("k"), py::kw_only(),
            py::arg("exclude").noconvert().none(true) = py::none(),
-           py::arg("candidates").noconvert().none(true) = py::none(), py::arg("num_threads") = 0,
+           py::arg("candidates").noconvert().none(true) = py::none(),
+           py::arg("allowed").noconvert().none(true) = py::none(), py::arg("num_threads") = 0,
            "The k best items and their scores for every history (indptr, indices, values); -1 and "
            "-inf pad.")
       .def("score_pairs", &score_pairs, py::arg("queries").noconvert(),

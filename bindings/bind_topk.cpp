@@ -4,6 +4,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "filter.hpp"
 #include "penchant/simd.hpp"
 #include "penchant/topk.hpp"
 
@@ -11,7 +12,6 @@ namespace penchant::python {
 namespace {
 
 using OptionalBiases = std::optional<Array<float>>;
-using OptionalCsr = std::optional<CsrArrays>;
 
 TopkIndex make_index(const Array<float>& vectors, const OptionalBiases& biases, int num_threads) {
   const auto view = matrix(vectors, "vectors");
@@ -51,23 +51,18 @@ std::pair<Array<std::int64_t>, Array<float>> search(const TopkIndex& index,
                                                     const Array<float>& queries, std::int64_t k,
                                                     const OptionalCsr& exclude,
                                                     const OptionalCsr& candidates,
-                                                    int num_threads) {
+                                                    const OptionalFlags& allowed, int num_threads) {
   const auto query_view = checked_queries(index, queries);
   if (k < 1) fail("k is " + std::to_string(k) + "; it must be at least 1");
   check_size(query_view.rows, k, "the answer");
-  std::optional<CsrView> exclude_view;
-  std::optional<CsrView> candidates_view;
-  if (exclude) exclude_view = csr(*exclude, query_view.rows, index.size(), "exclude");
-  if (candidates) candidates_view = csr(*candidates, query_view.rows, index.size(), "candidates");
-  const TopkFilter filter{exclude_view ? &*exclude_view : nullptr,
-                          candidates_view ? &*candidates_view : nullptr};
+  const Filter filter(exclude, candidates, allowed, query_view.rows, index.size());
   Array<std::int64_t> rows({query_view.rows, k});
   Array<float> scores({query_view.rows, k});
   const auto rows_view = mutable_matrix(rows, "rows");
   const auto scores_view = mutable_matrix(scores, "scores");
   {
     const py::gil_scoped_release release;
-    index.search(query_view, filter, rows_view, scores_view, num_threads);
+    index.search(query_view, filter.view(), rows_view, scores_view, num_threads);
   }
   return {std::move(rows), std::move(scores)};
 }
@@ -102,7 +97,8 @@ void bind_topk(py::module_& m) {
       .def_property_readonly("dim", &TopkIndex::dim, "Length of a vector.")
       .def("search", &search, py::arg("queries").noconvert(), py::arg("k"), py::kw_only(),
            py::arg("exclude").noconvert().none(true) = py::none(),
-           py::arg("candidates").noconvert().none(true) = py::none(), py::arg("num_threads") = 0,
+           py::arg("candidates").noconvert().none(true) = py::none(),
+           py::arg("allowed").noconvert().none(true) = py::none(), py::arg("num_threads") = 0,
            "The k best rows and their scores for every query; -1 and -inf pad.")
       .def("score_pairs", &score_pairs, py::arg("queries").noconvert(),
            py::arg("query_rows").noconvert(), py::arg("vector_rows").noconvert(), py::kw_only(),

@@ -14,6 +14,8 @@ import pytest
 import sklearn.base
 
 import penchant as pc
+from model_checks_audience import AudienceChecks
+from model_checks_filters import FilterChecks
 from model_checks_history import HistoryChecks
 from model_checks_recommend import RecommendChecks
 from model_checks_training import TrainingChecks
@@ -38,7 +40,7 @@ from penchant.errors import (
 )
 
 
-class ModelChecks(RecommendChecks, HistoryChecks, TrainingChecks):
+class ModelChecks(RecommendChecks, FilterChecks, AudienceChecks, HistoryChecks, TrainingChecks):
     """Subclass as ``TestX`` in ``tests/models``."""
 
     # ---- hyperparameters ------------------------------------------------------------------------

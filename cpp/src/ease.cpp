@@ -202,10 +202,12 @@ void keep_largest(const float* row, std::int64_t n, std::int64_t k, Selection* o
 
 }  // namespace
 
-double ease_bytes(std::int64_t n_items, std::int32_t neighbors, int num_threads) {
+double ease_bytes(std::int64_t n_users, std::int64_t n_items, std::int32_t neighbors,
+                  std::int32_t rank, int num_threads) {
   const auto n = static_cast<double>(n_items);
   const double threads = resolve_num_threads(num_threads);
-  const double work = SymmetricTiles::bytes(n_items) + threads * n * sizeof(double);
+  double work = SymmetricTiles::bytes(n_items) + threads * n * sizeof(double);
+  work += spectrum_bytes(n_users, n_items, rank) + 2.0 * n * rank * sizeof(double);
   if (neighbors == 0) return work + n * n * sizeof(float);
   const double rows =
       threads * n * static_cast<double>(SymmetricTiles::default_tile(n_items)) * sizeof(float);

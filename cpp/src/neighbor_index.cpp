@@ -114,14 +114,17 @@ void NeighborIndex::add_up(const Histories& queries, std::int64_t query, Scratch
   scratch->n_touched = n;
 }
 
-// Every item that is not excluded competes: positive scores, then zeros by number, then negatives.
-void NeighborIndex::offer_all(Scratch* scratch) const {
+// Every item that is not left out competes: positive scores, then zeros by number, then negatives.
+void NeighborIndex::offer_all(const std::uint8_t* allowed, Scratch* scratch) const {
+  const auto is_allowed = [&](std::int64_t item) {
+    return allowed == nullptr || allowed[item] != 0;
+  };
   std::vector<Scored>& found = scratch->found;
   BestK& best = scratch->best;
   if (dense_.data != nullptr) {
     best.start(scratch->k, -kInfinity);
     for (std::int64_t item = 0; item < size_; ++item)
-      if (scratch->marks[static_cast<std::size_t>(item)] == 0)
+      if (scratch->marks[static_cast<std::size_t>(item)] == 0 && is_allowed(item))
         best.offer(scratch->sums[static_cast<std::size_t>(item)], static_cast<std::int32_t>(item));
     found = best.sorted();
     return;
@@ -129,18 +132,18 @@ void NeighborIndex::offer_all(Scratch* scratch) const {
   const std::span touched(scratch->touched.data(), static_cast<std::size_t>(scratch->n_touched));
   best.start(scratch->k, std::numeric_limits<float>::denorm_min());
   for (const std::int32_t item : touched)
-    best.offer(scratch->sums[static_cast<std::size_t>(item)], item);
+    if (is_allowed(item)) best.offer(scratch->sums[static_cast<std::size_t>(item)], item);
   found = best.sorted();
   const auto k = static_cast<std::size_t>(scratch->k);
   for (std::int64_t item = 0; item < size_ && found.size() < k; ++item) {
     const auto at = static_cast<std::size_t>(item);
-    if ((scratch->marks[at] & kExcluded) == 0 && scratch->sums[at] == 0.0F)
+    if ((scratch->marks[at] & kExcluded) == 0 && scratch->sums[at] == 0.0F && is_allowed(item))
       found.push_back({0.0F, static_cast<std::int32_t>(item)});
   }
   if (found.size() >= k) return;
   best.start(static_cast<std::int64_t>(k - found.size()), -kInfinity);
   for (const std::int32_t item : touched)
-    if (scratch->sums[static_cast<std::size_t>(item)] < 0.0F)
+    if (scratch->sums[static_cast<std::size_t>(item)] < 0.0F && is_allowed(item))
       best.offer(scratch->sums[static_cast<std::size_t>(item)], item);
   const auto& negative = best.sorted();
   found.insert(found.end(), negative.begin(), negative.end());
@@ -154,11 +157,12 @@ void NeighborIndex::search_one(const Histories& queries, std::int64_t query,
     scratch->marks[static_cast<std::size_t>(item)] = kExcluded;
   add_up(queries, query, scratch);
   if (filter.candidates == nullptr) {
-    offer_all(scratch);
+    offer_all(filter.allowed, scratch);
   } else {
     scratch->best.start(scratch->k, -kInfinity);
     for (const std::int32_t item : filter.candidates->row(query))
-      if ((scratch->marks[static_cast<std::size_t>(item)] & kExcluded) == 0)
+      if ((scratch->marks[static_cast<std::size_t>(item)] & kExcluded) == 0 &&
+          (filter.allowed == nullptr || filter.allowed[item] != 0))
         scratch->best.offer(scratch->sums[static_cast<std::size_t>(item)], item);
     scratch->found = scratch->best.sorted();
   }

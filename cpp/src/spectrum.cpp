@@ -63,13 +63,24 @@ Rows random_start(std::int64_t rows, std::int64_t cols) {
       .cast<double>();
 }
 
+// Twice as many columns as asked for: the further the next one is away, the faster it converges.
+std::int64_t subspace(std::int64_t wanted, std::int64_t items) {
+  return std::min(2 * wanted + 8, items);
+}
+
 }  // namespace
+
+double spectrum_bytes(std::int64_t n_users, std::int64_t n_items, std::int64_t rank) {
+  if (rank == 0) return 0.0;
+  const auto width = static_cast<double>(subspace(std::min(rank, n_items), n_items));
+  const auto rows = static_cast<double>(n_users) + 4.0 * static_cast<double>(n_items);
+  return sizeof(double) * width * (rows + 4.0 * width);
+}
 
 Spectrum largest_singular(const ScaledMatrix& x, std::int64_t rank, int num_threads,
                           CancelFlag* cancel) {
   const std::int64_t wanted = std::min(rank, x.items());
-  // Twice as many as asked for: the further the next one is away, the faster it converges.
-  const std::int64_t width = std::min(2 * wanted + 8, x.items());
+  const std::int64_t width = subspace(wanted, x.items());
   Rows v = random_start(x.items(), width);
   Rows y(x.users(), width);
   Rows z(x.items(), width);

@@ -16,6 +16,9 @@ struct Spectrum {
   std::int64_t rank = 0;
 };
 
+// Bytes that finding them takes.
+double spectrum_bytes(std::int64_t n_users, std::int64_t n_items, std::int64_t rank);
+
 // At most min(rank, items) of them; rank 0 in the answer if it was cancelled. The start is random
 // but fixed, sums run in a fixed order: the bits do not depend on the number of threads.
 Spectrum largest_singular(const ScaledMatrix& x, std::int64_t rank, int num_threads,

@@ -158,13 +158,16 @@ void TopkIndex::search(MatrixView<const float> queries, const TopkFilter& filter
                        int num_threads) const {
   const std::int64_t tiles = (queries.rows + kTileQueries - 1) / kTileQueries;
   const int threads = resolve_num_threads(num_threads);
-  const std::int64_t parts = parts_of_tile(queries.rows, tiles, filter, threads);
+  const auto few = survivors(filter);
+  std::int64_t pairs = queries.rows * (few ? static_cast<std::int64_t>(few->size()) : size_);
+  if (filter.candidates != nullptr) pairs = filter.candidates->entries();
+  const std::int64_t parts = parts_of_tile(pairs, tiles, threads);
   const auto workers = static_cast<int>(std::min<std::int64_t>(threads, tiles * parts));
   std::vector<TileSearch> searches;
   const std::int64_t n_searches = parts == 1 ? workers : tiles * parts;
   searches.reserve(static_cast<std::size_t>(n_searches));
   for (std::int64_t s = 0; s < n_searches; ++s)
-    searches.emplace_back(*this, queries, filter, rows.cols);
+    searches.emplace_back(*this, queries, filter, few ? &*few : nullptr, rows.cols);
   if (parts == 1) {
     parallel_for(tiles, workers, [&](std::int64_t tile, int thread) {
       searches[static_cast<std::size_t>(thread)].run(tile * kTileQueries, rows, scores);
@@ -185,13 +188,23 @@ void TopkIndex::search(MatrixView<const float> queries, const TopkFilter& filter
   }
 }
 
-// Few queries share the threads; each part of a scan should be worth waking one up for.
-std::int64_t TopkIndex::parts_of_tile(std::int64_t queries, std::int64_t tiles,
-                                      const TopkFilter& filter, int threads) const {
+std::optional<std::vector<std::int32_t>> TopkIndex::survivors(const TopkFilter& filter) const {
+  // An exact score of a vector by itself costs about as much as so many 8-bit ones in a scan.
+  constexpr std::int64_t kScansPerScore = 32;
+  if (filter.allowed == nullptr || filter.candidates != nullptr) return std::nullopt;
+  const std::int64_t count = size_ - std::count(filter.allowed, filter.allowed + size_, 0);
+  if (count * kScansPerScore > size_) return std::nullopt;
+  std::vector<std::int32_t> places;
+  places.reserve(static_cast<std::size_t>(count));
+  for (std::int64_t row = 0; row < size_; ++row)
+    if (filter.allowed[row] != 0) places.push_back(place_of_[static_cast<std::size_t>(row)]);
+  return places;
+}
+
+// Few queries share the threads; each part of a search should be worth waking one up for.
+std::int64_t TopkIndex::parts_of_tile(std::int64_t pairs, std::int64_t tiles, int threads) const {
   constexpr std::int64_t kBytesOfPart = std::int64_t{256} << 10;
   if (tiles == 0 || tiles >= threads) return 1;
-  const std::int64_t pairs =
-      filter.candidates != nullptr ? filter.candidates->entries() : queries * size_;
   const std::int64_t worth = pairs * groups_ * 4 / tiles / kBytesOfPart;
   const std::int64_t wanted = (threads + tiles - 1) / tiles;
   return std::clamp<std::int64_t>(worth, 1, wanted);

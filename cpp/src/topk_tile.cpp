@@ -44,8 +44,9 @@ void TopkHeap::merge(const TopkHeap& other) {
 }
 
 TileSearch::TileSearch(const TopkIndex& index, MatrixView<const float> queries,
-                       const TopkFilter& filter, std::int64_t k)
-    : index_(index), queries_(queries), filter_(filter), k_(k) {}
+                       const TopkFilter& filter, const std::vector<std::int32_t>* survivors,
+                       std::int64_t k)
+    : index_(index), queries_(queries), filter_(filter), survivors_(survivors), k_(k) {}
 
 void TileSearch::run(std::int64_t first, MatrixView<std::int64_t> rows, MatrixView<float> scores) {
   run_part(first, 0, 1, nullptr);
@@ -62,17 +63,35 @@ void TileSearch::run_part(std::int64_t first, std::int64_t part, std::int64_t n_
   const bool many_excluded = filter_.exclude != nullptr && count_ > kFewQueries;
   if (many_excluded) mark_excluded(true);
   if (filter_.candidates != nullptr) {
-    for (std::int64_t i = part; i < count_; i += n_parts) {
-      for (const std::int32_t row : filter_.candidates->row(first + i))
-        queue(static_cast<std::size_t>(i), index_.place_of_[static_cast<std::size_t>(row)]);
-      rescore();
-    }
+    score_candidates(part, n_parts);
+  } else if (survivors_ != nullptr) {
+    score_survivors(part, n_parts);
   } else {
     for (auto b = static_cast<std::size_t>(part); b < index_.blocks_.size();
          b += static_cast<std::size_t>(n_parts))
       scan_block(index_.blocks_[b]);
   }
   if (many_excluded) mark_excluded(false);
+}
+
+void TileSearch::score_candidates(std::int64_t part, std::int64_t n_parts) {
+  for (std::int64_t i = part; i < count_; i += n_parts) {
+    for (const std::int32_t row : filter_.candidates->row(first_ + i))
+      queue(static_cast<std::size_t>(i), index_.place_of_[static_cast<std::size_t>(row)]);
+    rescore();
+  }
+}
+
+// A run of vectors at a time for all queries: they stay in the cache.
+void TileSearch::score_survivors(std::int64_t part, std::int64_t n_parts) {
+  constexpr std::int64_t kRun = 64;
+  const auto n = static_cast<std::int64_t>(survivors_->size());
+  for (std::int64_t begin = part * kRun; begin < n; begin += n_parts * kRun) {
+    for (std::int64_t i = 0; i < count_; ++i)
+      for (std::int64_t s = begin; s < std::min(begin + kRun, n); ++s)
+        queue(static_cast<std::size_t>(i), (*survivors_)[static_cast<std::size_t>(s)]);
+    rescore();
+  }
 }
 
 void TileSearch::merge(const TileSearch& other) {
@@ -139,9 +158,10 @@ float TileSearch::rounding_slack(const Query& query, const TopkIndex::Block& blo
   return 2.0F * operations * Limits::epsilon() * terms + operations * Limits::denorm_min();
 }
 
-bool TileSearch::is_excluded(std::size_t slot, std::int64_t place) const {
-  if (filter_.exclude == nullptr) return false;
+bool TileSearch::is_left_out(std::size_t slot, std::int64_t place) const {
   const auto at = static_cast<std::size_t>(place);
+  if (filter_.allowed != nullptr && filter_.allowed[index_.row_at_[at]] == 0) return true;
+  if (filter_.exclude == nullptr) return false;
   if (count_ > kFewQueries) return (excluded_[at] >> slot & 1) != 0;
   const auto rows = filter_.exclude->row(first_ + static_cast<std::int64_t>(slot));
   return std::binary_search(rows.begin(), rows.end(), index_.row_at_[at]);
@@ -193,7 +213,7 @@ void TileSearch::scan_block(const TopkIndex::Block& block) {
 
 void TileSearch::queue(std::size_t slot, std::int64_t place) {
   if (place >= index_.size_) return;  // padding of the last panel
-  if (is_excluded(slot, place)) return;
+  if (is_left_out(slot, place)) return;
   pair_slots_.push_back(slot);
   pair_queries_.push_back(slots_[slot].values);
   pair_places_.push_back(static_cast<std::int32_t>(place));

@@ -79,8 +79,9 @@ class SharedThresholds {
 
 class TileSearch {
  public:
+  // `survivors` are the only positions to look at; null: all of them.
   TileSearch(const TopkIndex& index, MatrixView<const float> queries, const TopkFilter& filter,
-             std::int64_t k);
+             const std::vector<std::int32_t>* survivors, std::int64_t k);
 
   // Answers queries [first, first + kTileQueries), as far as there are any.
   void run(std::int64_t first, MatrixView<std::int64_t> rows, MatrixView<float> scores);
@@ -106,7 +107,9 @@ class TileSearch {
 
   void prepare(Query& query, const float* values);
   void mark_excluded(bool on);
-  [[nodiscard]] bool is_excluded(std::size_t slot, std::int64_t place) const;
+  [[nodiscard]] bool is_left_out(std::size_t slot, std::int64_t place) const;
+  void score_candidates(std::int64_t part, std::int64_t n_parts);
+  void score_survivors(std::int64_t part, std::int64_t n_parts);
   void scan_block(const TopkIndex::Block& block);
   // Queues a vector for its exact score, unless it is left out for that query.
   void queue(std::size_t slot, std::int64_t place);
@@ -117,6 +120,7 @@ class TileSearch {
   const TopkIndex& index_;
   MatrixView<const float> queries_;
   TopkFilter filter_;
+  const std::vector<std::int32_t>* survivors_;
   std::int64_t k_;
   std::array<Query, kTileQueries> slots_;
   std::int64_t first_ = 0;  // query of the first slot

@@ -81,6 +81,9 @@ void check(const Case& data, const NeighborIndex& index, std::int64_t k, const T
     }
     if (filter.exclude != nullptr)
       for (const std::int32_t item : filter.exclude->row(q)) allowed.erase(item);
+    if (filter.allowed != nullptr)
+      for (std::int64_t i = 0; i < data.n; ++i)
+        if (filter.allowed[i] == 0) allowed.erase(i);
     std::vector<std::int64_t> items(allowed.begin(), allowed.end());
     std::vector<std::int64_t> same_query(items.size(), q);
     std::vector<float> scores(items.size());
@@ -110,18 +113,22 @@ TEST_CASE("neighbor index: best items, zeros between positives and negatives, fi
     const auto candidates = reference::random_csr(23, n, 14, 2);
     const CsrView exclude_view = exclude.view();
     const CsrView candidates_view = candidates.view();
+    std::vector<std::uint8_t> thirds(static_cast<std::size_t>(n), 1);
+    for (std::int64_t i = 0; i < n; i += 3) thirds[static_cast<std::size_t>(i)] = 0;
     for (const auto& index : {data.sparse_index(), data.dense_index()})
       for (const std::int64_t k : {std::int64_t{1}, std::int64_t{5}, n})
         for (const bool excluding : {false, true})
-          for (const bool choosing : {false, true}) {
-            CAPTURE(n);
-            CAPTURE(k);
-            CAPTURE(excluding);
-            CAPTURE(choosing);
-            const TopkFilter filter{excluding ? &exclude_view : nullptr,
-                                    choosing ? &candidates_view : nullptr};
-            check(data, index, k, filter);
-          }
+          for (const bool choosing : {false, true})
+            for (const std::uint8_t* flags : {static_cast<const std::uint8_t*>(nullptr),
+                                              static_cast<const std::uint8_t*>(thirds.data())}) {
+              CAPTURE(n);
+              CAPTURE(k);
+              CAPTURE(excluding);
+              CAPTURE(choosing);
+              const TopkFilter filter{excluding ? &exclude_view : nullptr,
+                                      choosing ? &candidates_view : nullptr, flags};
+              check(data, index, k, filter);
+            }
   }
 }
 

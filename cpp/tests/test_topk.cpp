@@ -51,7 +51,7 @@ Answer search(const TopkIndex& index, MatrixView<const float> queries, std::int6
 // Scores must be those of the oracle; rows may differ only where the oracle's scores are as good as
 // equal.
 void check_against_oracle(const Problem& p, const Answer& answer, std::int64_t k,
-                          const CsrView* exclude, const CsrView* candidates) {
+                          const TopkFilter& filter = {}) {
   for (std::int64_t q = 0; q < p.queries; ++q) {
     std::vector<std::pair<double, std::int64_t>> scored;
     const float* query = p.q.data() + q * p.dim;
@@ -60,8 +60,9 @@ void check_against_oracle(const Problem& p, const Answer& answer, std::int64_t k
       return std::binary_search(values.begin(), values.end(), row);
     };
     for (std::int64_t r = 0; r < p.vectors; ++r) {
-      if (exclude != nullptr && contains(exclude, r)) continue;
-      if (candidates != nullptr && !contains(candidates, r)) continue;
+      if (filter.exclude != nullptr && contains(filter.exclude, r)) continue;
+      if (filter.candidates != nullptr && !contains(filter.candidates, r)) continue;
+      if (filter.allowed != nullptr && filter.allowed[r] == 0) continue;
       scored.emplace_back(
           reference::score(query, p.v.data() + r * p.dim, p.b[static_cast<std::size_t>(r)], p.dim),
           r);
@@ -94,7 +95,7 @@ TEST_CASE("top-k agrees with a full sort, odd sizes") {
     for (const std::int64_t dim : reference::kOddSizes) {
       const Problem p(17, vectors, dim, 5);
       const auto answer = search(p.index(), p.query_view(), 10);
-      check_against_oracle(p, answer, 10, nullptr, nullptr);
+      check_against_oracle(p, answer, 10);
     }
 }
 
@@ -105,15 +106,22 @@ TEST_CASE("top-k agrees with a full sort over many blocks, with skewed norms and
       for (std::int64_t d = 0; d < p.dim; ++d)
         p.v[static_cast<std::size_t>(r * p.dim + d)] *= 10.0F / static_cast<float>(1 + r % 50);
     const auto index = p.index();
-    check_against_oracle(p, search(index, p.query_view(), k), k, nullptr, nullptr);
+    check_against_oracle(p, search(index, p.query_view(), k), k);
     const auto seen = reference::random_csr(p.queries, p.vectors, 200, 4);
     const CsrView seen_view = seen.view();
-    check_against_oracle(p, search(index, p.query_view(), k, {&seen_view, nullptr}), k, &seen_view,
-                         nullptr);
+    check_against_oracle(p, search(index, p.query_view(), k, {&seen_view}), k, {&seen_view});
     const auto only = reference::random_csr(p.queries, p.vectors, 60, 6);
     const CsrView only_view = only.view();
-    check_against_oracle(p, search(index, p.query_view(), k, {&seen_view, &only_view}), k,
-                         &seen_view, &only_view);
+    const TopkFilter both{&seen_view, &only_view};
+    check_against_oracle(p, search(index, p.query_view(), k, both), k, both);
+    for (const std::int64_t share : {2, 7, 40, 4000}) {  // few survivors are scored alone
+      std::vector<std::uint8_t> allowed(static_cast<std::size_t>(p.vectors), 0);
+      for (std::int64_t r = 0; r < p.vectors; r += share) allowed[static_cast<std::size_t>(r)] = 1;
+      for (const TopkFilter& some : {TopkFilter{nullptr, nullptr, allowed.data()},
+                                     TopkFilter{&seen_view, nullptr, allowed.data()},
+                                     TopkFilter{&seen_view, &only_view, allowed.data()}})
+        check_against_oracle(p, search(index, p.query_view(), k, some), k, some);
+    }
   }
 }
 
@@ -149,10 +157,15 @@ TEST_CASE("few queries share the threads, with the same bits and filters") {
   const auto only = reference::random_csr(p.queries, p.vectors, 9000, 6);
   const CsrView seen_view = seen.view();
   const CsrView only_view = only.view();
+  std::vector<std::uint8_t> many(static_cast<std::size_t>(p.vectors), 1);
+  std::vector<std::uint8_t> few(static_cast<std::size_t>(p.vectors), 0);
+  for (std::int64_t r = 0; r < p.vectors; r += 5) many[static_cast<std::size_t>(r)] = 0;
+  for (std::int64_t r = 0; r < p.vectors; r += 50) few[static_cast<std::size_t>(r)] = 1;
   for (const TopkFilter& filter :
-       {TopkFilter{}, TopkFilter{&seen_view, nullptr}, TopkFilter{&seen_view, &only_view}}) {
+       {TopkFilter{}, TopkFilter{&seen_view}, TopkFilter{&seen_view, &only_view},
+        TopkFilter{&seen_view, nullptr, many.data()}, TopkFilter{nullptr, nullptr, few.data()}}) {
     const auto alone = search(index, p.query_view(), 20, filter, 1);
-    check_against_oracle(p, alone, 20, filter.exclude, filter.candidates);
+    check_against_oracle(p, alone, 20, filter);
     for (const int threads : {2, 3, 8, 64})
       CHECK(search(index, p.query_view(), 20, filter, threads) == alone);
     // Fewer queries look up what they leave out instead of sharing a table of it.
@@ -165,7 +178,7 @@ TEST_CASE("few queries share the threads, with the same bits and filters") {
       const CsrView fewer_seen = first(seen_view);
       const CsrView fewer_only = first(only_view);
       const TopkFilter fewer{filter.exclude != nullptr ? &fewer_seen : nullptr,
-                             filter.candidates != nullptr ? &fewer_only : nullptr};
+                             filter.candidates != nullptr ? &fewer_only : nullptr, filter.allowed};
       for (const int threads : {1, 8}) {
         const auto found = search(index, {p.q.data(), n, p.dim}, 20, fewer, threads);
         CHECK(std::equal(found.rows.begin(), found.rows.end(), alone.rows.begin()));
@@ -200,7 +213,7 @@ TEST_CASE("values of very different size keep the answer exact") {
     p.v[i] *= std::pow(10.0F, static_cast<float>(i % 13) - 6.0F);
   for (std::size_t i = 0; i < p.q.size(); ++i)
     p.q[i] *= std::pow(10.0F, static_cast<float>(i % 7) - 3.0F);
-  check_against_oracle(p, search(p.index(), p.query_view(), 20), 20, nullptr, nullptr);
+  check_against_oracle(p, search(p.index(), p.query_view(), 20), 20);
 }
 
 TEST_CASE("the score bound holds") {

@@ -134,6 +134,7 @@ class NeighborIndex:
         | None = None,
         candidates: tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int32]]
         | None = None,
+        allowed: numpy.typing.NDArray[numpy.uint8] | None = None,
         num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]:
         """
@@ -176,6 +177,7 @@ class TopkIndex:
         | None = None,
         candidates: tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int32]]
         | None = None,
+        allowed: numpy.typing.NDArray[numpy.uint8] | None = None,
         num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]:
         """
@@ -208,13 +210,15 @@ def default_num_threads() -> int:
     """
 
 def ease_bytes(
+    n_users: typing.SupportsInt | typing.SupportsIndex,
     n_items: typing.SupportsInt | typing.SupportsIndex,
     *,
     neighbors: typing.SupportsInt | typing.SupportsIndex,
+    rank: typing.SupportsInt | typing.SupportsIndex,
     num_threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> float:
     """
-    Bytes that fit_ease takes besides its input, but for low-rank weights.
+    Bytes that fit_ease takes besides its input.
     """
 
 def fit_bayesian_svd(

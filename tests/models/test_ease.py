@@ -133,10 +133,12 @@ def test_too_many_items_are_refused_with_an_estimate():
 
 
 def test_the_estimate_grows_with_the_square_of_the_items():
-    small, large = (_core.ease_bytes(n, neighbors=0, num_threads=2) for n in (20_000, 40_000))
+    small, large = (
+        _core.ease_bytes(100, n, neighbors=0, rank=0, num_threads=2) for n in (20_000, 40_000)
+    )
     assert 8 * 20_000**2 < small < 10 * 20_000**2
     assert large / small == pytest.approx(4, rel=0.05)
-    sparse = _core.ease_bytes(20_000, neighbors=100, num_threads=2)
+    sparse = _core.ease_bytes(100, 20_000, neighbors=100, rank=0, num_threads=2)
     assert 4 * 20_000**2 < sparse < 0.6 * small
 
 
@@ -212,3 +214,19 @@ def test_ctrl_c_stops_within_a_second_and_leaves_the_model_as_it_was(moment):
     assert stopped != "too quick", "the fit was too short for this test to mean anything"
     assert float(stopped.removeprefix("stopped after ")) < 1
     assert state == "not fitted"
+
+
+def test_what_memory_cannot_hold_is_refused_before_it_is_taken(monkeypatch):
+    monkeypatch.setattr("penchant.models.ease.available_memory", lambda: 1 << 20)
+    model = pc.EASE().fit(interactions())  # some kilobytes
+    before = model.recommend(k=3)
+    monkeypatch.setattr("penchant.models.ease.available_memory", lambda: 1000)
+    with pytest.raises(
+        MemoryError, match=r"30 items takes 0\.0 GiB of memory, and 0\.0 GiB are free"
+    ):
+        model.fit(interactions())
+    assert model.recommend(k=3).equals(before)
+    plain, ranked = (
+        _core.ease_bytes(10_000, 5_000, neighbors=0, rank=rank, num_threads=2) for rank in (0, 100)
+    )
+    assert ranked - plain > 8 * 208 * (10_000 + 3 * 5_000)

@@ -39,7 +39,8 @@ struct EaseParams {
 enum class EaseStatus { kDone, kCancelled, kNotDefinite };
 
 // Bytes that a fit takes besides its input, the result included.
-double ease_bytes(std::int64_t n_items, std::int32_t neighbors, int num_threads);
+double ease_bytes(std::int64_t n_users, std::int64_t n_items, std::int32_t neighbors,
+                  std::int32_t rank, int num_threads);
 
 // `values` (finite, > 0, one for each interaction) may be null: all 1. weights (n_items x n_items)
 // gets B; params.neighbors is not used. `weights` is untouched unless the status is kDone.

@@ -55,7 +55,7 @@ class NeighborIndex {
   void add_up(const Histories& queries, std::int64_t query, Scratch* scratch) const;
   void search_one(const Histories& queries, std::int64_t query, const TopkFilter& filter,
                   Scratch* scratch) const;
-  void offer_all(Scratch* scratch) const;
+  void offer_all(const std::uint8_t* allowed, Scratch* scratch) const;
   void clear(Scratch* scratch) const;
 
   std::int64_t size_;

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,8 +18,9 @@ namespace penchant {
 
 // Rows that a query may or may not return; null where there is no such filter.
 struct TopkFilter {
-  const CsrView* exclude = nullptr;     // row q: vectors left out for query q
-  const CsrView* candidates = nullptr;  // row q: the only vectors considered for query q
+  const CsrView* exclude = nullptr;       // row q: vectors left out for query q
+  const CsrView* candidates = nullptr;    // row q: the only vectors considered for query q
+  const std::uint8_t* allowed = nullptr;  // one byte a vector: 0 leaves it out for every query
 };
 
 class TopkIndex {
@@ -64,9 +66,12 @@ class TopkIndex {
   // so interpolating between two points of it cannot fall below it.
   [[nodiscard]] float largest_score(const Block& block, float query_norm) const;
 
-  // Into how many parts the scan of a tile of queries is cut.
-  [[nodiscard]] std::int64_t parts_of_tile(std::int64_t queries, std::int64_t tiles,
-                                           const TopkFilter& filter, int threads) const;
+  // Positions of the vectors that `filter` allows, where they are so few that scoring just them
+  // beats a scan; else empty.
+  [[nodiscard]] std::optional<std::vector<std::int32_t>> survivors(const TopkFilter& filter) const;
+  // Into how many parts the search of a tile of queries is cut.
+  [[nodiscard]] std::int64_t parts_of_tile(std::int64_t pairs, std::int64_t tiles,
+                                           int threads) const;
 
   void sort_by_reach(MatrixView<const float> vectors, const float* biases, int num_threads);
   void quantize(int num_threads);

@@ -1,23 +1,5 @@
 // Weighted sums of dense rows, for histories on a dense item-item matrix. Included like vec.inl.
 
-// a * b + c, rounded once where the hardware can: the same in a vector and alone.
-PENCHANT_INLINE float multiply_add(float a, float b, float c) {
-#if defined(__FMA__)
-  return __builtin_fmaf(a, b, c);
-#else
-  return c + a * b;
-#endif
-}
-PENCHANT_INLINE Vec multiply_add(Vec a, Vec b, Vec c) {
-#if defined(__AVX512F__)
-  return _mm512_fmadd_ps(a, b, c);
-#elif defined(__AVX2__)
-  return _mm256_fmadd_ps(a, b, c);
-#else
-  return c + a * b;
-#endif
-}
-
 // Adds kRows rows in their order; with kFirst the sums start at zero.
 template <int kRows, bool kFirst>
 PENCHANT_INLINE void add_some_rows(const SumRowsArgs& args, std::int64_t first) {

@@ -154,7 +154,7 @@ void score_pairs(const float* const* queries, const float* vectors, const float*
     }
     for (std::int64_t k = 0; k < dim; ++k)
 #pragma GCC unroll 8
-      for (int c = 0; c < kChains; ++c) sum[c] += query[c][k] * row[c][k];
+      for (int c = 0; c < kChains; ++c) sum[c] = multiply_add(query[c][k], row[c][k], sum[c]);
     for (int c = 0; c < kChains && first + c < n_pairs; ++c) scores[first + c] = sum[c];
   }
 }

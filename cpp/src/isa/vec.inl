@@ -68,3 +68,22 @@ PENCHANT_INLINE Vec sum_each(const Vec* v) {
   return sums;
 #endif
 }
+
+// a * b + c, rounded once where the hardware can: the same in a vector and alone. Said in so many
+// words where bits matter: left to itself the compiler fuses some of the steps of a loop, not all.
+PENCHANT_INLINE float multiply_add(float a, float b, float c) {
+#if defined(__FMA__)
+  return __builtin_fmaf(a, b, c);
+#else
+  return c + a * b;
+#endif
+}
+PENCHANT_INLINE Vec multiply_add(Vec a, Vec b, Vec c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(__AVX2__)
+  return _mm256_fmadd_ps(a, b, c);
+#else
+  return c + a * b;
+#endif
+}

@@ -3,20 +3,25 @@
 A model is one file. It declares its hyperparameters (see `Parameterized`), the arrays it learns
 (`_weights`), `_start` (make them), `_fit` (train them) and how it scores: `_index` and `_queries`
 of `Ranker`, or `_factors` where it is a `FactorModel`. `FittedModel` does the rest around
-training, `Ranker` the search, `Recommender` the ids and frames.
+training, `Ranker` the search, `Recommender` the ids and frames (`AudienceRanker` where users are
+the answer).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from penchant.errors import ParameterError
+from penchant.errors import ColumnError, ParameterError, closest
 from penchant.models import results, state
+from penchant.models.audience import AudienceRanker
 from penchant.models.histories import read_histories
-from penchant.models.ranker import Ranker, Scores
+from penchant.models.item_filter import item_table, read_filter
+from penchant.models.ranker import Scores
 from penchant.retrieval.exact import check_k
 
 __all__ = ["Recommender"]
@@ -24,7 +29,7 @@ __all__ = ["Recommender"]
 Unknown = Literal["error", "drop", "popular"]
 
 
-class Recommender(Ranker):
+class Recommender(AudienceRanker):
     """Base class of the models; use one of them, such as `penchant.BPR`."""
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
@@ -39,6 +44,11 @@ class Recommender(Ranker):
         history: Any = None,
         k: int = 10,
         exclude_seen: bool = True,
+        candidates: Any = None,
+        exclude: Any = None,
+        where: str | None = None,
+        where_values: Mapping[str, Any] | None = None,
+        with_columns: Sequence[str] = (),
         unknown: Unknown = "error",
         num_threads: int | None = None,
     ) -> Any:
@@ -57,6 +67,20 @@ class Recommender(Ranker):
             Items per user. Where fewer are left the answer is shorter.
         exclude_seen : bool, default True
             Leave out the items of the user's own training data, or of the history.
+        candidates : sequence of item ids, or frame, optional
+            Rank just these items: the same for everybody, or a frame with the user and item
+            column of the training data, for each user their own.
+        exclude : sequence of item ids, or frame, optional
+            Leave these items out, likewise.
+        where : str, optional
+            Rank only items that this expression on the item table
+            (``Interactions.from_frame(..., item_features=...)``) chooses, such as
+            ``"category == 'beer' and abv < 6"``, or Amazon Personalize's
+            ``'EXCLUDE ItemID WHERE Items.GENRE IN ("Comedy")'``.
+        where_values : mapping, optional
+            What ``$NAME`` in the expression stands for: a value, or several.
+        with_columns : sequence of str, optional
+            Columns of the item table to add to the answer.
         unknown : {"error", "drop", "popular"}, default "error"
             What to do about users outside the training data: raise, leave them out, or recommend
             the most popular items with the number of their users as the score. In a history it
@@ -81,7 +105,10 @@ class Recommender(Ranker):
         DataError
             `users` is a whole frame, not one column of ids.
         ParameterError
-            `k`, `unknown` or `num_threads` is out of range; both `users` and `history`.
+            `k`, `unknown` or `num_threads` is out of range; both `users` and `history`; an
+            expression that cannot be read.
+        ColumnError
+            The item table lacks a column that `where` or `with_columns` names.
         NotFittedError
             Before `fit`.
 
@@ -96,24 +123,50 @@ class Recommender(Ranker):
         0    3   tea    2.0     1
         1    3  milk    1.0     2
         2    1  milk    1.0     1
+        >>> model.recommend(3, where="what != 'tea'", k=1)
+           who  what  score  rank
+        0    3  milk    1.0     1
         """
         self._check_fitted()
-        names = (self.columns_.user, self.columns_.item)
+        about = self._item_columns(with_columns)
+        said = {
+            "candidates": candidates,
+            "exclude": exclude,
+            "where": where,
+            "where_values": where_values,
+        }
+        search: dict[str, Any] = {"exclude_seen": exclude_seen, "num_threads": num_threads}
         if history is not None:
             if users is not None:
                 raise ParameterError("give users or history, not both")
             self._check_folds_in()
             labels, histories = read_histories(history, self.items_, self.columns_, unknown)
-            rows, scores = self.recommend_histories(
-                histories, k, exclude_seen=exclude_seen, num_threads=num_threads
-            )
-            return results.ranked_frame(labels, self.items_, rows, scores, names, self.backend_)
-        asked = results.resolve(self.users_, users, "user", unknown, ("error", "drop", "popular"))
-        codes = None if users is None else asked.codes
-        rows, scores = self.recommend_codes(
-            codes, k, exclude_seen=exclude_seen, num_threads=num_threads
-        )
-        return results.ranked_frame(asked.labels, self.items_, rows, scores, names, self.backend_)
+            wanted = read_filter(self, labels, **said)
+            found = self.recommend_histories(histories, k, item_filter=wanted, **search)
+        else:
+            policies = ("error", "drop", "popular")
+            asked = results.resolve(self.users_, users, "user", unknown, policies)
+            labels = asked.labels
+            wanted = read_filter(self, labels, **said)
+            codes = None if users is None else asked.codes
+            found = self.recommend_codes(codes, k, item_filter=wanted, **search)
+        names = (self.columns_.user, self.columns_.item)
+        return results.ranked_frame(labels, self.items_, *found, names, self.backend_, about)
+
+    def _item_columns(self, names: Sequence[str]) -> pa.Table | None:
+        """Return columns of the item table, None for none."""
+        if isinstance(names, str):
+            raise ParameterError(f"with_columns is a sequence of names: [{names!r}]")
+        if not names:
+            return None
+        table = item_table(self)
+        for name in names:
+            if name not in table.column_names:
+                raise ColumnError(
+                    f"with_columns names {name!r}{closest(name, table.column_names)}; the item "
+                    f"table has {', '.join(map(repr, table.column_names))}"
+                )
+        return table.select(list(names))
 
     def similar_items(
         self,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from penchant import _core
 from penchant.errors import ParameterError
+from penchant.models.memory import available_memory
 from penchant.models.neighbor_model import NEIGHBOR_WEIGHTS, VALUES, NeighborModel, Values
 from penchant.models.params import Integer, Real, Rule
 from penchant.models.ranker import NUM_THREADS
@@ -165,20 +166,30 @@ class EASE(NeighborModel):
         self.item_weights_ = None
 
     def _check_size(self) -> None:
+        """Refuse, before anything is allocated, what is too large."""
         n_items = len(self.items_)
-        if n_items <= int(self.max_items):
-            return
-        raise ParameterError(
-            f"EASE: the data have {n_items:,} items, more than max_items={self.max_items:,}; "
-            f"fitting them would take {self._memory()} and about {n_items**3:.1e} operations. "
-            "Leave rare items out, or raise max_items (and set neighbors= to keep the model small)"
-        )
+        available = available_memory()
+        if n_items > int(self.max_items):
+            raise ParameterError(
+                f"EASE: the data have {n_items:,} items, more than max_items={self.max_items:,}; "
+                f"fitting them would take {_gib(self._memory())} of memory and about "
+                f"{n_items**3:.1e} operations. Leave rare items out, or raise max_items (and set "
+                "neighbors= to keep the model small)"
+            )
+        if available is not None and self._memory() > available:
+            raise MemoryError(
+                f"EASE: fitting {n_items:,} items takes {_gib(self._memory())} of memory, and "
+                f"{_gib(available)} are free: leave rare items out"
+            )
 
-    def _memory(self) -> str:
-        needed = _core.ease_bytes(
-            len(self.items_), neighbors=int(self.neighbors or 0), num_threads=self._threads(None)
+    def _memory(self) -> float:
+        return _core.ease_bytes(
+            len(self.users_),
+            len(self.items_),
+            neighbors=int(self.neighbors or 0),
+            rank=int(self.rank),
+            num_threads=self._threads(None),
         )
-        return f"{needed / 2**30:.1f} GiB of memory"
 
     def _fit(self, train: Interactions, monitor: FitMonitor) -> None:
         matrix = (self.seen_.indptr, self.seen_.indices, self.history_values_, len(self.items_))
@@ -203,7 +214,11 @@ class EASE(NeighborModel):
             raise ParameterError(f"EASE: {error}") from error
         except MemoryError as error:
             raise MemoryError(
-                f"EASE: fitting {len(self.items_):,} items takes {self._memory()}, and there is "
-                "not enough: leave rare items out"
+                f"EASE: fitting {len(self.items_):,} items takes {_gib(self._memory())} of memory, "
+                "and there is not enough: leave rare items out"
             ) from error
         self.neighbor_indptr_ = self.neighbor_indices_ = self.neighbor_values_ = None
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.1f} GiB"

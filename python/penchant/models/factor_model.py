@@ -55,3 +55,20 @@ class FactorModel(Recommender, abstract=True):
             index = self._derived["similarity"] = ExactIndex(vectors, "cosine")
         itself = RowLists(np.arange(len(codes) + 1, dtype=np.int64), codes.astype(np.int32))
         return index.search(vectors[codes], k, exclude=itself, num_threads=num_threads or None)
+
+    def _best_users(
+        self, codes: Rows, k: int, exclude: RowLists | None, num_threads: int
+    ) -> tuple[Rows, Scores]:
+        factors = self._factors()
+        index: _core.TopkIndex | None = self._derived.get("users")
+        if index is None:
+            # The item's bias is the first summand of a score: here a dimension of its own, so that
+            # the sum is the same to the bit.
+            users = np.ones((len(factors.users), factors.users.shape[1] + 1), dtype=np.float32)
+            users[:, 1:] = factors.users
+            index = self._derived["users"] = _core.TopkIndex(users)
+        queries = np.zeros((len(codes), factors.items.shape[1] + 1), dtype=np.float32)
+        queries[:, 1:] = factors.items[codes]
+        if factors.biases is not None:
+            queries[:, 0] = factors.biases[codes]
+        return index.search(queries, k, exclude=exclude, num_threads=num_threads)

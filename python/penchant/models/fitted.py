@@ -20,6 +20,7 @@ from penchant.retrieval.filters import RowLists
 if TYPE_CHECKING:
     from os import PathLike
 
+    import pyarrow as pa
     from matplotlib.axes import Axes
 
     from penchant.data.ids import IdMap
@@ -40,6 +41,8 @@ class FittedModel(Parameterized):
         Items of each user in the training data (CSR).
     item_counts_ : int64 array of shape (n_items,)
         Number of distinct users of each item.
+    item_features_, user_features_ : pyarrow.Table or None
+        The item and user table of the training data, a row for each code.
     columns_ : Columns
         The caller's column names.
     backend_ : str
@@ -57,6 +60,8 @@ class FittedModel(Parameterized):
     item_counts_: NDArray[np.int64]
     columns_: Columns
     backend_: str
+    item_features_: pa.Table | None
+    user_features_: pa.Table | None
     _history: list[dict[str, Any]]
     _derived: dict[str, Any]
     _trained: SimpleNamespace
@@ -163,6 +168,7 @@ class FittedModel(Parameterized):
         self._forget()
         self.users_, self.items_ = train.users, train.items
         self.columns_, self.backend_ = train.columns, train.backend
+        self.item_features_, self.user_features_ = train.item_features, train.user_features
         self.seen_ = RowLists(seen.indptr, seen.indices)
         self.item_counts_ = np.bincount(seen.indices, minlength=train.n_items).astype(np.int64)
         self._history = []
@@ -176,9 +182,9 @@ class FittedModel(Parameterized):
 
     def _forget(self) -> None:
         """Drop everything fitted."""
-        for name in ("users_", "items_", "seen_", "item_counts_", "columns_", "backend_"):
-            self.__dict__.pop(name, None)
-        for name in (*self._weights, "_history", "_derived", "_trained"):
+        fitted = ("users_", "items_", "seen_", "item_counts_", "columns_", "backend_")
+        tables = ("item_features_", "user_features_", "_history", "_derived", "_trained")
+        for name in (*fitted, *tables, *self._weights):
             self.__dict__.pop(name, None)
 
     def _weights_changed(self) -> None:

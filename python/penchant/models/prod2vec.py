@@ -14,6 +14,7 @@ from penchant.models import word2vec_format
 from penchant.models.factor_model import FactorModel, Factors
 from penchant.models.params import Choice, Flag, Integer, Real, Rule
 from penchant.models.ranker import NUM_THREADS
+from penchant.models.results import keep_rows
 from penchant.models.state import Weight
 from penchant.retrieval.exact import unit_rows
 from penchant.retrieval.filters import RowLists, offsets, recode
@@ -240,8 +241,10 @@ class Prod2Vec(FactorModel):
         if not kept.all():
             self.items_ = self.items_.subset(np.flatnonzero(kept))
             self.item_counts_ = self.item_counts_[kept]
+            self.item_features_ = keep_rows(self.item_features_, kept)
         if not lengths.all():
             self.users_ = self.users_.subset(np.flatnonzero(lengths))
+            self.user_features_ = keep_rows(self.user_features_, lengths > 0)
         self.seen_ = RowLists(offsets(lengths[lengths > 0]), seen.indices)
 
     def _fit(self, train: Interactions, monitor: FitMonitor) -> None:
@@ -377,6 +380,7 @@ class Prod2Vec(FactorModel):
         """Become a fitted model of these vectors, without users."""
         self.items_, self.item_counts_, self.backend_ = items, counts, "pandas"
         self.users_, self.seen_, self.columns_ = word2vec_format.no_users(items.name)
+        self.item_features_ = self.user_features_ = None
         self.item_vectors_, self.vocabulary_counts_ = vectors, counts
         self.output_vectors_ = np.zeros_like(vectors)
         self.user_vectors_ = np.zeros((0, vectors.shape[1]), dtype=np.float32)

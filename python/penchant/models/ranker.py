@@ -7,9 +7,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from penchant import _core
 from penchant.errors import UnsupportedError
 from penchant.models.fitted import FittedModel
 from penchant.models.histories import Histories
+from penchant.models.item_filter import ItemFilter
 from penchant.models.params import Integer
 from penchant.retrieval.exact import MAX_THREADS, check_k, thread_count
 from penchant.retrieval.filters import RowLists, take_lists
@@ -18,6 +20,7 @@ from penchant.retrieval.protocol import Index
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float32]
 
+EVERYTHING = ItemFilter()
 NUM_THREADS = Integer(1, MAX_THREADS, optional=True)
 
 
@@ -69,6 +72,7 @@ class Ranker(FittedModel):
         k: int = 10,
         *,
         exclude_seen: bool = True,
+        item_filter: ItemFilter = EVERYTHING,
         num_threads: int | None = None,
     ) -> tuple[Rows, Scores]:
         """Recommend for rows of the user factors: the array form of `recommend`.
@@ -83,6 +87,8 @@ class Ranker(FittedModel):
             Items per user, at most the size of the catalogue.
         exclude_seen : bool, default True
             Leave out the items of the user's own training data.
+        item_filter : ItemFilter, optional
+            Which items answers may hold, with lists for as many queries as `users`.
         num_threads : int, optional
             Default: the model's ``num_threads``. The answer does not depend on it.
 
@@ -112,14 +118,16 @@ class Ranker(FittedModel):
         """
         self._check_fitted()
         check_k(k)
-        codes = None if users is None else np.asarray(users, dtype=np.int64)
-        if codes is None:
-            return self._search(self._queries(None), self.seen_, k, exclude_seen, num_threads)
+        if users is None:
+            wanted = item_filter.without(self.seen_ if exclude_seen else None)
+            return self._search(self._queries(None), wanted, k, num_threads)
+        codes = np.asarray(users, dtype=np.int64)
         known = codes >= 0
         chosen = codes[known]
-        seen = take_lists(self.seen_, chosen)
-        found = self._search(self._queries(chosen), seen, k, exclude_seen, num_threads)
-        return self._fill_popular(known, found)
+        seen = take_lists(self.seen_, chosen) if exclude_seen else None
+        wanted = item_filter.take(np.flatnonzero(known)).without(seen)
+        found = self._search(self._queries(chosen), wanted, k, num_threads)
+        return self._fill_popular(known, found, item_filter, num_threads)
 
     def recommend_histories(
         self,
@@ -127,6 +135,7 @@ class Ranker(FittedModel):
         k: int = 10,
         *,
         exclude_seen: bool = True,
+        item_filter: ItemFilter = EVERYTHING,
         num_threads: int | None = None,
     ) -> tuple[Rows, Scores]:
         """Recommend to strangers: the array form of ``recommend(history=...)``.
@@ -135,7 +144,7 @@ class Ranker(FittedModel):
         ----------
         histories : Histories
             Item codes and values, oldest first. An empty history gets the most popular items.
-        k, exclude_seen, num_threads
+        k, exclude_seen, item_filter, num_threads
             As in `recommend_codes`.
 
         Returns
@@ -147,42 +156,61 @@ class Ranker(FittedModel):
         check_k(k)
         histories.check(len(self.items_))
         known = np.diff(histories.indptr) > 0
-        some = histories.take(np.flatnonzero(known))
+        places = np.flatnonzero(known)
+        some = histories.take(places)
         matrix = some.matrix()
-        seen = RowLists(matrix.indptr, matrix.indices)
-        found = self._search(self._fold_in(some), seen, k, exclude_seen, num_threads)
-        return self._fill_popular(known, found)
+        seen = RowLists(matrix.indptr, matrix.indices) if exclude_seen else None
+        wanted = item_filter.take(places).without(seen)
+        found = self._search(self._fold_in(some), wanted, k, num_threads)
+        return self._fill_popular(known, found, item_filter, num_threads)
 
     def _search(
-        self, queries: Any, seen: RowLists, k: int, exclude_seen: bool, num_threads: int | None
+        self, queries: Any, wanted: ItemFilter, k: int, num_threads: int | None
     ) -> tuple[Rows, Scores]:
         rows, scores = self._index().search(
-            queries,
-            min(int(k), len(self.items_)),
-            exclude=seen if exclude_seen else None,
-            num_threads=self._threads(num_threads),
+            queries, min(int(k), len(self.items_)), **self._filters(wanted, num_threads)
         )
         return rows, np.where(rows >= 0, self._finish(scores), scores)
 
+    def _filters(self, wanted: ItemFilter, num_threads: int | None) -> dict[str, Any]:
+        """Return the arguments of an index's `search` besides queries and k."""
+        return {
+            "exclude": wanted.exclude,
+            "candidates": wanted.candidates,
+            "allowed": None if wanted.allowed is None else wanted.allowed.view(np.uint8),
+            "num_threads": self._threads(num_threads),
+        }
+
     def _fill_popular(
-        self, known: NDArray[np.bool_], found: tuple[Rows, Scores]
+        self,
+        known: NDArray[np.bool_],
+        found: tuple[Rows, Scores],
+        item_filter: ItemFilter,
+        num_threads: int | None,
     ) -> tuple[Rows, Scores]:
-        """Give the popular items to those who are not known."""
+        """Give the popular items, with the number of their users, to those who are not known."""
         if known.all():
             return found
         k = found[0].shape[1]
+        others = np.flatnonzero(~known)
         rows = np.empty((len(known), k), dtype=np.int64)
         scores = np.empty((len(known), k), dtype=np.float32)
         rows[known], scores[known] = found
-        rows[~known], scores[~known] = self._popular(k)
+        rows[others], scores[others] = self._popularity().search(
+            np.zeros((len(others), 1), dtype=np.float32),
+            k,
+            **self._filters(item_filter.take(others), num_threads),
+        )
         return rows, scores
 
-    def _popular(self, k: int) -> tuple[Rows, Scores]:
-        """Return the `k` items with the most users, and how many they have."""
-        if "popular" not in self._derived:
-            self._derived["popular"] = np.argsort(-self.item_counts_, kind="stable")
-        rows: Rows = self._derived["popular"][:k]
-        return rows, self.item_counts_[rows].astype(np.float32)
+    def _popularity(self) -> _core.TopkIndex:
+        """Return an index in which every query finds the items with the most users."""
+        index: _core.TopkIndex | None = self._derived.get("popularity")
+        if index is None:
+            nothing = np.zeros((len(self.items_), 1), dtype=np.float32)
+            counts = self.item_counts_.astype(np.float32)
+            index = self._derived["popularity"] = _core.TopkIndex(nothing, counts)
+        return index
 
     def _threads(self, num_threads: int | None) -> int:
         own: int | None = getattr(self, "num_threads", None)

@@ -103,22 +103,28 @@ def ranked_frame(
     scores: NDArray[np.float32],
     names: tuple[str, str],
     backend: str,
+    about: pa.Table | None = None,
 ) -> Any:
     """Write search results down: <query column>, <answer column>, score, rank; no padding.
 
-    `labels` (pyarrow.Array) name the queries; without them there is no query column.
+    `labels` (pyarrow.Array) name the queries; without them there is no query column. `about` has a
+    row for each of `items`; its columns come last.
     """
     query, column = np.nonzero(rows >= 0)
+    codes = rows[query, column].astype(np.int32)
     columns = [
-        items.take(rows[query, column].astype(np.int32)),
+        items.take(codes),
         pa.array(scores[query, column]),
         pa.array(column.astype(np.int64) + 1),
     ]
-    titles = distinct_names([*names, "score", "rank"])
+    further = [] if about is None else about.column_names
+    titles = distinct_names([*names, "score", "rank", *further])
     if labels is None:
-        titles = distinct_names([names[1], "score", "rank"])
+        titles = distinct_names([names[1], "score", "rank", *further])
     else:
         columns.insert(0, labels.take(pa.array(query)))
+    if about is not None:
+        columns += about.take(pa.array(codes)).columns
     return from_arrow(pa.Table.from_arrays(columns, names=titles), backend)
 
 
@@ -145,6 +151,11 @@ def vector_frame(ids: IdMap, vectors: NDArray[np.float32], name: str, backend: s
     arrays = [ids.take(everyone), *(pa.array(np.ascontiguousarray(part)) for part in vectors.T)]
     frame = from_arrow(pa.Table.from_arrays(arrays, names=columns), backend)
     return frame.set_index(name) if backend == "pandas" else frame
+
+
+def keep_rows(table: pa.Table | None, kept: NDArray[np.bool_]) -> pa.Table | None:
+    """Return some rows of a table that may be missing."""
+    return None if table is None else table.filter(pa.array(kept))
 
 
 def to_frame(table: pa.Table, backend: str) -> Any:

@@ -92,6 +92,9 @@ def capture(model: FittedModel) -> State:
         "items": pa.table({"id": items}),
         "history": history_table(model._history),
     }
+    for name in ("item_features", "user_features"):
+        if (table := getattr(model, f"{name}_")) is not None:
+            tables[name] = table
     return State(meta, arrays, tables)
 
 
@@ -122,6 +125,8 @@ def restore(model: FittedModel, state: State) -> None:
             _array(arrays, "seen_indices", np.dtype(np.int32), (None,)),
         )
         _check_seen(model.seen_, len(model.items_))
+        model.item_features_ = _features(tables, "item_features", len(model.items_))
+        model.user_features_ = _features(tables, "user_features", len(model.users_))
         model.item_counts_ = _array(arrays, "item_counts", np.dtype(np.int64), (len(model.items_),))
         for name, weight in model._weights.items():
             key = name.rstrip("_")
@@ -191,6 +196,13 @@ def _columns(saved: Mapping[str, Any]) -> Columns:
     if not all(isinstance(name, str) for name in texts):
         raise ArtifactError(f"columns are {saved!r:.200}, not names")
     return Columns(**names, context=tuple(context))
+
+
+def _features(tables: Mapping[str, pa.Table], name: str, rows: int) -> pa.Table | None:
+    table = tables.get(name)
+    if table is not None and table.num_rows != rows:
+        raise ArtifactError(f"{name} has {table.num_rows} rows, expected {rows}")
+    return table
 
 
 def _only_chunk(table: pa.Table) -> pa.Array:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from penchant import _core
 from penchant.errors import DataError, ParameterError
-from penchant.retrieval.filters import RowLists, row_lists, take_lists
+from penchant.retrieval.filters import row_lists, take_lists
 
 Metric = Literal["ip", "cosine", "l2"]
 Float32Array = NDArray[np.float32]
@@ -126,7 +126,7 @@ class ExactIndex:
             raise ParameterError(
                 f"queries have {array.shape[1]} columns, the vectors {self.dimension}"
             )
-        filters = {
+        filters: dict[str, Any] = {
             "exclude": row_lists(exclude, len(array), len(self), "exclude"),
             "candidates": row_lists(candidates, len(array), len(self), "candidates"),
         }
@@ -148,7 +148,7 @@ class ExactIndex:
         self,
         queries: Float32Array,
         k: int,
-        filters: dict[str, RowLists | None],
+        filters: dict[str, Any],
         num_threads: int,
     ) -> tuple[NDArray[np.int64], Float32Array]:
         """Scan in float32, then measure the survivors in float64 and keep the k nearest.
@@ -162,7 +162,7 @@ class ExactIndex:
         unit = 2.0**-24 * (self.dimension + 8)
         for start in range(0, len(queries), _L2_BLOCK):
             part = np.arange(start, min(start + _L2_BLOCK, len(queries)))
-            chosen = {
+            chosen: dict[str, Any] = {
                 name: None if lists is None else take_lists(lists, part)
                 for name, lists in filters.items()
             }

@@ -171,7 +171,7 @@ def _as(name: str, kind: Any, values: list[Any]) -> Any:
     if pa.types.is_integer(kind) and all(_is_number(value) for value in values):
         # Not cast to the column's own type: year < 1990.5 and numbers beyond it are fair questions.
         whole = all(isinstance(value, int) and abs(value) < 2**63 for value in values)
-        return pa.array(values, pa.int64() if whole else pa.float64())
+        return pa.array(values if whole else np.array(values, dtype=np.float64))
     for value in values:
         fits = _is_number(value) if pa.types.is_floating(kind) else True
         if pa.types.is_boolean(kind):

@@ -96,7 +96,7 @@ class NeighborIndex:
         check_k(k)
         queries = self._queries(histories)
         n_queries = len(queries[0]) - 1
-        filters = {
+        filters: dict[str, Any] = {
             "exclude": row_lists(exclude, n_queries, len(self), "exclude"),
             "candidates": row_lists(candidates, n_queries, len(self), "candidates"),
         }

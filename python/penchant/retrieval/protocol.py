@@ -18,9 +18,20 @@ class Index(Protocol):
     """
 
     def search(
-        self, queries: Any, k: int, *, exclude: RowLists | None, num_threads: int
+        self,
+        queries: Any,
+        k: int,
+        *,
+        exclude: RowLists | None,
+        candidates: RowLists | None,
+        allowed: NDArray[np.uint8] | None,
+        num_threads: int,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the `k` best items of each query, ties by the lower row; -1 and -inf pad."""
+        """Return the `k` best items of each query, ties by the lower row; -1 and -inf pad.
+
+        `exclude` and `candidates` have a list for each query: items left out, and the only ones
+        considered. `allowed` has a byte for each item: 0 leaves it out for all queries.
+        """
         ...
 
     def score_pairs(

@@ -1,0 +1,141 @@
+"""Filter expressions: what they mean, and what they refuse."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penchant.errors import ColumnError, ParameterError, PenchantError
+from penchant.retrieval.expressions import Clause, In, Or, parse_personalize, parse_where
+from penchant.retrieval.matching import matching_rows
+
+TABLE = pa.table(
+    {
+        "year": pa.array([1990, 2001, None, 1985], pa.int32()),
+        "price": [1.5, float("nan"), None, 9.0],
+        "new": [True, False, None, True],
+        "name": ["Heat", "it's", None, 'say "no"'],
+        "tags": [["a", "b"], [], None, ["b"]],
+        "genres": ["Comedy|Drama", "Drama", None, "Horror"],
+        "Item Name": ["x", "y", "z", None],
+        "seen": [datetime.datetime(2020, 1, day) for day in (1, 2, 3, 4)],
+        "kind": pa.array(["p", "q", None, "p"]).dictionary_encode(),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("year < 1990.5", [0, 3]),
+        ("year = 1990 or year == 2001", [0, 1]),
+        ("year <> 1990", [1, 3]),  # a missing value matches no comparison
+        ("not year = 1990", [1, 3]),
+        ("year in (1985, 1990, 7)", [0, 3]),
+        ("year not in [1985]", [0, 1]),
+        ("year in (1990.0, 2.5)", [0]),
+        ("year < 99999999999999999999", [0, 1, 3]),
+        ("1985 < year <= 2001", [0, 1]),
+        ("year between 1985 and 1990", [0, 3]),
+        ("year is null", [2]),
+        ("price is not null", [0, 3]),  # NaN is missing too
+        ("price is None", [1, 2]),
+        ("price > 1 and not price > 5", [0]),
+        ("new = true", [0, 3]),
+        ("new != TRUE", [1]),
+        ("name = 'it''s'", [1]),
+        (r"name = 'it\'s'", [1]),
+        ('name = "say ""no"""', [3]),
+        ("name < 'I'", [0]),
+        ("'b' in tags", [0, 3]),
+        ("'b' not in tags", [1]),
+        ("tags = 'a'", [0]),
+        ("tags in ('a', 'c')", [0]),
+        ("'Drama' in genres", [0, 1]),
+        ("genres = 'Comedy|Drama'", [0]),
+        ("genres in ('Comedy', 'Horror')", [0, 3]),
+        ("`Item Name` = 'y'", [1]),
+        ("seen >= '2020-01-03'", [2, 3]),
+        ("kind = 'p'", [0, 3]),
+        ("KIND IN ('q')", [1]),
+        ("NOT (year < 1990 OR year > 2000) AND genres IS NOT NULL", [0]),
+        ("year in $years", [0, 3]),
+        ("year = $one", [1]),
+    ],
+)
+def test_what_an_expression_chooses(text, rows):
+    chosen = matching_rows(parse_where(text), TABLE, {"years": [1985, 1990], "one": 2001})
+    assert np.flatnonzero(chosen).tolist() == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is text such as"),
+        ("year <", "expected a value, found 'the end'"),
+        ("year = new", "text goes in quotes, found 'new'"),
+        ("(year = 1", r"expected \)"),
+        ("year = 1 price = 2", "expected 'and', 'or' or the end, found 'price'"),
+        ("year = 'a", "a quote that is never closed"),
+        ("year ; 1", "cannot read"),
+        ("__import__('os').system('x')", "cannot read"),
+        ("year in 5", "expected values in brackets"),
+        ("year in (1 2)", "expected ','"),
+        ("(" * 50 + "year = 1" + ")" * 50, "nested deeper than 40"),
+        ("not " * 3000 + "new", "characters; the limit is 10,000"),
+        ("not " * 2000 + "new", "nested deeper than 40"),
+    ],
+)
+def test_what_is_no_expression(text, message):
+    with pytest.raises(ParameterError, match=message):
+        parse_where(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("yaer = 1", ColumnError, "'yaer', .*did you mean 'year'.* it has 'year', 'price'"),
+        ("year = 'x'", ParameterError, "column 'year' is int32 and cannot be compared with 'x'"),
+        ("name = 3", ParameterError, "column 'name' is string and cannot be compared with 3"),
+        ("new = 1", ParameterError, "column 'new' is bool"),
+        ("seen > 'soon'", ParameterError, "column 'seen' is timestamp"),
+        ("tags < 'a'", ParameterError, "column 'tags' is list"),
+        ("year = true", ParameterError, "cannot be compared with True"),
+        ("year = $y", ParameterError, r"wants a value for \$y; given are: years"),
+        ("year < $years", ParameterError, "wants one value, not 2"),
+    ],
+)
+def test_what_does_not_fit_the_table(text, error, message):
+    with pytest.raises(error, match=message):
+        matching_rows(parse_where(text), TABLE, {"years": [1, 2]})
+
+
+def test_personalize_s_grammar():
+    text = (
+        'EXCLUDE ItemID WHERE Items.GENRES IN ("Comedy", $more) OR items.YEAR > (5) '
+        "IF CurrentUser.AGE < 18 | INCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ('*')"
+    )
+    first, second = parse_personalize(text)
+    assert not first.include
+    assert isinstance(first.condition, Or)
+    assert isinstance(first.condition.parts[0], In)
+    assert first.condition.parts[0].column == "GENRES"
+    assert first.user is not None
+    assert first.user.column == "AGE"
+    assert second == Clause(True, "items", None, ("*",), None)
+    with pytest.raises(ParameterError, match=r"expected a column of Items, such as Items\.NAME"):
+        parse_personalize("INCLUDE ItemID WHERE Users.AGE > 3")
+    with pytest.raises(ParameterError, match="expected INCLUDE or EXCLUDE"):
+        parse_personalize("Items.YEAR > 3")
+
+
+@given(st.text(alphabet="ay1 .,'\"`()[]<>=!$|\\andorti", max_size=60))
+def test_any_text_is_read_or_refused(text):
+    with contextlib.suppress(PenchantError):
+        matching_rows(parse_where(text), TABLE)
