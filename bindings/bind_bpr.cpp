@@ -1,10 +1,12 @@
 #include <pybind11/functional.h>
 #include <pybind11/stl.h>
 
+#include <memory>
+
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "interrupt.hpp"
-#include "penchant/bpr.hpp"
+#include "penchant/bpr_fold_in.hpp"
 #include "penchant/simd.hpp"
 
 namespace penchant::python {
@@ -74,6 +76,74 @@ std::int32_t fit(const Array<std::int64_t>& indptr, const Array<std::int32_t>& i
   });
 }
 
+class FoldIn {
+ public:
+  FoldIn(const Array<float>& items, const std::optional<Array<float>>& biases,
+         const Array<std::int64_t>& counts, const BprParams& params) {
+    check_params(params);
+    const auto view = matrix(items, "item_factors");
+    if (view.cols < 1 || view.cols > kMaxFactors)
+      fail("factors must be between 1 and " + std::to_string(kMaxFactors));
+    check_rows_fit(view.rows, "items");
+    check_finite(view, "item_factors");
+    const float* bias_data = nullptr;
+    if (biases) {
+      const auto values = vector(*biases, "item_biases");
+      check_length(values.size(), view.rows, "item_biases");
+      check_finite({values.data(), view.rows, 1}, "item_biases");
+      bias_data = values.data();
+    }
+    const auto item_counts = vector(counts, "item_counts");
+    check_length(item_counts.size(), view.rows, "item_counts");
+    shape_ = {view.rows, view.cols};
+    solver_ = std::make_unique<BprFoldIn>(view, bias_data, item_counts, params);
+  }
+
+  [[nodiscard]] Array<float> solve(const Array<std::int64_t>& indptr,
+                                   const Array<std::int32_t>& indices, int num_threads) const {
+    const auto rows = static_cast<std::int64_t>(indptr.size()) - 1;
+    if (rows < 0) fail("indptr is empty");
+    check_size(rows, shape_.second, "the solution");
+    const CsrView histories = csr({indptr, indices}, rows, shape_.first, "histories");
+    Array<float> out({rows, shape_.second});
+    const auto view = mutable_matrix(out, "the solution");
+    const py::gil_scoped_release release;
+    solver_->solve(histories, view, num_threads);
+    return out;
+  }
+
+ private:
+  std::pair<std::int64_t, std::int64_t> shape_;
+  std::unique_ptr<BprFoldIn> solver_;
+};
+
+void bind_fold_in(py::module_& m) {
+  py::class_<FoldIn>(m, "BprFoldIn", "BPR's rows of users that training never saw.")
+      .def(
+          py::init(
+              [](const Array<float>& item_factors, const std::optional<Array<float>>& item_biases,
+                 const Array<std::int64_t>& item_counts, float learning_rate,
+                 float user_regularization, const std::string& negatives, float popularity_exponent,
+                 const std::string& optimizer, std::int32_t n_candidates, std::uint64_t seed) {
+                BprParams params;
+                params.learning_rate = learning_rate;
+                params.user_regularization = user_regularization;
+                params.negatives = parse_negatives(negatives);
+                params.popularity_exponent = popularity_exponent;
+                params.optimizer = parse_optimizer(optimizer);
+                params.n_candidates = n_candidates;
+                params.seed = seed;
+                return std::make_unique<FoldIn>(item_factors, item_biases, item_counts, params);
+              }),
+          py::arg("item_factors").noconvert(), py::arg("item_biases").noconvert().none(true),
+          py::arg("item_counts").noconvert(), py::kw_only(), py::arg("learning_rate"),
+          py::arg("user_regularization"), py::arg("negatives"), py::arg("popularity_exponent"),
+          py::arg("optimizer"), py::arg("n_candidates"), py::arg("seed"), py::keep_alive<1, 2>())
+      .def("solve", &FoldIn::solve, py::arg("indptr").noconvert(), py::arg("indices").noconvert(),
+           py::kw_only(), py::arg("num_threads"),
+           "Rows of users, float32 [rows, factors], from the items each has taken.");
+}
+
 }  // namespace
 
 void bind_bpr(py::module_& m) {
@@ -112,6 +182,7 @@ void bind_bpr(py::module_& m) {
       py::arg("on_epoch"),
       "Train BPR factors in place; on_epoch(epoch, loss, auc) returning False stops. Returns the "
       "epochs run.");
+  bind_fold_in(m);
 }
 
 }  // namespace penchant::python

@@ -11,6 +11,7 @@ import numpy
 import numpy.typing
 
 __all__: list[str] = [
+    "BprFoldIn",
     "EaseParams",
     "IalsFoldIn",
     "NeighborIndex",
@@ -36,6 +37,35 @@ __all__: list[str] = [
     "ranking_metrics",
     "stable_order",
 ]
+
+class BprFoldIn:
+    """
+    BPR's rows of users that training never saw.
+    """
+    def __init__(
+        self,
+        item_factors: numpy.typing.NDArray[numpy.float32],
+        item_biases: numpy.typing.NDArray[numpy.float32] | None,
+        item_counts: numpy.typing.NDArray[numpy.int64],
+        *,
+        learning_rate: typing.SupportsFloat | typing.SupportsIndex,
+        user_regularization: typing.SupportsFloat | typing.SupportsIndex,
+        negatives: str,
+        popularity_exponent: typing.SupportsFloat | typing.SupportsIndex,
+        optimizer: str,
+        n_candidates: typing.SupportsInt | typing.SupportsIndex,
+        seed: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    def solve(
+        self,
+        indptr: numpy.typing.NDArray[numpy.int64],
+        indices: numpy.typing.NDArray[numpy.int32],
+        *,
+        num_threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Rows of users, float32 [rows, factors], from the items each has taken.
+        """
 
 class EaseParams:
     """

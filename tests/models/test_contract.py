@@ -14,6 +14,7 @@ from model_checks import ModelChecks
 @pytest.mark.filterwarnings("ignore:BPR. every user has every item")
 class TestBPR(ModelChecks):
     model = pc.BPR
+    folds_in = True
     params: ClassVar[dict[str, Any]] = {"factors": 7, "epochs": 4}
     other_params: ClassVar[dict[str, Any]] = {
         "factors": 9,

@@ -105,6 +105,16 @@ struct SkipgramResult {
   std::int64_t examples;
 };
 
+// dots[i] = query . rows[which[i]], where rows of `dim` floats follow each other without a gap.
+struct RowDotsArgs {
+  const float* query;
+  const float* rows;
+  std::int64_t dim;
+  const std::int32_t* which;
+  std::int64_t n;
+  float* dots;
+};
+
 // sums[c] = sum over r of values[r] * rows[r][c], added in the order of the rows.
 struct SumRowsArgs {
   const float* const* rows;
@@ -167,6 +177,7 @@ struct Kernels {
   int query_levels;  // queries of scan_panels are quantized to [-query_levels, query_levels], plus
                      // query_levels + 1
   void (*rotate_columns)(const RotationArgs* args);
+  void (*row_dots)(const RowDotsArgs* args);
   void (*scan_panels)(const ScanArgs* args);
   // scores[i] = biases[rows[i]] + queries[i] . vectors[rows[i]], in the one order that defines a
   // score.

@@ -25,6 +25,8 @@ namespace {
 //
 #include "isa/rotations.inl"
 //
+#include "isa/row_dots.inl"
+//
 #include "isa/skipgram_chunk.inl"
 //
 #include "isa/spd_tile.inl"
@@ -51,6 +53,7 @@ const Kernels kKernels = {
     .multiply_panel = multiply_panel,
     .query_levels = kQueryLevels,
     .rotate_columns = rotate_columns,
+    .row_dots = row_dots,
     .scan_panels = scan_panels,
     .score_pairs = score_pairs,
     .skipgram_chunk = skipgram_chunk,

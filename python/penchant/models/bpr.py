@@ -17,6 +17,7 @@ from penchant.models.state import Weight
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
+    from penchant.models.histories import Histories
     from penchant.models.training import FitMonitor
 
 _REGULARIZATION = Real(0, 100)
@@ -208,6 +209,29 @@ class BPR(FactorModel):
             num_threads=self._threads(None),
             on_epoch=lambda epoch, loss, auc: monitor(epoch, loss, auc=auc),
         )
+
+    def _fold_in(self, histories: Histories) -> NDArray[np.float32]:
+        """Return the vectors that strangers get by the steps of training, items as they are."""
+        solver: _core.BprFoldIn | None = self._derived.get("fold in")
+        if solver is None:
+            trained = self._trained
+            own = trained.user_regularization
+            solver = self._derived["fold in"] = _core.BprFoldIn(
+                self.item_factors_,
+                self.item_biases_,
+                self.item_counts_,
+                learning_rate=float(trained.learning_rate),
+                user_regularization=float(
+                    _USER_SHARE * trained.regularization if own is None else own
+                ),
+                negatives=trained.negatives,
+                popularity_exponent=float(trained.popularity_exponent),
+                optimizer=trained.optimizer,
+                n_candidates=int(trained.n_candidates),
+                seed=int(trained.random_state),
+            )
+        lists = histories.matrix("distinct")
+        return solver.solve(lists.indptr, lists.indices, num_threads=self._threads(None))
 
     def _own_regularization(self, value: float | None, share: float = 1.0) -> float:
         return share * float(self.regularization) if value is None else float(value)
