@@ -19,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--race", action="store_true", help="time to reach recall@20 .160 on Gowalla's test part"
     )
     parser.add_argument(
+        "--fold-in", action="store_true", help="strangers: recall lost, time; on Gowalla"
+    )
+    parser.add_argument(
         "--on",
         choices=("test", "valid"),
         default="test",
@@ -42,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, report: Report) -> None:
     if options.race:
         from bench.bpr import race as kind
+    elif options.fold_in:
+        from bench.bpr import fold_in as kind
     elif options.quality:
         from bench.bpr import tuned as kind
     elif options.data == "online-retail-ii":
