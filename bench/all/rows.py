@@ -44,7 +44,7 @@ RUNS: dict[str, Run] = {
     "import": Run("import --repeats 3", 0.2),
     "threads": Run("threads", 1),
     "scale": Run("scale --repeats 1", 3),
-    "scale-100": Run("scale --largest 100", 25, large=True),
+    "scale-100": Run("scale --largest 100 --repeats 1", 8, large=True),
 }
 
 ROWS: list[Row] = [
