@@ -139,6 +139,15 @@ class FilterChecks(ModelFactory):
         found = shop.recommend([1050, 1000], candidates=only, exclude_seen=False)
         assert found["customer"].tolist() == [1000]
 
+    def test_long_arrays_of_values_are_told_apart(self, shop):
+        for name in ("item 07", "item 11"):  # where the repr of an array leaves its middle out
+            names = np.array([f"nothing {i}" for i in range(3000)], dtype=object)
+            names[1500] = name
+            found = shop.recommend(
+                [1000], where="product in $names", where_values={"names": names}, exclude_seen=False
+            )
+            assert found["product"].tolist() == [name]
+
     def test_columns_of_the_item_table_come_along(self, shop, tmp_path):
         found = shop.recommend(USERS, k=3, with_columns=["kind", "price"])
         assert list(found.columns) == ["customer", "product", "score", "rank", "kind", "price"]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from penchant.errors import ParameterError
 from penchant.models import results
 from penchant.models.ranker import Ranker, Rows, Scores
-from penchant.retrieval.exact import ExactIndex, check_k
+from penchant.retrieval.exact import check_k
 from penchant.retrieval.filters import RowLists, offsets, take_lists
 
 _PAIRS_AT_ONCE = 1 << 22  # bounds the memory of scores that are made one by one
@@ -68,16 +68,11 @@ class AudienceRanker(Ranker):
         self._check_fitted()
         check_k(k)
         asked = results.resolve(self.users_, users, "user", unknown, ("error", "drop"))
-        vectors = self._vectors("user")
-        index: ExactIndex | None = self._derived.get("similar users")
-        if index is None:
-            index = self._derived["similar users"] = ExactIndex(vectors, "cosine")
-        itself = RowLists(np.arange(len(asked.codes) + 1, dtype=np.int64), asked.codes)
-        rows, scores = index.search(
-            vectors[asked.codes],
+        rows, scores = self._nearest(
+            "user",
+            asked.codes.astype(np.int64),
             min(int(k), len(self.users_)),
-            exclude=itself,
-            num_threads=self._threads(num_threads) or None,
+            self._threads(num_threads),
         )
         names = (self.columns_.user, "neighbor")
         return results.ranked_frame(asked.labels, self.users_, rows, scores, names, self.backend_)

@@ -215,14 +215,13 @@ class BPR(FactorModel):
         solver: _core.BprFoldIn | None = self._derived.get("fold in")
         if solver is None:
             trained = self._trained
-            own = trained.user_regularization
             solver = self._derived["fold in"] = _core.BprFoldIn(
                 self.item_factors_,
                 self.item_biases_,
                 self.item_counts_,
                 learning_rate=float(trained.learning_rate),
-                user_regularization=float(
-                    _USER_SHARE * trained.regularization if own is None else own
+                user_regularization=self._own_regularization(
+                    trained.user_regularization, _USER_SHARE
                 ),
                 negatives=trained.negatives,
                 popularity_exponent=float(trained.popularity_exponent),
@@ -234,7 +233,7 @@ class BPR(FactorModel):
         return solver.solve(lists.indptr, lists.indices, num_threads=self._threads(None))
 
     def _own_regularization(self, value: float | None, share: float = 1.0) -> float:
-        return share * float(self.regularization) if value is None else float(value)
+        return share * float(self._trained.regularization) if value is None else float(value)
 
     def _factors(self) -> Factors:
         return Factors(self.user_factors_, self.item_factors_, self.item_biases_)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from penchant import _core
 from penchant.models.base import Recommender
 from penchant.models.ranker import Rows, Scores
-from penchant.retrieval.exact import ExactIndex
 from penchant.retrieval.filters import RowLists
 
 
@@ -49,12 +48,7 @@ class FactorModel(Recommender, abstract=True):
         return self._factors().users if side == "user" else self._factors().items
 
     def _neighbors(self, codes: Rows, k: int, num_threads: int) -> tuple[Rows, Scores]:
-        vectors = self._vectors("item")
-        index: ExactIndex | None = self._derived.get("similarity")
-        if index is None:
-            index = self._derived["similarity"] = ExactIndex(vectors, "cosine")
-        itself = RowLists(np.arange(len(codes) + 1, dtype=np.int64), codes.astype(np.int32))
-        return index.search(vectors[codes], k, exclude=itself, num_threads=num_threads or None)
+        return self._nearest("item", codes, k, num_threads)
 
     def _best_users(
         self, codes: Rows, k: int, exclude: RowLists | None, num_threads: int

@@ -92,7 +92,9 @@ def read_filter(
 def allowed_by(model: FittedModel, where: str, values: Mapping[str, Any] | None) -> Flags:
     """Return which items an expression allows; computed once for each expression and values."""
     kept: dict[tuple[str, str], Flags] = model._derived.setdefault("where", {})
-    key = (where, repr(sorted((values or {}).items(), key=lambda pair: str(pair[0]))))
+    # Lists, since the repr of a long array leaves its middle out.
+    given = {name: v if np.isscalar(v) else list(v) for name, v in (values or {}).items()}
+    key = (where, repr(sorted(given.items())))
     if key not in kept:
         table = item_table(model)
         if where.lstrip()[:7].lower() in ("include", "exclude"):

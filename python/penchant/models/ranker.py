@@ -13,7 +13,7 @@ from penchant.models.fitted import FittedModel
 from penchant.models.histories import Histories
 from penchant.models.item_filter import ItemFilter
 from penchant.models.params import Integer
-from penchant.retrieval.exact import MAX_THREADS, check_k, thread_count
+from penchant.retrieval.exact import MAX_THREADS, ExactIndex, check_k, thread_count
 from penchant.retrieval.filters import RowLists, take_lists
 from penchant.retrieval.protocol import Index
 
@@ -52,6 +52,17 @@ class Ranker(FittedModel):
     def _neighbors(self, codes: Rows, k: int, num_threads: int) -> tuple[Rows, Scores]:
         """Return the items most similar to some items, themselves left out."""
         raise self._no_vectors()
+
+    def _nearest(
+        self, side: Literal["user", "item"], codes: Rows, k: int, num_threads: int
+    ) -> tuple[Rows, Scores]:
+        """Return the users or items whose vectors have the largest cosine, themselves left out."""
+        vectors = self._vectors(side)
+        index: ExactIndex | None = self._derived.get(f"similar {side}s")
+        if index is None:
+            index = self._derived[f"similar {side}s"] = ExactIndex(vectors, "cosine")
+        itself = RowLists(np.arange(len(codes) + 1, dtype=np.int64), codes.astype(np.int32))
+        return index.search(vectors[codes], k, exclude=itself, num_threads=num_threads or None)
 
     def _vectors(self, side: Literal["user", "item"]) -> NDArray[np.float32]:
         """Return the vectors of all users or items."""
