@@ -11,13 +11,14 @@ from model_support import (
     BACKENDS,
     COLUMNS,
     N_ITEMS,
+    STARS,
     ModelFactory,
     bits,
     convert,
     interactions,
     pandas_frame,
 )
-from penchant.errors import DataError, ParameterError, UnknownIdError, UnsupportedError
+from penchant.errors import DataError, ParameterError, UnknownIdError
 
 STRANGERS = pd.DataFrame(
     {
@@ -32,69 +33,79 @@ class HistoryChecks(ModelFactory):
 
     @pytest.fixture
     def folding(self):
-        model = self.fitted()
-        if not self.folds_in:
-            with pytest.raises(UnsupportedError, match="cannot recommend from the history"):
-                model.recommend(history=["item 03"])
-            with pytest.raises(UnsupportedError):
-                model.recommend(history=STRANGERS)
-            pytest.skip("has no fold-in")
-        return model
+        return self.fitted()
+
+    @property
+    def strangers(self):
+        stars = {"stars": STRANGERS["product"].map(STARS)} if self.rated else {}
+        return STRANGERS.assign(**stars)
+
+    def test_a_history_without_ratings(self, folding):
+        if not self.rated:
+            pytest.skip("goes by items alone")
+        for history in (["item 03"], STRANGERS):
+            with pytest.raises(DataError, match=r"goes by ratings.*\{item: rating\}.*'stars'"):
+                folding.recommend(history=history)
+        for bad in ({"item 03": "good"}, {"item 03": np.nan}, {"item 03": 3, "item 05": 90}):
+            with pytest.raises(DataError, match="history"):
+                folding.recommend(history=bad)
 
     @pytest.mark.parametrize("backend", BACKENDS)
     def test_history_of_one(self, folding, backend):
         model = self.fitted(interactions(backend=backend))
-        frame = model.recommend(history=["item 03", "item 05"], k=4)
+        frame = model.recommend(history=self.history("item 03", "item 05"), k=4)
         assert type(frame) is type(convert(STRANGERS, backend))
         table = pandas_frame(frame)
         assert list(table.columns) == COLUMNS[1:]
         assert table["rank"].tolist() == [1, 2, 3, 4]
         assert table["score"].is_monotonic_decreasing
         assert not {"item 03", "item 05"} & set(table["product"])
-        everything = pandas_frame(model.recommend(history=["item 03"], k=99, exclude_seen=False))
+        everything = pandas_frame(
+            model.recommend(history=self.history("item 03"), k=99, exclude_seen=False)
+        )
         assert sorted(everything["product"]) == model.items_.to_list()
 
     @pytest.mark.parametrize("backend", BACKENDS)
     def test_histories_of_many_give_the_bits_of_one(self, folding, backend):
         model = self.fitted(interactions(backend=backend))
-        frame = pandas_frame(model.recommend(history=convert(STRANGERS, backend), k=5))
+        frame = pandas_frame(model.recommend(history=convert(self.strangers, backend), k=5))
         assert list(frame.columns) == COLUMNS
         assert frame["customer"].tolist() == [7] * 5 + [9] * 5 + [8] * 5
         for stranger, part in frame.groupby("customer"):
             own = STRANGERS[STRANGERS["customer"] == stranger]["product"].tolist()
-            alone = pandas_frame(model.recommend(history=own, k=5))
+            alone = pandas_frame(model.recommend(history=self.history(*own), k=5))
             assert part["product"].tolist() == alone["product"].tolist()
             assert bits(part["score"].to_numpy()) == bits(alone["score"].to_numpy())
             assert not set(own) & set(part["product"])
 
     def test_history_does_not_depend_on_the_threads(self, folding):
         for threads in (1, 2, 3, 8):
-            frame = folding.recommend(history=STRANGERS, k=N_ITEMS, num_threads=threads)
-            expected = folding.recommend(history=STRANGERS, k=N_ITEMS)
+            frame = folding.recommend(history=self.strangers, k=N_ITEMS, num_threads=threads)
+            expected = folding.recommend(history=self.strangers, k=N_ITEMS)
             pd.testing.assert_frame_equal(frame, expected, check_exact=True)
 
     def test_history_survives_saving(self, folding, tmp_path):
         folding.save(tmp_path)
-        frame = pc.load(tmp_path).recommend(history=STRANGERS, k=N_ITEMS)
-        expected = folding.recommend(history=STRANGERS, k=N_ITEMS)
+        frame = pc.load(tmp_path).recommend(history=self.strangers, k=N_ITEMS)
+        expected = folding.recommend(history=self.strangers, k=N_ITEMS)
         pd.testing.assert_frame_equal(frame, expected, check_exact=True)
 
     def test_history_with_unknown_items(self, folding):
-        mixed = ["no item", "item 03", None]
+        mixed = self.history("no item", "item 03", None)
         with pytest.raises(UnknownIdError, match=r"not among the items.*'no item'"):
             folding.recommend(history=mixed)
-        expected = folding.recommend(history=["item 03"], k=3)
+        expected = folding.recommend(history=self.history("item 03"), k=3)
         for policy in ("drop", "popular"):
             frame = folding.recommend(history=mixed, k=3, unknown=policy)
             pd.testing.assert_frame_equal(frame, expected, check_exact=True)
 
     def test_history_without_a_known_item(self, folding):
         popular = folding.recommend([1], k=3, unknown="popular")[["product", "score", "rank"]]
-        for history in (["no item"], []):
+        for history in (self.history("no item"), self.history(), []):
             frame = folding.recommend(history=history, k=3, unknown="popular")
             pd.testing.assert_frame_equal(frame, popular)
             assert len(folding.recommend(history=history, k=3, unknown="drop")) == 0
-        strangers = STRANGERS.assign(
+        strangers = self.strangers.assign(
             product=["?" if u == 9 else "item 03" for u in STRANGERS.customer]
         )
         found = folding.recommend(history=strangers, k=2, unknown="drop")
@@ -105,12 +116,12 @@ class HistoryChecks(ModelFactory):
 
     def test_users_and_history(self, folding):
         with pytest.raises(ParameterError, match="users or history, not both"):
-            folding.recommend([1000], history=["item 03"])
+            folding.recommend([1000], history=self.history("item 03"))
 
     def test_history_without_its_columns(self, folding):
         with pytest.raises(pc.errors.ColumnError, match="'product' is missing"):
             folding.recommend(history=STRANGERS[["customer"]])
-        broken = STRANGERS.astype({"customer": float})
+        broken = self.strangers.astype({"customer": float})
         broken.loc[2, "customer"] = np.nan
         with pytest.raises(DataError, match="'customer' is null in row 2"):
             folding.recommend(history=broken)

@@ -13,6 +13,7 @@ import penchant as pc
 N_USERS, N_ITEMS = 40, 30
 COLUMNS = ["customer", "product", "score", "rank"]
 BACKENDS = ("pandas", "polars", "pyarrow")
+STARS = {"item 00": 1, "item 03": 5, "item 05": 2, "item 10": 4, "item 21": 1}  # of strangers
 
 
 def events(n_users: int = N_USERS, n_items: int = N_ITEMS, seed: int = 0) -> pd.DataFrame:
@@ -89,7 +90,12 @@ class ModelFactory:
     other_params: ClassVar[dict[str, Any]] = {}  # differs from the defaults
     has_vectors: ClassVar[bool] = True
     has_neighbors: ClassVar[bool] = True
-    folds_in: ClassVar[bool] = False
+    # Whether a history needs the value of each item.
+    rated: ClassVar[bool] = False
+
+    def history(self, *items: Any) -> Any:
+        """Return what one stranger took, as the model wants it."""
+        return {item: STARS.get(item, 3) for item in items} if self.rated else list(items)
 
     def make(self, **params: Any) -> Any:
         return self.model(**{**self.params, **params})

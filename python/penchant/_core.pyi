@@ -15,6 +15,7 @@ __all__: list[str] = [
     "EaseParams",
     "IalsFoldIn",
     "NeighborIndex",
+    "RatingFoldIn",
     "TopkIndex",
     "available_isas",
     "build_info",
@@ -174,6 +175,31 @@ class NeighborIndex:
     def size(self) -> int:
         """
         Number of items.
+        """
+
+class RatingFoldIn:
+    """
+    Rows of users whose ratings training never saw.
+    """
+    def __init__(
+        self,
+        user_factors: numpy.typing.NDArray[numpy.float32],
+        item_factors: numpy.typing.NDArray[numpy.float32],
+        item_biases: numpy.typing.NDArray[numpy.float32] | None,
+        *,
+        variance: typing.SupportsFloat | typing.SupportsIndex,
+        num_threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    def solve(
+        self,
+        indptr: numpy.typing.NDArray[numpy.int64],
+        indices: numpy.typing.NDArray[numpy.int32],
+        ratings: numpy.typing.NDArray[numpy.float32],
+        *,
+        num_threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Rows of users, float32 [rows, factors], from their ratings.
         """
 
 class TopkIndex:

@@ -14,7 +14,6 @@ from model_checks import ModelChecks
 @pytest.mark.filterwarnings("ignore:BPR. every user has every item")
 class TestBPR(ModelChecks):
     model = pc.BPR
-    folds_in = True
     params: ClassVar[dict[str, Any]] = {"factors": 7, "epochs": 4}
     other_params: ClassVar[dict[str, Any]] = {
         "factors": 9,
@@ -42,12 +41,10 @@ class TestPopularity(ModelChecks):
     model = pc.Popularity
     has_vectors = False
     has_neighbors = False
-    folds_in = True
 
 
 class TestIALS(ModelChecks):
     model = pc.IALS
-    folds_in = True
     params: ClassVar[dict[str, Any]] = {"factors": 7, "epochs": 3}
     other_params: ClassVar[dict[str, Any]] = {
         "factors": 17,
@@ -66,7 +63,6 @@ class TestIALSByGradients(TestIALS):
 
 class TestProd2Vec(ModelChecks):
     model = pc.Prod2Vec
-    folds_in = True
     params: ClassVar[dict[str, Any]] = {"vector_size": 7, "epochs": 4, "min_count": 1}
     other_params: ClassVar[dict[str, Any]] = {
         "vector_size": 9,
@@ -105,7 +101,6 @@ class TestProd2VecAsGensim(TestProd2Vec):
 
 class NeighborChecks(ModelChecks):
     has_vectors = False
-    folds_in = True
 
     def similarity(self, model):
         n = len(model.items_)
@@ -166,6 +161,7 @@ class TestItemKNNRp3beta(TestItemKNN):
 
 class TestSVD(ModelChecks):
     model = pc.SVD
+    rated = True
     params: ClassVar[dict[str, Any]] = {"factors": 7, "epochs": 4}
     other_params: ClassVar[dict[str, Any]] = {
         "factors": 9,
@@ -191,6 +187,7 @@ class TestSVDppWithoutBiases(TestSVD):
 
 class TestBayesianSVD(ModelChecks):
     model = pc.BayesianSVD
+    rated = True
     params: ClassVar[dict[str, Any]] = {"factors": 3, "epochs": 6, "n_samples": 2}
     other_params: ClassVar[dict[str, Any]] = {
         "factors": 9,

@@ -281,7 +281,26 @@ def test_events_of_the_contract_have_a_taste():
 
 
 @both
-def test_a_history_is_refused_before_its_ids_are_looked_at(model):
-    fitted = model(factors=2, epochs=1).fit(rated(), progress=False)
-    with pytest.raises(pc.errors.UnsupportedError, match="cannot recommend from the history"):
-        fitted.recommend(history=["no such item"])
+def test_strangers_are_estimated_as_well_as_users_of_the_training(model):
+    frame = pc.datasets.make_ratings(9_000, n_users=300, n_films=80, random_state=3)
+    user, item, rating = "user", "title", "rating"
+
+    def data(rows):
+        return pc.Interactions.from_frame(rows, user=user, item=item, value=rating)
+
+    strange = frame[user].isin(frame[user].unique()[::4])
+    test = np.random.default_rng(0).random(len(frame)) < 0.3
+    held_out = frame[strange & test]
+
+    def rmse(estimates):
+        return float(np.sqrt(np.mean((estimates - held_out[rating]) ** 2)))
+
+    trained = model(factors=10, epochs=30).fit(data(frame[~(strange & test)]), progress=False)
+    stranger = model(factors=10, epochs=30).fit(data(frame[~strange]), progress=False)
+    found = stranger.recommend(
+        history=frame[strange & ~test][[user, item, rating]], k=80, exclude_seen=False
+    )
+    folded = held_out[[user, item]].merge(found, how="left")["score"].to_numpy()
+    assert np.isfinite(folded).all()
+    assert rmse(folded) < 1.01 * rmse(trained.predict(held_out))
+    assert rmse(folded) < 0.97 * rmse(held_out[rating].mean())

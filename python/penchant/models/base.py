@@ -59,10 +59,10 @@ class Recommender(AudienceRanker):
         users : id, sequence of ids, Series or array, optional
             In any order, repeats allowed; text ``"17850"`` finds the number 17850 and the other
             way round. None means everyone.
-        history : sequence of item ids, or frame, optional
-            Instead of `users`: what one stranger took, oldest first; or a frame with the user,
-            item and (where the model was trained with one) value column of the training data,
-            for many.
+        history : sequence of item ids, mapping, or frame, optional
+            Instead of `users`: what one stranger took, oldest first; or a mapping of items to
+            their values, such as ratings; or a frame with the user, item and (where the model was
+            trained with one) value column of the training data, for many.
         k : int, default 10
             Items per user. Where fewer are left the answer is shorter.
         exclude_seen : bool, default True

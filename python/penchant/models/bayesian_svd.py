@@ -177,6 +177,11 @@ class BayesianSVD(RatingModel):
             on_epoch=lambda epoch, loss, rmse: monitor(epoch, loss, rmse=rmse),
         )
 
+    def _residual_variance(self) -> float:
+        """Return the mean over the samples that were kept."""
+        kept = [float(row["rmse"]) ** 2 for row in self._history[self._burn_in_epochs() :]]
+        return float(np.mean(kept)) if kept else super()._residual_variance()
+
     def _user_vectors(self) -> NDArray[np.float32]:
         if "user_vectors" not in self._derived:
             kept = np.maximum(self.kept_, np.float32(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from penchant.data.interactions import Columns
 
 _POLICIES = ("error", "drop", "popular")
+_VALUE = "value"  # what messages call the values of a mapping
 
 
 class Histories(NamedTuple):
@@ -33,11 +35,14 @@ class Histories(NamedTuple):
         Codes of the model's `items_`.
     values : float32 array of shape (m,)
         What the value column says of each event, 1 without one.
+    valued : bool
+        Whether the values were given.
     """
 
     indptr: NDArray[np.int64]
     items: NDArray[np.int32]
     values: NDArray[np.float32]
+    valued: bool = True
 
     @classmethod
     def none(cls) -> Histories:
@@ -64,7 +69,7 @@ class Histories(NamedTuple):
             return self
         places = RowLists(self.indptr, np.arange(len(self.items), dtype=np.int32))
         indptr, chosen = take_lists(places, rows)
-        return Histories(indptr, self.items[chosen], self.values[chosen])
+        return self._replace(indptr=indptr, items=self.items[chosen], values=self.values[chosen])
 
     def matrix(self, reduce: str = "sum") -> CSR:
         """Return the histories x items matrix, items ascending.
@@ -83,7 +88,7 @@ class Histories(NamedTuple):
         if reduce == "distinct":
             reduced = np.ones(len(starts), dtype=np.float32)
         elif reduce == "last":
-            reduced = values[np.append(starts[1:], len(items)) - 1]
+            reduced = values[np.append(starts[1:], len(items))[: len(starts)] - 1]
         else:
             reduced = np.add.reduceat(values, starts) if len(starts) else values
         indptr = offsets(np.bincount(owners[starts], minlength=self.n))
@@ -97,7 +102,7 @@ def read_histories(
 
     Parameters
     ----------
-    history : sequence of item ids, or frame
+    history : sequence of item ids, mapping of item ids to values, or frame
         See `Recommender.recommend`.
     items : IdMap
         The items of the model.
@@ -126,12 +131,15 @@ def read_histories(
         users = arrow.combine(table[columns.user])
         encoded = users if pa.types.is_dictionary(users.type) else users.dictionary_encode()
         owners = _codes(encoded, columns.user)
-        given, labels = table[columns.item], encoded.dictionary
-        values = _values(table, columns.value if len(names) == 3 else None)
+        given, labels, valued = table[columns.item], encoded.dictionary, len(names) == 3
+        values = _values(table, columns.value if valued else None)
     else:
-        given, labels = arrow.to_array(history, columns.item), None
+        labels, valued = None, isinstance(history, Mapping)
+        given = arrow.to_array(list(history) if valued else history, columns.item)
         owners = np.zeros(len(given), dtype=np.int64)
         values = np.ones(len(given), dtype=np.float32)
+        if valued:
+            values = _values(_value_table(history), _VALUE)
     codes = resolve(items, given, "item", "popular" if unknown == "drop" else unknown, _POLICIES)
     n_histories = 1 if labels is None else len(labels)
     if many:  # a category column may list values that no row has
@@ -144,7 +152,7 @@ def read_histories(
     order = np.argsort(owners, kind="stable")
     order = order[codes.codes[order] >= 0]
     lengths = np.bincount(owners[order], minlength=n_histories)
-    histories = Histories(offsets(lengths), codes.codes[order], values[order])
+    histories = Histories(offsets(lengths), codes.codes[order], values[order], valued)
     if unknown == "drop":
         kept = np.flatnonzero(lengths)
         histories = histories.take(kept)
@@ -158,6 +166,15 @@ def _codes(encoded: Any, name: str) -> NDArray[np.int64]:
         raise DataError(f"history: column {name!r} is null in row {row}: every row needs an id")
     codes: NDArray[np.int64] = np.asarray(encoded.indices).astype(np.int64)
     return codes
+
+
+def _value_table(history: Mapping[Any, Any]) -> pa.Table:
+    try:
+        return pa.table(
+            {_VALUE: pa.array(list(history.values()), None if history else pa.float64())}
+        )
+    except pa.ArrowException as error:
+        raise DataError(f"history: the values must be numbers: {error}") from error
 
 
 def _values(table: Any, name: str | None) -> NDArray[np.float32]:

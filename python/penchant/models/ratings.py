@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from penchant import _core
 from penchant.errors import DataError
 from penchant.models.factor_model import FactorModel, Factors
 from penchant.models.params import Real
@@ -15,6 +16,7 @@ from penchant.models.state import Weight
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
+    from penchant.models.histories import Histories
 
 RATE = Real(0, 10, open_low=True)
 OWN_RATE = Real(0, 10, optional=True)
@@ -23,6 +25,7 @@ OWN_REGULARIZATION = Real(0, 100, optional=True)
 USERS, ITEMS, IMPLICIT = 0, 1, 2  # random streams of the first factors
 
 _UNKNOWN = ("error", "nan", "average")
+_LEAST_VARIANCE = 1e-6  # where the training ratings are met exactly
 
 
 class RatingModel(FactorModel, abstract=True):
@@ -94,6 +97,47 @@ class RatingModel(FactorModel, abstract=True):
                 users, items = np.hstack([users, own]), np.hstack([items, ones])
             factors = self._derived["factors"] = Factors(users, items, self.item_biases_)
         return factors
+
+    # ---- users that training never saw ----------------------------------------------------------
+
+    def _fold_in(self, histories: Histories) -> NDArray[np.float32]:
+        """Return the rows that strangers most probably have, given those of the known users."""
+        name = type(self).__name__
+        if histories.n and not histories.valued:
+            value = "value" if self.columns_.value is None else self.columns_.value
+            raise DataError(
+                f"{name} goes by ratings, and the history has none: pass a mapping such as "
+                f"{{item: rating}}, or a frame with the column {value!r}"
+            )
+        solver: _core.RatingFoldIn | None = self._derived.get("fold in")
+        if solver is None:
+            factors = self._factors()
+            solver = self._derived["fold in"] = _core.RatingFoldIn(
+                np.ascontiguousarray(factors.users),
+                factors.items,
+                factors.biases,
+                variance=max(self._residual_variance(), _LEAST_VARIANCE),
+                num_threads=self._threads(None),
+            )
+        matrix = histories.matrix("last")
+        low, high = (float(end) for end in self.scale_)
+        width = max(high - low, abs(high), abs(low))
+        if self.rating_scale is None:  # of the training data only, which may lack an end of it
+            low, high = low - width, high + width
+        outside = np.flatnonzero((matrix.values < low) | (matrix.values > high))
+        if len(outside):
+            raise DataError(
+                f"history: rating {matrix.values[outside[0]]:g} of item "
+                f"{self.items_[int(matrix.indices[outside[0]])]!r} is too far from the ratings "
+                f"{name} was trained on, {self.scale_[0]:g} to {self.scale_[1]:g}"
+            )
+        return solver.solve(
+            matrix.indptr, matrix.indices, matrix.values, num_threads=self._threads(None)
+        )
+
+    def _residual_variance(self) -> float:
+        """Return the mean squared error on the training ratings, as the last epoch had it."""
+        return float(self._history[-1]["rmse"]) ** 2 if self._history else 1.0
 
     def _vectors(self, side: Literal["user", "item"]) -> NDArray[np.float32]:
         return self._user_vectors() if side == "user" else self.item_factors_

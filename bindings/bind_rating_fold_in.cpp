@@ -1,0 +1,76 @@
+#include <pybind11/stl.h>
+
+#include <memory>
+
+#include "arrays.hpp"
+#include "bindings.hpp"
+#include "penchant/rating_fold_in.hpp"
+
+namespace penchant::python {
+namespace {
+
+// The size of the items' side stays beside the core's object, for the checks.
+class FoldIn {
+ public:
+  FoldIn(const Array<float>& users, const Array<float>& items,
+         const std::optional<Array<float>>& biases, double variance, int num_threads) {
+    const auto user_rows = matrix(users, "user_factors");
+    const auto item_rows = matrix(items, "item_factors");
+    if (user_rows.cols < 1 || user_rows.cols != item_rows.cols)
+      fail("user_factors and item_factors need the same number of columns, at least 1");
+    if (user_rows.rows < 1) fail("user_factors has no rows");
+    check_rows_fit(item_rows.rows, "items");
+    check_finite(user_rows, "user_factors");
+    check_finite(item_rows, "item_factors");
+    const float* bias_data = nullptr;
+    if (biases) {
+      const auto values = vector(*biases, "item_biases");
+      check_length(values.size(), item_rows.rows, "item_biases");
+      check_finite({values.data(), item_rows.rows, 1}, "item_biases");
+      bias_data = values.data();
+    }
+    if (!(variance > 0.0) || !std::isfinite(variance))
+      fail("variance must be a positive finite number");
+    shape_ = {item_rows.rows, item_rows.cols};
+    const py::gil_scoped_release release;
+    solver_ =
+        std::make_unique<RatingFoldIn>(user_rows, item_rows, bias_data, variance, num_threads);
+  }
+
+  [[nodiscard]] Array<float> solve(const Array<std::int64_t>& indptr,
+                                   const Array<std::int32_t>& indices, const Array<float>& ratings,
+                                   int num_threads) const {
+    const auto rows = static_cast<std::int64_t>(indptr.size()) - 1;
+    if (rows < 0) fail("indptr is empty");
+    check_size(rows, shape_.second, "the solution");
+    const CsrView histories = csr({indptr, indices}, rows, shape_.first, "histories");
+    const auto values = vector(ratings, "ratings");
+    check_length(values.size(), histories.entries(), "ratings");
+    check_finite({values.data(), histories.entries(), 1}, "ratings");
+    Array<float> out({rows, shape_.second});
+    const auto view = mutable_matrix(out, "the solution");
+    const py::gil_scoped_release release;
+    solver_->solve(histories, values, view, num_threads);
+    return out;
+  }
+
+ private:
+  std::pair<std::int64_t, std::int64_t> shape_;
+  std::unique_ptr<RatingFoldIn> solver_;
+};
+
+}  // namespace
+
+void bind_rating_fold_in(py::module_& m) {
+  py::class_<FoldIn>(m, "RatingFoldIn", "Rows of users whose ratings training never saw.")
+      .def(py::init<const Array<float>&, const Array<float>&, const std::optional<Array<float>>&,
+                    double, int>(),
+           py::arg("user_factors").noconvert(), py::arg("item_factors").noconvert(),
+           py::arg("item_biases").noconvert().none(true), py::kw_only(), py::arg("variance"),
+           py::arg("num_threads"))
+      .def("solve", &FoldIn::solve, py::arg("indptr").noconvert(), py::arg("indices").noconvert(),
+           py::arg("ratings").noconvert(), py::kw_only(), py::arg("num_threads"),
+           "Rows of users, float32 [rows, factors], from their ratings.");
+}
+
+}  // namespace penchant::python
