@@ -111,6 +111,20 @@ class FoldIn {
     return out;
   }
 
+  [[nodiscard]] Array<float> contributions(const Array<std::int32_t>& entries,
+                                           const Weights& confidence, std::int32_t target) const {
+    const auto rows = vector(entries, "entries");
+    check_within(rows, n_fixed_, "entries");
+    check_within(std::span<const std::int32_t>(&target, 1), n_fixed_, "target");
+    const float* weights =
+        positive(confidence, static_cast<std::int64_t>(rows.size()), "confidence");
+    Array<float> out(static_cast<py::ssize_t>(rows.size()));
+    const std::span<float> view(out.mutable_data(), rows.size());
+    const py::gil_scoped_release release;
+    solver_->contributions(rows, weights, target, view);
+    return out;
+  }
+
  private:
   std::int64_t n_fixed_ = 0;
   std::int64_t factors_ = 0;
@@ -135,7 +149,10 @@ void bind_fold_in(py::module_& m) {
       .def("solve", &FoldIn::solve, py::arg("indptr").noconvert(), py::arg("indices").noconvert(),
            py::arg("confidence").noconvert().none(true),
            py::arg("row_weights").noconvert().none(true), py::kw_only(), py::arg("num_threads"),
-           "Solve rows, float32 [rows, factors], from their entries among the fixed side's rows.");
+           "Solve rows, float32 [rows, factors], from their entries among the fixed side's rows.")
+      .def("contributions", &FoldIn::contributions, py::arg("entries").noconvert(),
+           py::arg("confidence").noconvert().none(true), py::arg("target"),
+           "What each entry of a row adds to the row's product with a row of the fixed side.");
 }
 
 }  // namespace

@@ -15,6 +15,7 @@ import sklearn.base
 
 import penchant as pc
 from model_checks_audience import AudienceChecks
+from model_checks_explain import ExplainChecks
 from model_checks_filters import FilterChecks
 from model_checks_history import HistoryChecks
 from model_checks_recommend import RecommendChecks
@@ -40,7 +41,9 @@ from penchant.errors import (
 )
 
 
-class ModelChecks(RecommendChecks, FilterChecks, AudienceChecks, HistoryChecks, TrainingChecks):
+class ModelChecks(
+    RecommendChecks, FilterChecks, AudienceChecks, HistoryChecks, ExplainChecks, TrainingChecks
+):
     """Subclass as ``TestX`` in ``tests/models``."""
 
     # ---- hyperparameters ------------------------------------------------------------------------

@@ -92,6 +92,8 @@ class ModelFactory:
     has_neighbors: ClassVar[bool] = True
     # Whether a history needs the value of each item.
     rated: ClassVar[bool] = False
+    # Whether a score is a sum over the history; else explanations leave items out.
+    exact_explanations: ClassVar[bool] = True
 
     def history(self, *items: Any) -> Any:
         """Return what one stranger took, as the model wants it."""

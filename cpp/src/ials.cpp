@@ -1,5 +1,6 @@
 #include "penchant/ials.hpp"
 
+#include <Eigen/Cholesky>
 #include <algorithm>
 #include <numeric>
 #include <optional>
@@ -13,6 +14,9 @@
 
 namespace penchant {
 namespace {
+
+// Keeps the system of a row positive definite without a penalty.
+constexpr double kLeastRidge = 1e-12;
 
 IalsEvents events_of(const SparseMatrix& matrix) {
   return {matrix.view(), matrix.values.empty() ? nullptr : matrix.values.data()};
@@ -113,6 +117,29 @@ class IalsFoldIn::Impl {
     rows.write_back(threads);
   }
 
+  // In the basis, in which all but the row's own entries is diagonal.
+  void contributions(std::span<const std::int32_t> entries, const float* confidence,
+                     std::int32_t target, std::span<float> out) const {
+    const auto weight = static_cast<double>(params_.unobserved_weight);
+    const double ridge =
+        row_ridge(params_, static_cast<std::int64_t>(entries.size()), weight, total_);
+    const auto row = [&](std::int32_t r) -> Eigen::VectorXd {
+      return Eigen::Map<const Eigen::VectorXf>(fixed_.data() + r * stride_, dim_).cast<double>();
+    };
+    const auto share = [&](std::size_t j) {
+      return confidence == nullptr ? 1.0 : static_cast<double>(confidence[j]);
+    };
+    const Eigen::VectorXd spectrum =
+        Eigen::Map<const Eigen::VectorXf>(basis_->spectrum(), dim_).cast<double>();
+    Eigen::MatrixXd system =
+        (weight * spectrum.array() + std::max(ridge, kLeastRidge)).matrix().asDiagonal();
+    for (std::size_t j = 0; j < entries.size(); ++j)
+      system.selfadjointView<Eigen::Lower>().rankUpdate(row(entries[j]), share(j));
+    const Eigen::VectorXd solved = system.llt().solve(row(target));
+    for (std::size_t j = 0; j < entries.size(); ++j)
+      out[j] = static_cast<float>(share(j) * row(entries[j]).dot(solved));
+  }
+
  private:
   IalsParams params_;
   std::int64_t dim_;
@@ -127,6 +154,11 @@ IalsFoldIn::IalsFoldIn(MatrixView<const float> fixed, const float* fixed_weights
     : impl_(std::make_unique<Impl>(fixed, fixed_weights, params)) {}
 
 IalsFoldIn::~IalsFoldIn() = default;
+
+void IalsFoldIn::contributions(std::span<const std::int32_t> entries, const float* confidence,
+                               std::int32_t target, std::span<float> out) const {
+  impl_->contributions(entries, confidence, target, out);
+}
 
 void IalsFoldIn::solve(const IalsEvents& events, const float* row_weights, MatrixView<float> out,
                        int num_threads) const {

@@ -26,6 +26,12 @@ bool dual_is_cheaper(std::int64_t n, std::int64_t stride, std::int32_t steps) {
 
 }  // namespace
 
+double row_ridge(const IalsParams& params, std::int64_t n, double unobserved, double other_total) {
+  return static_cast<double>(params.regularization) *
+         std::pow(static_cast<double>(n) + unobserved * other_total,
+                  static_cast<double>(params.regularization_exponent));
+}
+
 IalsSide::IalsSide(const IalsEvents& events, const float* weights, double other_total,
                    const IalsParams& params)
     : events_(events), weights_(weights), other_total_(other_total), params_(params), chunks_{0} {
@@ -105,8 +111,6 @@ void IalsSide::solve_row(const Shared& shared, std::int64_t row, float* scratch,
   }
   const float share = weights_ == nullptr ? 1.0F : weights_[row];
   const double unobserved = static_cast<double>(params_.unobserved_weight) * share;
-  const double scale = std::pow(static_cast<double>(n) + unobserved * other_total_,
-                                static_cast<double>(params_.regularization_exponent));
   IalsRowArgs args{};
   args.fixed = shared.fixed_rows;
   args.stride = stride;
@@ -116,7 +120,7 @@ void IalsSide::solve_row(const Shared& shared, std::int64_t row, float* scratch,
   args.n = n;
   args.spectrum = shared.fixed->spectrum();
   args.weight = static_cast<float>(unobserved);
-  args.ridge = static_cast<float>(static_cast<double>(params_.regularization) * scale);
+  args.ridge = static_cast<float>(row_ridge(params_, n, unobserved, other_total_));
   // Far below what matters, far above what rounding leaves of an eigenvalue that is zero.
   args.floor = std::max((args.weight * shared.fixed->largest() + args.ridge) * 1e-6F, 1e-20F);
   args.row = to;

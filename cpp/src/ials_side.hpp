@@ -17,6 +17,9 @@ struct IalsSums {
   double penalty = 0.0;    // of the solved side
 };
 
+// l_u (or l_i) of a row of `n` entries whose cells weigh `unobserved` each, `other_total` in all.
+double row_ridge(const IalsParams& params, std::int64_t n, double unobserved, double other_total);
+
 // What the rows of one side are solved from.
 class IalsSide {
  public:

@@ -101,6 +101,15 @@ class IalsFoldIn:
         unobserved_weight: typing.SupportsFloat | typing.SupportsIndex,
         num_threads: typing.SupportsInt | typing.SupportsIndex,
     ) -> None: ...
+    def contributions(
+        self,
+        entries: numpy.typing.NDArray[numpy.int32],
+        confidence: numpy.typing.NDArray[numpy.float32] | None,
+        target: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        What each entry of a row adds to the row's product with a row of the fixed side.
+        """
     def solve(
         self,
         indptr: numpy.typing.NDArray[numpy.int64],

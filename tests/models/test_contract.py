@@ -14,6 +14,7 @@ from model_checks import ModelChecks
 @pytest.mark.filterwarnings("ignore:BPR. every user has every item")
 class TestBPR(ModelChecks):
     model = pc.BPR
+    exact_explanations = False
     params: ClassVar[dict[str, Any]] = {"factors": 7, "epochs": 4}
     other_params: ClassVar[dict[str, Any]] = {
         "factors": 9,
@@ -162,6 +163,7 @@ class TestItemKNNRp3beta(TestItemKNN):
 class TestSVD(ModelChecks):
     model = pc.SVD
     rated = True
+    exact_explanations = False
     params: ClassVar[dict[str, Any]] = {"factors": 7, "epochs": 4}
     other_params: ClassVar[dict[str, Any]] = {
         "factors": 9,
@@ -188,6 +190,7 @@ class TestSVDppWithoutBiases(TestSVD):
 class TestBayesianSVD(ModelChecks):
     model = pc.BayesianSVD
     rated = True
+    exact_explanations = False
     params: ClassVar[dict[str, Any]] = {"factors": 3, "epochs": 6, "n_samples": 2}
     other_params: ClassVar[dict[str, Any]] = {
         "factors": 9,

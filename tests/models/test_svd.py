@@ -304,3 +304,12 @@ def test_strangers_are_estimated_as_well_as_users_of_the_training(model):
     assert np.isfinite(folded).all()
     assert rmse(folded) < 1.01 * rmse(trained.predict(held_out))
     assert rmse(folded) < 0.97 * rmse(held_out[rating].mean())
+
+
+@both
+def test_artifacts_of_versions_that_kept_no_ratings_say_so(model):
+    old = model(factors=2, epochs=1).fit(rated(), progress=False)
+    old.history_values_ = None
+    user, item = old.users_.to_list()[0], old.items_.to_list()[0]
+    with pytest.raises(pc.errors.UnsupportedError, match="fit it again, or pass history="):
+        old.explain(user, item)

@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 
 #include "penchant/types.hpp"
 
@@ -91,6 +92,12 @@ class IalsFoldIn {
   // `row_weights` (p where items are solved) may be null.
   void solve(const IalsEvents& events, const float* row_weights, MatrixView<float> out,
              int num_threads) const;
+
+  // What each entry of a row adds to the row's product with row `target` of the fixed side: entry j
+  // adds c_j h_j^T A^-1 h_target, A being the matrix of the row's system. `out` has one place for
+  // each; `confidence` may be null.
+  void contributions(std::span<const std::int32_t> entries, const float* confidence,
+                     std::int32_t target, std::span<float> out) const;
 
  private:
   class Impl;

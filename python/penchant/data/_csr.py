@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from penchant.data import _repeats
 
@@ -63,3 +64,25 @@ def make_csr(
     for array in csr:
         array.flags.writeable = False
     return csr
+
+
+def transposed(matrix: CSR, n_columns: int) -> CSR:
+    """Return the matrix with a row for each column."""
+    order = np.argsort(matrix.indices, kind="stable")
+    rows = np.repeat(np.arange(len(matrix.indptr) - 1, dtype=np.int32), np.diff(matrix.indptr))
+    indptr = np.zeros(n_columns + 1, dtype=np.int64)
+    np.cumsum(np.bincount(matrix.indices, minlength=n_columns), out=indptr[1:])
+    return matrix._replace(indptr=indptr, indices=rows[order], values=matrix.values[order])
+
+
+def recoded(
+    matrix: CSR, codes: NDArray[np.int32], confidence: NDArray[np.float32] | None
+) -> tuple[CSR, NDArray[np.float32] | None]:
+    """Return the matrix with column c renamed codes[c], rows sorted again, confidence alike."""
+    indices = codes[matrix.indices]
+    rows = np.repeat(np.arange(len(matrix.indptr) - 1), np.diff(matrix.indptr))
+    order = np.lexsort((indices, rows))
+    sorted_matrix = matrix._replace(
+        indices=np.ascontiguousarray(indices[order]), values=matrix.values[order]
+    )
+    return sorted_matrix, None if confidence is None else confidence[order]

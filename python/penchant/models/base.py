@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from penchant.errors import ColumnError, ParameterError, closest
 from penchant.models import results, state
-from penchant.models.audience import AudienceRanker
+from penchant.models.capabilities import capabilities
+from penchant.models.explain import ExplainingRanker
 from penchant.models.histories import read_histories
 from penchant.models.item_filter import item_table, read_filter
 from penchant.models.ranker import Scores
@@ -29,7 +30,7 @@ __all__ = ["Recommender"]
 Unknown = Literal["error", "drop", "popular"]
 
 
-class Recommender(AudienceRanker):
+class Recommender(ExplainingRanker):
     """Base class of the models; use one of them, such as `penchant.BPR`."""
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
@@ -152,6 +153,21 @@ class Recommender(AudienceRanker):
             found = self.recommend_codes(codes, k, item_filter=wanted, **search)
         names = (self.columns_.user, self.columns_.item)
         return results.ranked_frame(labels, self.items_, *found, names, self.backend_, about)
+
+    @property
+    def capabilities_(self) -> frozenset[str]:
+        """What the model can do of what not every model can.
+
+        "history" (`recommend` for strangers), "explain", "similar_items", "similar_users",
+        "user_vectors" and "item_vectors". What is missing raises `UnsupportedError`.
+
+        Examples
+        --------
+        >>> import penchant as pc
+        >>> sorted(pc.ItemKNN().capabilities_)
+        ['explain', 'history', 'similar_items']
+        """
+        return capabilities(type(self))
 
     def _item_columns(self, names: Sequence[str]) -> pa.Table | None:
         """Return columns of the item table, None for none."""

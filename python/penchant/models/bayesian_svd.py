@@ -109,7 +109,7 @@ class BayesianSVD(RatingModel):
         "user_biases_": Weight(("users",)),
         "item_biases_": Weight(("items",)),
         "kept_": Weight((1,)),
-        **RatingModel._scale_weights,
+        **RatingModel._rating_weights,
     }
 
     _descends = False  # it samples
@@ -145,7 +145,7 @@ class BayesianSVD(RatingModel):
         return int(float(self.burn_in) * int(self.epochs))
 
     def _start(self, train: Interactions) -> None:
-        self._start_scale(train)
+        self._start_ratings(train)
         n_samples = min(int(self.n_samples), int(self.epochs) - self._burn_in_epochs())
         width = n_samples * int(self.factors)
         self.user_factors_ = np.zeros((train.n_users, width), dtype=np.float32)

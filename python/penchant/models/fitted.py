@@ -39,6 +39,8 @@ class FittedModel(Parameterized):
         The ids of the training data; position = row of the factors.
     seen_ : RowLists
         Items of each user in the training data (CSR).
+    history_values_ : float32 array or None
+        The values of `seen_`, where the model goes by values.
     item_counts_ : int64 array of shape (n_items,)
         Number of distinct users of each item.
     item_features_, user_features_ : pyarrow.Table or None
@@ -60,6 +62,7 @@ class FittedModel(Parameterized):
     item_counts_: NDArray[np.int64]
     columns_: Columns
     backend_: str
+    history_values_: NDArray[np.float32] | None = None
     item_features_: pa.Table | None
     user_features_: pa.Table | None
     _history: list[dict[str, Any]]
@@ -208,7 +211,8 @@ class FittedModel(Parameterized):
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Return a copy of what training changes, for `restore`."""
         self._check_fitted()
-        arrays = ((name, getattr(self, name)) for name in self._weights)
+        learnt = (name for name, weight in self._weights.items() if not weight.given)
+        arrays = ((name, getattr(self, name)) for name in learnt)
         return {name: array.copy() for name, array in arrays if array is not None}
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penchant import _core
+from penchant.data._csr import recoded, transposed
 from penchant.errors import DataError, ParameterError
 from penchant.models import results
 from penchant.models.factor_model import FactorModel, Factors
 from penchant.models.params import Choice, Integer, Real, Rule
 from penchant.models.ranker import NUM_THREADS
-from penchant.models.state import Weight
+from penchant.models.state import HISTORY_VALUES, Weight
 
 if TYPE_CHECKING:
     from penchant.data.ids import IdMap
@@ -120,6 +121,7 @@ class IALS(FactorModel):
     _weights: ClassVar[Mapping[str, Weight]] = {
         "user_factors_": Weight(("users", "factors")),
         "item_factors_": Weight(("items", "factors")),
+        **HISTORY_VALUES,
     }
 
     user_factors_: _Floats
@@ -171,6 +173,7 @@ class IALS(FactorModel):
             )
 
     def _start(self, train: Interactions) -> None:
+        self.history_values_ = train.csr("sum").values if self.alpha else None
         factors = int(self.factors)
         scale = float(self.init_scale) / np.sqrt(factors)
         seed = int(self.random_state)
@@ -183,7 +186,7 @@ class IALS(FactorModel):
         _core.fit_ials(
             self.seen_.indptr,
             self.seen_.indices,
-            self._confidence(train.csr("sum"), train.users, train.items) if self.alpha else None,
+            self._confidence(train.csr("sum"), train.users, train.items),
             monitor.draft("user_factors_"),
             monitor.draft("item_factors_"),
             self._item_weights(self.item_counts_),
@@ -201,8 +204,10 @@ class IALS(FactorModel):
         names = ("regularization", "regularization_exponent", "unobserved_weight")
         return {name: float(getattr(self._trained, name)) for name in names}
 
-    def _confidence(self, matrix: CSR, rows: IdMap | None, columns: IdMap) -> _Floats:
+    def _confidence(self, matrix: CSR, rows: IdMap | None, columns: IdMap) -> _Floats | None:
         """Return the confidence of each pair; an error names the first that has none."""
+        if not self._trained.alpha:
+            return None
         values = matrix.values.astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             scaled = np.log1p(values) if self._trained.confidence_scaling == "log" else values
@@ -252,8 +257,17 @@ class IALS(FactorModel):
     def _fold_in(self, histories: Histories) -> _Floats:
         """Return the vectors that users with these items would have, exactly."""
         matrix = histories.matrix("sum")
-        confidence = self._confidence(matrix, None, self.items_) if self._trained.alpha else None
+        confidence = self._confidence(matrix, None, self.items_)
         return self._solve("user", matrix, confidence, None, None)
+
+    def _needs_values(self) -> bool:
+        return bool(self._trained.alpha)
+
+    def _contributions(self, history: Histories, item: int) -> _Floats:
+        """Return the summands of the score: A^-1 = (Gram + ridge + own)^-1 gives c_j h_j A^-1 h."""
+        matrix = history.matrix("sum")
+        confidence = self._confidence(matrix, None, self.items_)
+        return self._folding("user").contributions(matrix.indices, confidence, item)
 
     def _solve(
         self,
@@ -350,40 +364,16 @@ class IALS(FactorModel):
         matrix = new.csr("sum")
         rows, columns, known, other = new.users, new.items, self.items_, "item"
         if side == "item":
-            matrix = _transposed(matrix, new.n_items)
+            matrix = transposed(matrix, new.n_items)
             rows, columns, known, other = new.items, new.users, self.users_, "user"
-        confidence = None
-        if self._trained.alpha:
-            confidence = self._confidence(matrix, rows, columns)
+        confidence = self._confidence(matrix, rows, columns)
         names = columns.take(np.arange(len(columns), dtype=np.int32))
         codes = results.resolve(known, names, other, "error", ("error",)).codes
         weights = self._item_weights(np.diff(matrix.indptr)) if side == "item" else None
-        matrix, confidence = _recoded(matrix, codes, confidence)
+        matrix, confidence = recoded(matrix, codes, confidence)
         vectors = self._solve(side, matrix, confidence, weights, num_threads)
         return results.vector_frame(rows, vectors, rows.name, self.backend_)
 
 
 def _id(ids: IdMap, code: int) -> Any:
     return ids.take(np.array([code], dtype=np.int32)).to_pylist()[0]
-
-
-def _transposed(matrix: CSR, n_columns: int) -> CSR:
-    """Return the matrix with a row for each column."""
-    order = np.argsort(matrix.indices, kind="stable")
-    rows = np.repeat(np.arange(len(matrix.indptr) - 1, dtype=np.int32), np.diff(matrix.indptr))
-    indptr = np.zeros(n_columns + 1, dtype=np.int64)
-    np.cumsum(np.bincount(matrix.indices, minlength=n_columns), out=indptr[1:])
-    return matrix._replace(indptr=indptr, indices=rows[order], values=matrix.values[order])
-
-
-def _recoded(
-    matrix: CSR, codes: NDArray[np.int32], confidence: _Floats | None
-) -> tuple[CSR, _Floats | None]:
-    """Return the matrix with column c renamed codes[c], rows sorted again, confidence alike."""
-    indices = codes[matrix.indices]
-    rows = np.repeat(np.arange(len(matrix.indptr) - 1), np.diff(matrix.indptr))
-    order = np.lexsort((indices, rows))
-    sorted_matrix = matrix._replace(
-        indices=np.ascontiguousarray(indices[order]), values=matrix.values[order]
-    )
-    return sorted_matrix, None if confidence is None else confidence[order]

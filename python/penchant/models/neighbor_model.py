@@ -14,7 +14,7 @@ from penchant.models.base import Recommender
 from penchant.models.histories import Histories
 from penchant.models.params import Choice
 from penchant.models.ranker import Rows, Scores
-from penchant.models.state import Weight
+from penchant.models.state import HISTORY_VALUES, Weight
 from penchant.retrieval.filters import RowLists, take_lists
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ NEIGHBOR_WEIGHTS = {
     "neighbor_indptr_": Weight(("items+1",), optional=True, dtype="int64"),
     "neighbor_indices_": Weight(("neighbors",), optional=True, dtype="int32"),
     "neighbor_values_": Weight(("neighbors",), optional=True),
-    "history_values_": Weight(("entries",), optional=True),
+    **HISTORY_VALUES,
 }
 
 
@@ -45,7 +45,6 @@ class NeighborModel(Recommender, abstract=True):
     neighbor_indptr_: NDArray[np.int64] | None
     neighbor_indices_: NDArray[np.int32] | None
     neighbor_values_: NDArray[np.float32] | None
-    history_values_: NDArray[np.float32] | None
     item_weights_: NDArray[np.float32] | None = None
 
     def _start(self, train: Interactions) -> None:
@@ -53,7 +52,7 @@ class NeighborModel(Recommender, abstract=True):
         self.history_values_ = None
         if self.values != "distinct":
             self._check_values(matrix, "train")
-            self.history_values_ = matrix.values.copy()  # the matrix is read-only
+            self.history_values_ = matrix.values
         self._set_neighbors(
             np.zeros(len(self.items_) + 1, dtype=np.int64),
             np.empty(0, dtype=np.int32),
@@ -143,6 +142,13 @@ class NeighborModel(Recommender, abstract=True):
         if self._trained.values != "distinct":
             self._check_values(matrix, "history")
         return matrix
+
+    def _contributions(self, history: Histories, item: int) -> NDArray[np.float32]:
+        """Return the summands of the score."""
+        items, values = history.items, history.values
+        each = CSR(np.arange(len(items) + 1, dtype=np.int64), items, values)
+        pairs = np.arange(len(items), dtype=np.int64)
+        return self._index().score_pairs(each, pairs, np.full(len(items), item, dtype=np.int64))
 
     def _neighbors(self, codes: Rows, k: int, num_threads: int) -> tuple[Rows, Scores]:
         return self._index().neighbors(codes, k, num_threads=num_threads)

@@ -31,6 +31,7 @@ class Popularity(Recommender):
     """
 
     _rules: ClassVar[Mapping[str, Rule]] = {}
+    _explains: ClassVar[bool] = False
 
     def __init__(self) -> None:
         pass

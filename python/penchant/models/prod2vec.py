@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from penchant import _core
-from penchant.errors import DataError, notice, require
-from penchant.models import word2vec_format
-from penchant.models.factor_model import FactorModel, Factors
+from penchant.errors import DataError, UnsupportedError, notice
+from penchant.models.factor_model import Factors
 from penchant.models.params import Choice, Flag, Integer, Real, Rule
 from penchant.models.ranker import NUM_THREADS
 from penchant.models.results import keep_rows
 from penchant.models.state import Weight
+from penchant.models.word2vec_exchange import Word2VecExchange
 from penchant.retrieval.exact import unit_rows
 from penchant.retrieval.filters import RowLists, offsets, recode
 
 if TYPE_CHECKING:
-    from os import PathLike
-
-    from penchant.data.ids import IdMap
     from penchant.data.interactions import Interactions
     from penchant.models.histories import Histories
     from penchant.models.training import FitMonitor
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
 _INPUT = 0  # random stream of the first vectors
 
 
-class Prod2Vec(FactorModel):
+class Prod2Vec(Word2VecExchange):
     """Item vectors from sequences: items taken near one another get similar vectors.
 
     Skip-gram or CBOW with negative sampling [1]_ over baskets, sessions, playlists or purchase
@@ -308,85 +305,32 @@ class Prod2Vec(FactorModel):
 
     def _mean(self, indptr: NDArray[np.int64], items: NDArray[np.int32]) -> NDArray[np.float32]:
         """Return the weighted mean of the item vectors of each history."""
-        decays = {"mean": 1.0, "recency": float(self._trained.recency_decay), "last": 0.0}
         return _core.fold_in_histories(
             np.ascontiguousarray(indptr),
             np.ascontiguousarray(items),
             self._score_vectors(),
-            decay=decays[self._trained.history_weighting],
+            decay=self._decay(),
             num_threads=self._threads(None),
         )
 
-    # ---- exchange -------------------------------------------------------------------------------
+    def _own_history(self, code: int) -> Histories:
+        if self._trained.history_weighting != "mean":
+            raise UnsupportedError(
+                "Prod2Vec keeps which items a user took, not in which order, and "
+                f"history_weighting={self._trained.history_weighting!r} goes by that: pass history="
+            )
+        return super()._own_history(code)
 
-    def to_gensim_keyedvectors(self) -> Any:
-        """Return the item vectors as gensim's `KeyedVectors`, the most frequent item first.
+    def _contributions(self, history: Histories, item: int) -> NDArray[np.float32]:
+        """Return the summands of the cosine; what the item's popularity adds is nobody's."""
+        weights = self._decay() ** np.arange(len(history.items) - 1, -1, -1)
+        vectors = self._score_vectors()[history.items].astype(np.float64)
+        length = np.linalg.norm(weights @ vectors) or 1.0
+        aim = self._factors().items[item].astype(np.float64)
+        found: NDArray[np.float32] = (weights * (vectors @ aim) / length).astype(np.float32)
+        return found
 
-        Returns
-        -------
-        gensim.models.KeyedVectors
-            Ids are text there; each has its "count".
-
-        Raises
-        ------
-        MissingExtraError
-            Without gensim: ``pip install gensim``.
-        NotFittedError
-            Before `fit`.
-        """
-        self._check_fitted()
-        keyed_vectors = require("gensim.models").KeyedVectors
-        order = self._by_count()
-        keyed = keyed_vectors(int(self.item_vectors_.shape[1]))
-        keyed.add_vectors(word2vec_format.as_text(self.items_, order), self.item_vectors_[order])
-        for number, count in enumerate(self.vocabulary_counts_[order].tolist()):
-            keyed.set_vecattr(number, "count", count)
-        return keyed
-
-    def save_word2vec(self, path: str | PathLike[str], binary: bool = False) -> None:
-        """Write the item vectors in the format of word2vec.c, the most frequent item first.
-
-        Parameters
-        ----------
-        path : path
-            A file, replaced if it exists.
-        binary : bool, default False
-            Numbers as little-endian float32 instead of text.
-
-        Raises
-        ------
-        DataError
-            An id contains a line break, or in the binary format a space.
-        NotFittedError
-            Before `fit`.
-
-        Examples
-        --------
-        >>> import tempfile, penchant as pc
-        >>> data = pc.Interactions.from_sequences(3 * [["tea", "jam"]])
-        >>> model = pc.Prod2Vec(vector_size=4, epochs=1).fit(data, progress=False)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     model.save_word2vec(f"{folder}/vectors.txt")
-        ...     same = pc.models.load_word2vec(f"{folder}/vectors.txt")
-        >>> same.items_.to_list()
-        ['jam', 'tea']
-        """
-        self._check_fitted()
-        order = self._by_count()
-        ids = word2vec_format.as_text(self.items_, order)
-        word2vec_format.write(path, ids, self.item_vectors_[order], binary)
-
-    def _adopt(self, items: IdMap, vectors: NDArray[np.float32], counts: NDArray[np.int64]) -> None:
-        """Become a fitted model of these vectors, without users."""
-        self.items_, self.item_counts_, self.backend_ = items, counts, "pandas"
-        self.users_, self.seen_, self.columns_ = word2vec_format.no_users(items.name)
-        self.item_features_ = self.user_features_ = None
-        self.item_vectors_, self.vocabulary_counts_ = vectors, counts
-        self.output_vectors_ = np.zeros_like(vectors)
-        self.user_vectors_ = np.zeros((0, vectors.shape[1]), dtype=np.float32)
-        self._history = []
-        self._training_begins()
-        self._weights_changed()
-
-    def _by_count(self) -> NDArray[np.int64]:
-        return np.argsort(-self.vocabulary_counts_, kind="stable")
+    def _decay(self) -> float:
+        """Return what an event weighs, relative to the one after it."""
+        decays = {"mean": 1.0, "recency": float(self._trained.recency_decay), "last": 0.0}
+        return decays[self._trained.history_weighting]

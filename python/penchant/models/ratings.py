@@ -12,7 +12,7 @@ from penchant.errors import DataError
 from penchant.models.factor_model import FactorModel, Factors
 from penchant.models.params import Real
 from penchant.models.ranker import Scores
-from penchant.models.state import Weight
+from penchant.models.state import HISTORY_VALUES, Weight
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
@@ -34,7 +34,8 @@ class RatingModel(FactorModel, abstract=True):
     _divergence_advice: ClassVar[str] = (
         "use a smaller learning_rate, smaller initial factors, or ratings on a smaller scale"
     )
-    _scale_weights: ClassVar[dict[str, Weight]] = {
+    _rating_weights: ClassVar[dict[str, Weight]] = {
+        **HISTORY_VALUES,
         "mean_": Weight((1,)),
         "scale_": Weight((2,)),
     }
@@ -53,8 +54,8 @@ class RatingModel(FactorModel, abstract=True):
         """Return what the item factors are multiplied with, a row for each user."""
         raise NotImplementedError
 
-    def _start_scale(self, train: Interactions) -> None:
-        """Set the mean and the scale of the ratings, of a repeated pair the last."""
+    def _start_ratings(self, train: Interactions) -> None:
+        """Keep the ratings, of a repeated pair the last, with their mean and scale."""
         name = type(self).__name__
         if train.columns.value is None:
             raise DataError(
@@ -76,6 +77,7 @@ class RatingModel(FactorModel, abstract=True):
                     "correct the data or the scale"
                 )
         ratings = train.csr("last")
+        self.history_values_ = ratings.values
         self.mean_ = np.array([ratings.values.mean(dtype=np.float64)], dtype=np.float32)
         ends = (ratings.values.min(), ratings.values.max()) if scale is None else scale
         self.scale_ = np.array(ends, dtype=np.float32)
@@ -134,6 +136,9 @@ class RatingModel(FactorModel, abstract=True):
         return solver.solve(
             matrix.indptr, matrix.indices, matrix.values, num_threads=self._threads(None)
         )
+
+    def _needs_values(self) -> bool:
+        return True
 
     def _residual_variance(self) -> float:
         """Return the mean squared error on the training ratings, as the last epoch had it."""

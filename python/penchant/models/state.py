@@ -38,12 +38,18 @@ class Weight(NamedTuple):
 
     `shape` names its axes: a number, "users", "items", "users+1", "items+1", "entries" (of
     `seen_`), or any other word for a size that must be the same wherever the word is used. Where
-    `optional`, the model may do without it (None).
+    `optional`, the model may do without it (None). Where `given`, it is kept from the training data
+    and not learnt: snapshots leave it out.
     """
 
     shape: tuple[str | int, ...]
     optional: bool = False
     dtype: Literal["float32", "int32", "int64"] = "float32"
+    given: bool = False
+
+
+# The values of `seen_`, of models that go by values.
+HISTORY_VALUES = {"history_values_": Weight(("entries",), optional=True, given=True)}
 
 
 class State(NamedTuple):

@@ -58,7 +58,7 @@ class SgdRatingModel(RatingModel, abstract=True):
         "item_factors_": Weight(("items", "factors")),
         "user_biases_": Weight(("users",), optional=True),
         "item_biases_": Weight(("items",), optional=True),
-        **RatingModel._scale_weights,
+        **RatingModel._rating_weights,
     }
 
     factors: int
@@ -73,7 +73,7 @@ class SgdRatingModel(RatingModel, abstract=True):
     user_factors_: NDArray[np.float32]
 
     def _start(self, train: Interactions) -> None:
-        self._start_scale(train)
+        self._start_ratings(train)
         self.user_factors_ = self._first_factors(train.n_users, USERS)
         self.item_factors_ = self._first_factors(train.n_items, ITEMS)
         self._start_biases(train)

@@ -1,0 +1,21 @@
+"""What a model can do of what not every model can: read off what its class defines."""
+
+from __future__ import annotations
+
+from penchant.models.explain import ExplainingRanker
+from penchant.models.ranker import Ranker
+
+
+def capabilities(cls: type[ExplainingRanker]) -> frozenset[str]:
+    """Return the names of what models of a class can do; see `Recommender.capabilities_`."""
+    folds_in = cls._fold_in is not Ranker._fold_in
+    vectors = cls._vectors is not Ranker._vectors
+    found = {
+        "history": folds_in,
+        "explain": folds_in and cls._explains,
+        "similar_items": vectors or cls._neighbors is not Ranker._neighbors,
+        "similar_users": vectors,
+        "user_vectors": vectors,
+        "item_vectors": vectors,
+    }
+    return frozenset(name for name, can in found.items() if can)

@@ -1,0 +1,176 @@
+"""Why an item is recommended: what each item of a history adds to its score."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from penchant.data.frames import from_arrow
+from penchant.errors import ParameterError, UnsupportedError
+from penchant.models import results
+from penchant.models.audience import AudienceRanker
+from penchant.models.histories import Histories, read_histories
+from penchant.retrieval.exact import check_k
+
+_EVENTS_AT_ONCE = 1 << 22  # bounds the memory of histories that lack an event each
+
+
+class ExplainingRanker(AudienceRanker):
+    """Adds explanations."""
+
+    _explains: ClassVar[bool] = True
+
+    def explain(
+        self, user: Any = None, item: Any = None, *, history: Any = None, k: int | None = 3
+    ) -> Any:
+        """Say which items of a history argue for an item.
+
+        `EASE`, `ItemKNN`, `IALS` and `Prod2Vec` have scores that are sums over the history: its
+        summands are returned, exactly [1]_. Of other models an item contributes what the score
+        loses when the item is left out of the history and the rest folded in.
+
+        Parameters
+        ----------
+        user : id
+            A user of the training data, explained by what they took there.
+        item : id
+            The item recommended, or any other.
+        history : sequence of item ids, or mapping of item ids to values, optional
+            Instead of `user`: what a stranger took, oldest first.
+        k : int, default 3
+            At most so many items, the strongest arguments first. None: the whole history.
+
+        Returns
+        -------
+        frame
+            <item column> of the history, contribution (float32, negative where the item argues
+            against), share (float64, the contribution over the sum of all absolute contributions),
+            rank (int64, from 1). Ties by the order of ``items_``.
+
+        Raises
+        ------
+        UnknownIdError
+            The user or an item is not part of the training data.
+        UnsupportedError
+            The model does not go by histories; or it was saved by an early version, without the
+            values of its users' histories.
+        ParameterError
+            Not exactly one of `user` and `history`, more than one user, item or history, or `k`
+            out of range.
+        NotFittedError
+            Before `fit`.
+
+        References
+        ----------
+        .. [1] Hu, Koren, Volinsky: "Collaborative filtering for implicit feedback datasets", ICDM
+           2008, section 5.
+
+        Examples
+        --------
+        >>> import penchant as pc
+        >>> baskets = [["tea", "jam"], ["tea", "jam"], ["tea", "milk"], ["pen", "ink"]]
+        >>> data = pc.Interactions.from_sequences(baskets, users=["ann", "bob", "eve", "joe"])
+        >>> model = pc.ItemKNN().fit(data)
+        >>> model.explain("eve", "jam")[["item", "share"]].to_numpy().tolist()
+        [['tea', 1.0], ['milk', 0.0]]
+        """
+        self._check_fitted()
+        if k is not None:
+            check_k(k)
+        if (user is None) == (history is None):
+            raise ParameterError("explain wants a user or a history, and not both")
+        if item is None:
+            raise ParameterError("explain wants the item whose score is to be explained: item=...")
+        self._check_folds_in()
+        if not self._explains:
+            raise UnsupportedError(
+                f"{type(self).__name__} gives everybody the same scores: there is nothing in a "
+                "history to explain them by"
+            )
+        target = self._code_of(self.items_, item, "item")
+        if history is None:
+            own = self._own_history(self._code_of(self.users_, user, "user"))
+        else:
+            labels, own = read_histories(history, self.items_, self.columns_, "error")
+            if labels is not None:
+                raise ParameterError("history is a frame: explain wants the items of one stranger")
+        found = self._contributions(own, target).astype(np.float64)
+        return self._argument_frame(own.items, found, k)
+
+    def _code_of(self, ids: Any, value: Any, kind: str) -> int:
+        codes = results.resolve(ids, value, kind, "error", ("error",)).codes
+        if len(codes) != 1:
+            raise ParameterError(f"explain wants one {kind}, got {len(codes)}")
+        return int(codes[0])
+
+    def _argument_frame(
+        self, items: NDArray[np.int32], contributions: NDArray[np.float64], k: int | None
+    ) -> Any:
+        codes, place = np.unique(items, return_inverse=True)
+        sums = np.bincount(place, weights=contributions, minlength=len(codes))
+        best = np.argsort(-sums, kind="stable")[:k]
+        shares = sums / (np.abs(sums).sum() or 1.0)
+        names = [self.columns_.item, "contribution", "share", "rank"]
+        columns = [
+            self.items_.take(codes[best]),
+            pa.array(sums[best].astype(np.float32)),
+            pa.array(shares[best]),
+            pa.array(np.arange(1, len(best) + 1, dtype=np.int64)),
+        ]
+        table = pa.Table.from_arrays(columns, names=results.distinct_names(names))
+        return from_arrow(table, self.backend_)
+
+    # ---- what a model may define ----------------------------------------------------------------
+
+    def _own_history(self, code: int) -> Histories:
+        """Return what a user of the training data took, items ascending."""
+        indptr, indices = self.seen_
+        part = slice(indptr[code], indptr[code + 1])
+        items = indices[part]
+        offsets = np.array([0, len(items)], dtype=np.int64)
+        values = self.history_values_
+        if values is None:
+            if self._needs_values():
+                raise UnsupportedError(
+                    f"this {type(self).__name__} was saved by a version that did not keep the "
+                    "values of its users' histories: fit it again, or pass history="
+                )
+            return Histories(offsets, items, np.ones(len(items), np.float32), valued=False)
+        return Histories(offsets, items, np.ascontiguousarray(values[part]))
+
+    def _needs_values(self) -> bool:
+        """Whether a history without values says nothing to the model."""
+        return False
+
+    def _contributions(self, history: Histories, item: int) -> NDArray[np.float32]:
+        """Return what each event of a history adds to an item's score: here by leaving it out."""
+        n = len(history.items)
+        whole = self._folded_scores(history, item)
+        step = max(1, _EVENTS_AT_ONCE // max(n, 1))
+        parts = [
+            self._folded_scores(_without(history, np.arange(first, min(first + step, n))), item)
+            for first in range(0, n, step)
+        ]
+        found: NDArray[np.float32] = whole - np.concatenate([np.empty(0, np.float32), *parts])
+        return found
+
+    def _folded_scores(self, histories: Histories, item: int) -> NDArray[np.float32]:
+        """Return the score that an item has for each history."""
+        return self._index().score_pairs(
+            self._fold_in(histories),
+            np.arange(histories.n, dtype=np.int64),
+            np.full(histories.n, item, dtype=np.int64),
+            num_threads=self._threads(None),
+        )
+
+
+def _without(history: Histories, places: NDArray[np.int64]) -> Histories:
+    """Return the history once for each place, without that event."""
+    n = len(history.items)
+    kept = np.tile(np.arange(n), (len(places), 1))
+    kept = kept[kept != places[:, None]]
+    indptr = np.arange(len(places) + 1, dtype=np.int64) * (n - 1)
+    return history._replace(indptr=indptr, items=history.items[kept], values=history.values[kept])
