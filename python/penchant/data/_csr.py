@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from penchant.data import _repeats
 
@@ -27,6 +26,24 @@ class CSR(NamedTuple):
     indptr: np.ndarray
     indices: np.ndarray
     values: np.ndarray
+
+    def rows(self) -> np.ndarray:
+        """Return the row of each entry, int32."""
+        numbers = np.arange(len(self.indptr) - 1, dtype=np.int32)
+        return np.repeat(numbers, np.diff(self.indptr))
+
+    def transposed(self, n_columns: int) -> CSR:
+        """Return the matrix with a row for each column."""
+        order = np.argsort(self.indices, kind="stable")
+        return CSR(
+            _indptr(self.indices, n_columns), self.rows()[order], np.asarray(self.values)[order]
+        )
+
+    def recoded(self, codes: np.ndarray) -> CSR:
+        """Return the matrix with column c renamed codes[c], which differ; rows sorted again."""
+        indices = codes[self.indices]
+        order = np.lexsort((indices, self.rows()))
+        return CSR(self.indptr, np.ascontiguousarray(indices[order]), self.values[order])
 
 
 def make_csr(
@@ -50,8 +67,7 @@ def make_csr(
     """
     users, items = codes
     rows = groups.last
-    indptr = np.zeros(n_users + 1, np.int64)
-    np.cumsum(np.bincount(users[rows], minlength=n_users), out=indptr[1:])
+    indptr = _indptr(users[rows], n_users)
     if reduce == "distinct" or (reduce == "last" and events is None):
         values = np.ones(len(rows), np.float32)
     elif reduce == "count" or events is None:
@@ -66,23 +82,8 @@ def make_csr(
     return csr
 
 
-def transposed(matrix: CSR, n_columns: int) -> CSR:
-    """Return the matrix with a row for each column."""
-    order = np.argsort(matrix.indices, kind="stable")
-    rows = np.repeat(np.arange(len(matrix.indptr) - 1, dtype=np.int32), np.diff(matrix.indptr))
-    indptr = np.zeros(n_columns + 1, dtype=np.int64)
-    np.cumsum(np.bincount(matrix.indices, minlength=n_columns), out=indptr[1:])
-    return matrix._replace(indptr=indptr, indices=rows[order], values=matrix.values[order])
-
-
-def recoded(
-    matrix: CSR, codes: NDArray[np.int32], confidence: NDArray[np.float32] | None
-) -> tuple[CSR, NDArray[np.float32] | None]:
-    """Return the matrix with column c renamed codes[c], rows sorted again, confidence alike."""
-    indices = codes[matrix.indices]
-    rows = np.repeat(np.arange(len(matrix.indptr) - 1), np.diff(matrix.indptr))
-    order = np.lexsort((indices, rows))
-    sorted_matrix = matrix._replace(
-        indices=np.ascontiguousarray(indices[order]), values=matrix.values[order]
-    )
-    return sorted_matrix, None if confidence is None else confidence[order]
+def _indptr(owners: np.ndarray, n: int) -> np.ndarray:
+    """Return where the entries of each of `n` owners begin, and the end."""
+    indptr = np.zeros(n + 1, np.int64)
+    np.cumsum(np.bincount(owners, minlength=n), out=indptr[1:])
+    return indptr

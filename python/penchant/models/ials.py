@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penchant import _core
-from penchant.data._csr import recoded, transposed
 from penchant.errors import DataError, ParameterError
 from penchant.models import results
 from penchant.models.factor_model import FactorModel, Factors
@@ -364,13 +363,16 @@ class IALS(FactorModel):
         matrix = new.csr("sum")
         rows, columns, known, other = new.users, new.items, self.items_, "item"
         if side == "item":
-            matrix = transposed(matrix, new.n_items)
+            matrix = matrix.transposed(new.n_items)
             rows, columns, known, other = new.items, new.users, self.users_, "user"
         confidence = self._confidence(matrix, rows, columns)
         names = columns.take(np.arange(len(columns), dtype=np.int32))
         codes = results.resolve(known, names, other, "error", ("error",)).codes
         weights = self._item_weights(np.diff(matrix.indptr)) if side == "item" else None
-        matrix, confidence = recoded(matrix, codes, confidence)
+        if confidence is not None:
+            matrix = matrix._replace(values=confidence)
+        matrix = matrix.recoded(codes)
+        confidence = None if confidence is None else matrix.values
         vectors = self._solve(side, matrix, confidence, weights, num_threads)
         return results.vector_frame(rows, vectors, rows.name, self.backend_)
 
