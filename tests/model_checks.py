@@ -18,6 +18,7 @@ from model_checks_audience import AudienceChecks
 from model_checks_explain import ExplainChecks
 from model_checks_filters import FilterChecks
 from model_checks_history import HistoryChecks
+from model_checks_partial import PartialFitChecks
 from model_checks_recommend import RecommendChecks
 from model_checks_training import TrainingChecks
 from model_support import (
@@ -42,7 +43,13 @@ from penchant.errors import (
 
 
 class ModelChecks(
-    RecommendChecks, FilterChecks, AudienceChecks, HistoryChecks, ExplainChecks, TrainingChecks
+    RecommendChecks,
+    FilterChecks,
+    AudienceChecks,
+    HistoryChecks,
+    ExplainChecks,
+    PartialFitChecks,
+    TrainingChecks,
 ):
     """Subclass as ``TestX`` in ``tests/models``."""
 

@@ -9,6 +9,8 @@ import pytest
 
 import penchant as pc
 from model_checks import ModelChecks
+from model_checks_partial import all_events, new_events
+from model_support import assert_same_model
 
 
 @pytest.mark.filterwarnings("ignore:BPR. every user has every item")
@@ -102,6 +104,10 @@ class TestProd2VecAsGensim(TestProd2Vec):
 
 class NeighborChecks(ModelChecks):
     has_vectors = False
+
+    def test_more_events_are_as_if_they_had_been_there_at_once(self):
+        model = self.fitted().partial_fit(new_events())
+        assert_same_model(model, self.fitted(all_events()))
 
     def similarity(self, model):
         n = len(model.items_)

@@ -222,6 +222,42 @@ class IdMap:
         """Return the map of some of the ids, given by their codes in increasing order."""
         return IdMap(self._stored.take(pa.array(codes, pa.int64())), self._type, self._name)
 
+    def union(self, values: Any) -> tuple[IdMap, np.ndarray]:
+        """Return a map with more ids, and the codes that the ids of this one have there.
+
+        Parameters
+        ----------
+        values : scalar, list, Series, NumPy or Arrow array of shape (n,)
+            Ids in any dtype, known or not.
+
+        Raises
+        ------
+        DataError
+            A value is null or cannot be an id of this map's dtype.
+
+        Examples
+        --------
+        >>> import pyarrow as pa
+        >>> ids, _ = IdMap.from_column(pa.array([10, 30]), "user")
+        >>> more, codes = ids.union(["20", 30])
+        >>> more.to_list(), codes.tolist()
+        ([10, 20, 30], [0, 2])
+        """
+        import pyarrow.compute as pc
+
+        given = arrow.to_array(values, self._name)
+        keys = _encoding.match(given, self._type)
+        if keys.null_count:
+            row = int(np.flatnonzero(np.asarray(keys.is_null()))[0])
+            raise DataError(
+                f"{self._name} {given[row].as_py()!r} cannot be an id here: they are {self.dtype}"
+            )
+        merged = pa.concat_arrays([self._stored, keys.cast(self._stored.type)])
+        stored, _ = _sort_unique(merged)
+        _limits.check_ids(len(stored), self._name)
+        own = np.asarray(pc.index_in(self._stored, stored)).astype(np.int32)
+        return IdMap(stored, self._type, self._name), own
+
     def to_state(self) -> tuple[Any, dict[str, Any]]:
         """Return the stored ids and a description that JSON can hold, for an artifact.
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from penchant.errors import ColumnError, ParameterError, closest
 from penchant.models import results, state
 from penchant.models.capabilities import capabilities
-from penchant.models.explain import ExplainingRanker
 from penchant.models.histories import read_histories
+from penchant.models.incremental import GrowingRanker
 from penchant.models.item_filter import item_table, read_filter
 from penchant.models.ranker import Scores
 from penchant.retrieval.exact import check_k
@@ -30,7 +30,7 @@ __all__ = ["Recommender"]
 Unknown = Literal["error", "drop", "popular"]
 
 
-class Recommender(ExplainingRanker):
+class Recommender(GrowingRanker):
     """Base class of the models; use one of them, such as `penchant.BPR`."""
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
@@ -158,14 +158,15 @@ class Recommender(ExplainingRanker):
     def capabilities_(self) -> frozenset[str]:
         """What the model can do of what not every model can.
 
-        "history" (`recommend` for strangers), "explain", "similar_items", "similar_users",
-        "user_vectors" and "item_vectors". What is missing raises `UnsupportedError`.
+        "history" (`recommend` for strangers), "explain", "partial_fit", "new_items" (`partial_fit`
+        with items that have no events), "similar_items", "similar_users", "user_vectors" and
+        "item_vectors". What is missing raises `UnsupportedError`.
 
         Examples
         --------
         >>> import penchant as pc
         >>> sorted(pc.ItemKNN().capabilities_)
-        ['explain', 'history', 'similar_items']
+        ['explain', 'history', 'partial_fit', 'similar_items']
         """
         return capabilities(type(self))
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from penchant import _core
 from penchant.models.params import Choice, Integer, Pair, Real, Rule
-from penchant.models.ranker import NUM_THREADS
+from penchant.models.ranker import NUM_THREADS, Rows
 from penchant.models.ratings import RatingModel
 from penchant.models.state import Weight
 
@@ -176,6 +176,9 @@ class BayesianSVD(RatingModel):
             num_threads=self._threads(None),
             on_epoch=lambda epoch, loss, rmse: monitor(epoch, loss, rmse=rmse),
         )
+
+    def _adopt_vectors(self, codes: Rows, vectors: NDArray[np.float32]) -> None:
+        self.user_factors_[codes] = vectors * np.maximum(self.kept_, np.float32(1))
 
     def _residual_variance(self) -> float:
         """Return the mean over the samples that were kept."""

@@ -12,17 +12,19 @@ from penchant import _core
 from penchant.errors import notice
 from penchant.models.factor_model import FactorModel, Factors
 from penchant.models.params import Choice, Flag, Integer, Real, Rule
-from penchant.models.ranker import NUM_THREADS
+from penchant.models.ranker import NUM_THREADS, Rows
 from penchant.models.state import Weight
 
 if TYPE_CHECKING:
-    from penchant.data.interactions import Interactions
+    from penchant.data.interactions import CSR, Interactions
+    from penchant.models.growth import Growth
     from penchant.models.histories import Histories
     from penchant.models.training import FitMonitor
 
 _REGULARIZATION = Real(0, 100)
 _OWN_REGULARIZATION = Real(0, 100, optional=True)
 _USER_SHARE = 5.0  # of `regularization`
+_SAMPLED_ITEMS = 512
 _USERS, _ITEMS = 0, 1  # random streams of the first factors
 
 
@@ -237,3 +239,48 @@ class BPR(FactorModel):
 
     def _factors(self) -> Factors:
         return Factors(self.user_factors_, self.item_factors_, self.item_biases_)
+
+    # ---- new users and items --------------------------------------------------------------------
+
+    def _adopt_users(self, codes: Rows, queries: NDArray[np.float32]) -> None:
+        self.user_factors_[codes] = queries
+
+    def _learn_items(self, growth: Growth, takers: CSR) -> None:
+        """Take the steps of a user for an item: who took it should score it above who did not."""
+        trained = self._trained
+        solver = _core.BprFoldIn(
+            self.user_factors_,
+            None,
+            np.diff(self.seen_.indptr),
+            learning_rate=float(trained.learning_rate),
+            user_regularization=self._own_regularization(trained.positive_regularization),
+            negatives="uniform",
+            popularity_exponent=0.0,
+            optimizer=trained.optimizer,
+            n_candidates=1,
+            seed=int(trained.random_state),
+        )
+        threads = self._threads(None)
+        # Training holds items back that such steps would let grow: learn by how much from known
+        # ones.
+        sample = _sample(np.flatnonzero(growth.known.items))
+        lists = self._takers(sample)
+        again = solver.solve(lists.indptr, lists.indices, num_threads=threads)
+        own = self.item_factors_[sample].astype(np.float64)
+        share = (own * again).sum() / max(np.square(again, dtype=np.float64).sum(), 1e-30)
+        found = solver.solve(takers.indptr, takers.indices, num_threads=threads)
+        self.item_factors_[growth.items] = np.float32(np.clip(share, 0.0, 1.0)) * found
+        if self.item_biases_ is not None:
+            # What known items of that popularity have.
+            known = growth.known.items
+            counts = np.log1p(self.item_counts_.astype(np.float64))
+            counts -= counts[known].mean()
+            biases = self.item_biases_[known].astype(np.float64)
+            slope = (counts[known] * biases).sum() / max((counts[known] ** 2).sum(), 1e-30)
+            self.item_biases_[growth.items] = biases.mean() + slope * counts[growth.items]
+
+
+def _sample(codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return some of the codes, at equal distances."""
+    count = min(len(codes), _SAMPLED_ITEMS)
+    return codes[np.arange(count) * len(codes) // max(count, 1)]

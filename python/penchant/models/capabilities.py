@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from penchant.models.explain import ExplainingRanker
+from penchant.models.incremental import GrowingRanker
 from penchant.models.ranker import Ranker
 
 
-def capabilities(cls: type[ExplainingRanker]) -> frozenset[str]:
+def capabilities(cls: type[GrowingRanker]) -> frozenset[str]:
     """Return the names of what models of a class can do; see `Recommender.capabilities_`."""
     folds_in = cls._fold_in is not Ranker._fold_in
     vectors = cls._vectors is not Ranker._vectors
     found = {
         "history": folds_in,
         "explain": folds_in and cls._explains,
+        "partial_fit": cls._grow is not GrowingRanker._grow,
+        "new_items": cls._describes,
         "similar_items": vectors or cls._neighbors is not Ranker._neighbors,
         "similar_users": vectors,
         "user_vectors": vectors,

@@ -18,7 +18,7 @@ from penchant.models.state import Weight
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
-    from penchant.models.training import FitMonitor
+    from penchant.models.growth import Growth
 
 
 class EASE(NeighborModel):
@@ -191,22 +191,27 @@ class EASE(NeighborModel):
             num_threads=self._threads(None),
         )
 
-    def _fit(self, train: Interactions, monitor: FitMonitor) -> None:
+    def _grow(self, growth: Growth) -> None:
+        self._check_size()
+        super()._grow(growth)
+
+    def _learn(self) -> None:
+        trained = self._trained
         matrix = (self.seen_.indptr, self.seen_.indices, self.history_values_, len(self.items_))
         params = _core.EaseParams(
-            regularization=float(self.regularization),
-            dropout=float(self.dropout),
-            user_exponent=float(self.user_exponent),
-            item_exponent=float(self.item_exponent),
-            popularity_discount=float(self.popularity_discount),
-            rank=int(self.rank),
-            rank_share=float(self.rank_share),
-            rank_power=float(self.rank_power),
-            neighbors=int(self.neighbors or 0),
+            regularization=float(trained.regularization),
+            dropout=float(trained.dropout),
+            user_exponent=float(trained.user_exponent),
+            item_exponent=float(trained.item_exponent),
+            popularity_discount=float(trained.popularity_discount),
+            rank=int(trained.rank),
+            rank_share=float(trained.rank_share),
+            rank_power=float(trained.rank_power),
+            neighbors=int(trained.neighbors or 0),
             num_threads=self._threads(None),
         )
         try:
-            if self.neighbors is not None:
+            if trained.neighbors is not None:
                 self._set_neighbors(*_core.fit_ease_sparse(*matrix, params))
                 return
             self.item_weights_ = _core.fit_ease(*matrix, params)

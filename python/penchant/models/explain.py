@@ -127,23 +127,7 @@ class ExplainingRanker(AudienceRanker):
 
     def _own_history(self, code: int) -> Histories:
         """Return what a user of the training data took, items ascending."""
-        indptr, indices = self.seen_
-        part = slice(indptr[code], indptr[code + 1])
-        items = indices[part]
-        offsets = np.array([0, len(items)], dtype=np.int64)
-        values = self.history_values_
-        if values is None:
-            if self._needs_values():
-                raise UnsupportedError(
-                    f"this {type(self).__name__} was saved by a version that did not keep the "
-                    "values of its users' histories: fit it again, or pass history="
-                )
-            return Histories(offsets, items, np.ones(len(items), np.float32), valued=False)
-        return Histories(offsets, items, np.ascontiguousarray(values[part]))
-
-    def _needs_values(self) -> bool:
-        """Whether a history without values says nothing to the model."""
-        return False
+        return self._own_histories(np.array([code]))
 
     def _contributions(self, history: Histories, item: int) -> NDArray[np.float32]:
         """Return what each event of a history adds to an item's score: here by leaving it out."""

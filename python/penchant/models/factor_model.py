@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from penchant import _core
+from penchant.data.interactions import CSR
+from penchant.models.attributes import most_alike
 from penchant.models.base import Recommender
 from penchant.models.ranker import Rows, Scores
-from penchant.retrieval.filters import RowLists
+from penchant.retrieval.filters import RowLists, take_lists
+
+if TYPE_CHECKING:
+    from penchant.models.growth import Growth
+    from penchant.models.histories import Histories
 
 
 class Factors(NamedTuple):
@@ -27,6 +33,8 @@ class Factors(NamedTuple):
 
 class FactorModel(Recommender, abstract=True):
     """Base class of models with vectors; they say what those are in `_factors`."""
+
+    _describes: ClassVar[bool] = True
 
     def _factors(self) -> Factors:
         """Return what scores are made of."""
@@ -66,3 +74,61 @@ class FactorModel(Recommender, abstract=True):
         if factors.biases is not None:
             queries[:, 0] = factors.biases[codes]
         return index.search(queries, k, exclude=exclude, num_threads=num_threads)
+
+    # ---- new users and items --------------------------------------------------------------------
+
+    def _adopt_users(self, codes: Rows, queries: NDArray[np.float32]) -> None:
+        """Keep rows of `_fold_in` as those of users."""
+        raise NotImplementedError
+
+    def _learn_items(self, growth: Growth, takers: CSR) -> None:
+        """Set the rows of ``growth.items``, whose users row i of `takers` holds; items fixed."""
+        raise NotImplementedError
+
+    def _rows_of(self, histories: Histories, growth: Growth) -> NDArray[np.float32]:
+        """Return the rows that users with these histories get."""
+        rows: NDArray[np.float32] = self._fold_in(histories)
+        return rows
+
+    def _grow(self, growth: Growth) -> None:
+        """Solve for users, then for the items they took, then for the users with those items."""
+        if len(growth.items):
+            own = self._own_histories(growth.users).only(growth.known.items)
+            self._adopt_users(growth.users, self._rows_of(own, growth))
+            self._weights_changed()
+            self._learn_items(growth, self._takers(growth.items))
+        if len(growth.described):
+            self._describe_items(growth)
+        self._weights_changed()
+        if len(growth.users):
+            own = self._own_histories(growth.users)
+            self._adopt_users(growth.users, self._rows_of(own, growth))
+
+    def _takers(self, items: Rows) -> CSR:
+        """Return the items x users matrix of some items."""
+        values = self.history_values_
+        if values is None:
+            values = np.ones(len(self.seen_.indices), dtype=np.float32)
+        lists = CSR(*self.seen_, values).transposed(len(self.items_))
+        places = RowLists(lists.indptr, np.arange(len(lists.indices), dtype=np.int32))
+        indptr, chosen = take_lists(places, items)
+        return CSR(indptr, np.ascontiguousarray(lists.indices[chosen]), lists.values[chosen])
+
+    def _describe_items(self, growth: Growth) -> None:
+        """Give items the weighted mean of what the known items most like them have learnt."""
+        assert self.item_features_ is not None
+        rows, weights = most_alike(
+            self.item_features_, growth.known.items, growth.described, self._threads(None)
+        )
+        totals = weights.sum(axis=1, dtype=np.float64)
+        alone = totals == 0
+        shares = weights / np.where(alone, 1.0, totals)[:, None]
+        for name, weight in self._weights.items():
+            array = getattr(self, name)
+            if array is None or weight.shape[0] != "items":
+                continue
+            found = np.zeros((len(rows), *array.shape[1:]))
+            for like, share in zip(rows.T, shares.T, strict=True):  # at most 100
+                found += share.reshape(-1, *[1] * (array.ndim - 1)) * array[like]
+            found[alone] = array[growth.known.items].mean(axis=0, dtype=np.float64)
+            array[growth.described] = np.rint(found) if array.dtype.kind == "i" else found

@@ -71,6 +71,15 @@ class Histories(NamedTuple):
         indptr, chosen = take_lists(places, rows)
         return self._replace(indptr=indptr, items=self.items[chosen], values=self.values[chosen])
 
+    def only(self, allowed: NDArray[np.bool_]) -> Histories:
+        """Return the histories without items that are not allowed, a flag for each item."""
+        kept = allowed[self.items]
+        owners = np.repeat(np.arange(self.n), np.diff(self.indptr))
+        lengths = np.bincount(owners[kept], minlength=self.n)
+        return self._replace(
+            indptr=offsets(lengths), items=self.items[kept], values=self.values[kept]
+        )
+
     def matrix(self, reduce: str = "sum") -> CSR:
         """Return the histories x items matrix, items ascending.
 

@@ -13,13 +13,15 @@ from penchant.errors import DataError, ParameterError
 from penchant.models import results
 from penchant.models.factor_model import FactorModel, Factors
 from penchant.models.params import Choice, Integer, Real, Rule
-from penchant.models.ranker import NUM_THREADS
+from penchant.models.ranker import NUM_THREADS, Rows
 from penchant.models.state import HISTORY_VALUES, Weight
 
 if TYPE_CHECKING:
     from penchant.data.ids import IdMap
     from penchant.data.interactions import CSR, Interactions
+    from penchant.models.growth import Growth
     from penchant.models.histories import Histories
+    from penchant.models.incremental import Reduction
     from penchant.models.training import FitMonitor
 
 _USERS, _ITEMS = 0, 1  # random streams of the first factors
@@ -284,6 +286,18 @@ class IALS(FactorModel):
             num_threads=self._threads(num_threads),
         )
         return found
+
+    def _value_reduction(self) -> Reduction:
+        return "sum" if self._trained.alpha else "distinct"
+
+    def _adopt_users(self, codes: Rows, queries: _Floats) -> None:
+        self.user_factors_[codes] = queries
+
+    def _learn_items(self, growth: Growth, takers: CSR) -> None:
+        """Solve for them exactly."""
+        confidence = self._confidence(takers, None, self.users_)
+        weights = self._item_weights(self.item_counts_[growth.items])
+        self.item_factors_[growth.items] = self._solve("item", takers, confidence, weights, None)
 
     def fold_in_users(self, new: Interactions, *, num_threads: int | None = None) -> Any:
         """Solve for users from their items, the items as they are.

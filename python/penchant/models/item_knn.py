@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from penchant import _core
 from penchant.models.neighbor_model import NEIGHBOR_WEIGHTS, VALUES, NeighborModel, Values
 from penchant.models.params import Choice, Integer, Real, Rule
 from penchant.models.ranker import NUM_THREADS
 from penchant.models.state import Weight
-
-if TYPE_CHECKING:
-    from penchant.data.interactions import Interactions
-    from penchant.models.training import FitMonitor
 
 
 class ItemKNN(NeighborModel):
@@ -129,19 +125,20 @@ class ItemKNN(NeighborModel):
         self.num_threads = num_threads
         self._check_params()
 
-    def _fit(self, train: Interactions, monitor: FitMonitor) -> None:
+    def _learn(self) -> None:
+        trained = self._trained
         found = _core.fit_knn(
             self.seen_.indptr,
             self.seen_.indices,
             self.history_values_,
             len(self.items_),
-            similarity=self.similarity,
-            neighbors=int(self.neighbors),
-            k1=float(self.K1),
-            b=float(self.B),
-            alpha=float(self.alpha),
-            beta=float(self.beta),
-            shrinkage=float(self.shrinkage),
+            similarity=trained.similarity,
+            neighbors=int(trained.neighbors),
+            k1=float(trained.K1),
+            b=float(trained.B),
+            alpha=float(trained.alpha),
+            beta=float(trained.beta),
+            shrinkage=float(trained.shrinkage),
             num_threads=self._threads(None),
         )
         self._set_neighbors(*found)

@@ -19,6 +19,9 @@ from penchant.retrieval.filters import RowLists, take_lists
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
+    from penchant.models.growth import Growth
+    from penchant.models.incremental import Reduction
+    from penchant.models.training import FitMonitor
 
 Values = Literal["distinct", "count", "sum", "last"]
 VALUES = Choice(("distinct", "count", "sum", "last"))
@@ -106,6 +109,23 @@ class NeighborModel(Recommender, abstract=True):
         starts = indptr[1:-1]
         ascending[starts[(starts > 0) & (starts < len(indices))] - 1] = True
         return None if ascending.all() else "neighbor_indices is not sorted within each item"
+
+    def _fit(self, train: Interactions, monitor: FitMonitor) -> None:
+        self._learn()
+
+    def _learn(self) -> None:
+        """Make the similarities of what is in `seen_`, as the hyperparameters of training say."""
+        raise NotImplementedError
+
+    def _value_reduction(self) -> Reduction:
+        values: Reduction = self._trained.values
+        return values
+
+    def _grow(self, growth: Growth) -> None:
+        """Compute the matrix again: it follows from what the model keeps."""
+        if self.history_values_ is not None:
+            self._check_values(CSR(*self.seen_, self.history_values_), "train")
+        self._learn()
 
     # ---- answers --------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from penchant.models.base import Recommender
 from penchant.models.histories import Histories
 from penchant.models.params import Rule
 from penchant.models.ranker import Rows
+
+if TYPE_CHECKING:
+    from penchant.models.growth import Growth
 
 
 class Popularity(Recommender):
@@ -48,6 +51,9 @@ class Popularity(Recommender):
     def _queries(self, codes: Rows | None) -> NDArray[np.float32]:
         n_queries = len(self.users_) if codes is None else len(codes)
         return np.ones((n_queries, 1), dtype=np.float32)
+
+    def _grow(self, growth: Growth) -> None:
+        """Count again: `item_counts_` is all there is."""
 
     def _fold_in(self, histories: Histories) -> NDArray[np.float32]:
         return np.ones((histories.n, 1), dtype=np.float32)

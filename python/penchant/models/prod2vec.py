@@ -12,15 +12,16 @@ from penchant import _core
 from penchant.errors import DataError, UnsupportedError, notice
 from penchant.models.factor_model import Factors
 from penchant.models.params import Choice, Flag, Integer, Real, Rule
-from penchant.models.ranker import NUM_THREADS
+from penchant.models.ranker import NUM_THREADS, Rows
 from penchant.models.results import keep_rows
 from penchant.models.state import Weight
 from penchant.models.word2vec_exchange import Word2VecExchange
 from penchant.retrieval.exact import unit_rows
-from penchant.retrieval.filters import RowLists, offsets, recode
+from penchant.retrieval.filters import RowLists, near_pairs, offsets, recode
 
 if TYPE_CHECKING:
-    from penchant.data.interactions import Interactions
+    from penchant.data.interactions import CSR, Interactions
+    from penchant.models.growth import Growth
     from penchant.models.histories import Histories
     from penchant.models.training import FitMonitor
 
@@ -334,3 +335,36 @@ class Prod2Vec(Word2VecExchange):
         """Return what an event weighs, relative to the one after it."""
         decays = {"mean": 1.0, "recency": float(self._trained.recency_decay), "last": 0.0}
         return decays[self._trained.history_weighting]
+
+    # ---- new users and items --------------------------------------------------------------------
+
+    def _rows_of(self, histories: Histories, growth: Growth) -> NDArray[np.float32]:
+        return self._mean(histories.indptr, histories.items)
+
+    def _adopt_users(self, codes: Rows, queries: NDArray[np.float32]) -> None:
+        self.user_vectors_[codes] = queries
+
+    def _grow(self, growth: Growth) -> None:
+        if growth.events is not None:
+            items = growth.event_items[growth.events.array("item")]
+            self.vocabulary_counts_ += np.bincount(items, minlength=len(self.items_))
+        super()._grow(growth)
+
+    def _learn_items(self, growth: Growth, takers: CSR) -> None:
+        """Give them the means of the known items that they stand near, as training would."""
+        assert growth.events is not None
+        sentences = growth.events.sequences()
+        pairs = near_pairs(
+            sentences.indptr, growth.event_items[sentences.items], int(self._trained.window)
+        )
+        fresh = np.zeros(len(self.items_), dtype=np.bool_)
+        fresh[growth.items] = True
+        new, near = pairs[:, fresh[pairs[0]] & growth.known.items[pairs[1]]]
+        counts = np.bincount(new, minlength=len(self.items_))[growth.items]
+        for vectors in (self.item_vectors_, self.output_vectors_):
+            found = np.zeros((len(self.items_), vectors.shape[1]))
+            np.add.at(found, new, vectors[near])
+            found = found[growth.items] / np.maximum(counts, 1)[:, None]
+            # Among nothing but new items: like everything.
+            found[counts == 0] = vectors[growth.known.items].mean(axis=0, dtype=np.float64)
+            vectors[growth.items] = found

@@ -44,6 +44,25 @@ class Ranker(FittedModel):
             "trained on: fit it again with their data"
         )
 
+    def _needs_values(self) -> bool:
+        """Whether a history without values says nothing to the model."""
+        return False
+
+    def _own_histories(self, codes: NDArray[np.integer[Any]]) -> Histories:
+        """Return what users of the training data took, items ascending."""
+        indptr, indices = self.seen_
+        if self.history_values_ is None:
+            if self._needs_values():
+                raise UnsupportedError(
+                    f"this {type(self).__name__} was saved by a version that did not keep the "
+                    "values of its users' histories: fit it again, or pass history="
+                )
+            own = take_lists(self.seen_, codes)
+            return Histories(*own, np.ones(len(own.indices), np.float32), valued=False)
+        places = take_lists(RowLists(indptr, np.arange(len(indices), dtype=np.int32)), codes)
+        chosen = places.indices
+        return Histories(places.indptr, indices[chosen], self.history_values_[chosen])
+
     def _check_folds_in(self) -> None:
         """Raise the `UnsupportedError` of a model that has no `_fold_in`, whatever the history."""
         if type(self)._fold_in is Ranker._fold_in:

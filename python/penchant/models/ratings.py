@@ -11,12 +11,14 @@ from penchant import _core
 from penchant.errors import DataError
 from penchant.models.factor_model import FactorModel, Factors
 from penchant.models.params import Real
-from penchant.models.ranker import Scores
+from penchant.models.ranker import Rows, Scores
 from penchant.models.state import HISTORY_VALUES, Weight
 
 if TYPE_CHECKING:
-    from penchant.data.interactions import Interactions
+    from penchant.data.interactions import CSR, Interactions
+    from penchant.models.growth import Growth
     from penchant.models.histories import Histories
+    from penchant.models.incremental import Reduction
 
 RATE = Real(0, 10, open_low=True)
 OWN_RATE = Real(0, 10, optional=True)
@@ -114,12 +116,8 @@ class RatingModel(FactorModel, abstract=True):
         solver: _core.RatingFoldIn | None = self._derived.get("fold in")
         if solver is None:
             factors = self._factors()
-            solver = self._derived["fold in"] = _core.RatingFoldIn(
-                np.ascontiguousarray(factors.users),
-                factors.items,
-                factors.biases,
-                variance=max(self._residual_variance(), _LEAST_VARIANCE),
-                num_threads=self._threads(None),
+            solver = self._derived["fold in"] = self._solver(
+                factors.users, factors.items, factors.biases
             )
         matrix = histories.matrix("last")
         low, high = (float(end) for end in self.scale_)
@@ -136,6 +134,57 @@ class RatingModel(FactorModel, abstract=True):
         return solver.solve(
             matrix.indptr, matrix.indices, matrix.values, num_threads=self._threads(None)
         )
+
+    def _solver(
+        self,
+        rows: NDArray[np.float32],
+        fixed: NDArray[np.float32],
+        biases: NDArray[np.float32] | None,
+    ) -> _core.RatingFoldIn:
+        """Return what finds further `rows`, users or items, from their ratings with `fixed`."""
+        return _core.RatingFoldIn(
+            np.ascontiguousarray(rows),
+            np.ascontiguousarray(fixed),
+            biases,
+            variance=max(self._residual_variance(), _LEAST_VARIANCE),
+            num_threads=self._threads(None),
+        )
+
+    def _value_reduction(self) -> Reduction:
+        return "last"
+
+    def _rows_of(self, histories: Histories, growth: Growth) -> NDArray[np.float32]:
+        """Fold in, by what is known of users that are no news."""
+        factors = self._factors()
+        known = self._solver(factors.users[growth.known.users], factors.items, factors.biases)
+        self._derived["fold in"] = known
+        return self._fold_in(histories)
+
+    def _adopt_users(self, codes: Rows, queries: NDArray[np.float32]) -> None:
+        if self.user_biases_ is not None:
+            self.user_biases_[codes] = queries[:, -1] - self.mean_[0]
+            queries = queries[:, :-1]
+        self._adopt_vectors(codes, queries)
+
+    def _adopt_vectors(self, codes: Rows, vectors: NDArray[np.float32]) -> None:
+        """Make `vectors` the rows of users in `_user_vectors`."""
+        raise NotImplementedError
+
+    def _learn_items(self, growth: Growth, takers: CSR) -> None:
+        """Find the most probable items, as `_fold_in` does users."""
+        rows, fixed = self.item_factors_, self._user_vectors()
+        biases = None
+        if self.item_biases_ is not None and self.user_biases_ is not None:
+            rows = np.hstack([rows, self.item_biases_[:, None]])
+            fixed = np.hstack([fixed, np.ones((len(fixed), 1), dtype=np.float32)])
+            biases = self.mean_ + self.user_biases_
+        found = self._solver(rows[growth.known.items], fixed, biases).solve(
+            takers.indptr, takers.indices, takers.values, num_threads=self._threads(None)
+        )
+        if self.item_biases_ is not None:
+            self.item_biases_[growth.items] = found[:, -1]
+            found = found[:, :-1]
+        self.item_factors_[growth.items] = found
 
     def _needs_values(self) -> bool:
         return True

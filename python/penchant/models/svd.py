@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from penchant import _core
 from penchant.models.params import Flag, Integer, Pair, Real, Rule
-from penchant.models.ranker import NUM_THREADS
+from penchant.models.ranker import NUM_THREADS, Rows
 from penchant.models.ratings import (
     ITEMS,
     OWN_RATE,
@@ -87,6 +87,9 @@ class SgdRatingModel(RatingModel, abstract=True):
             stream=stream,
         )
         return found + np.float32(self.init_mean) if self.init_mean else found
+
+    def _adopt_vectors(self, codes: Rows, vectors: NDArray[np.float32]) -> None:
+        self.user_factors_[codes] = vectors
 
     def _own(self, name: str, group: str) -> float:
         """Return the rate or penalty of a group: its own, or the one for all."""

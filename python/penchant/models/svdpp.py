@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from penchant import _core
 from penchant.models.params import Rule
+from penchant.models.ranker import Rows
 from penchant.models.ratings import IMPLICIT
 from penchant.models.state import Weight
 from penchant.models.svd import SgdRatingModel
+from penchant.retrieval.filters import RowLists, take_lists
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
@@ -179,11 +181,12 @@ class SVDpp(SgdRatingModel):
     def _user_vectors(self) -> NDArray[np.float32]:
         vectors: NDArray[np.float32] | None = self._derived.get("user_vectors")
         if vectors is None:
-            sums = _core.implicit_sums(
-                self.seen_.indptr,
-                self.seen_.indices,
-                self.implicit_factors_,
-                num_threads=self._threads(None),
-            )
+            sums = self._implicit_sums(self.seen_)
             vectors = self._derived["user_vectors"] = self.user_factors_ + sums
         return vectors
+
+    def _implicit_sums(self, lists: RowLists) -> NDArray[np.float32]:
+        return _core.implicit_sums(*lists, self.implicit_factors_, num_threads=self._threads(None))
+
+    def _adopt_vectors(self, codes: Rows, vectors: NDArray[np.float32]) -> None:
+        self.user_factors_[codes] = vectors - self._implicit_sums(take_lists(self.seen_, codes))

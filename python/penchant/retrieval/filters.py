@@ -142,3 +142,27 @@ def recode(lists: Any, code: NDArray[np.int32]) -> RowLists:
     before = np.zeros(len(items) + 1, np.int64)
     np.cumsum(stays, out=before[1:])
     return RowLists(before[indptr], new[stays])
+
+
+def near_pairs(indptr: Int64Array, items: Int32Array, window: int) -> NDArray[np.int64]:
+    """Return the items of sequences that stand at most `window` places from one another.
+
+    Returns
+    -------
+    int64 array of shape (2, m)
+        Every pair in both directions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> near_pairs(np.array([0, 3]), np.array([7, 8, 9], dtype=np.int32), 1).tolist()
+    [[7, 8, 8, 9], [8, 9, 7, 8]]
+    """
+    owners = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    longest = int(np.diff(indptr).max(initial=0))
+    parts = [np.empty((2, 0), dtype=np.int64)]
+    for gap in range(1, min(window, longest - 1) + 1):
+        left = np.flatnonzero(owners[gap:] == owners[:-gap])
+        here, there = items[left].astype(np.int64), items[left + gap].astype(np.int64)
+        parts.append(np.array([np.concatenate([here, there]), np.concatenate([there, here])]))
+    return np.concatenate(parts, axis=1)

@@ -1,0 +1,83 @@
+"""The values of a table's column: one of a row, a list, or a text that joins values by ``|``."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from penchant.errors import ParameterError
+
+
+class ColumnValues(NamedTuple):
+    """The values of a column, several of a row perhaps.
+
+    Attributes
+    ----------
+    rows : int64 array of shape (m,)
+        The row of each value.
+    codes : int64 array of shape (m,)
+        Equal values have the same code, from 0.
+    n_values : int
+        Number of codes.
+    """
+
+    rows: NDArray[np.int64]
+    codes: NDArray[np.int64]
+    n_values: int
+
+
+def column_values(column: Any, name: str, owner: str) -> ColumnValues:
+    """Return the values of a column: those of lists, of texts that join some by ``|``, or the rows.
+
+    Missing values (null, NaN, empty text) are none. A row may hold the same value twice.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray
+    name, owner : str
+        Of the column and of who asks, for messages.
+
+    Raises
+    ------
+    ParameterError
+        Values that cannot be told apart, such as structs.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> kinds = pa.chunked_array([["a|b", None, "b"]])
+    >>> rows, codes, n_values = column_values(kinds, "kind", "test")
+    >>> rows.tolist(), codes.tolist(), n_values
+    ([0, 0, 2], [0, 1, 1], 2)
+    """
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        column = pc.split_pattern(column, "|")
+    listed = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if any(is_kind(column.type) for is_kind in listed):
+        lists = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+        rows = np.asarray(pc.list_parent_indices(lists)).astype(np.int64)
+        values = pc.list_flatten(lists)
+    else:
+        rows = np.arange(len(column), dtype=np.int64)
+        values = column.combine_chunks()
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if pa.types.is_nested(values.type):
+        raise ParameterError(
+            f"{owner}: the values of column {name!r} are {values.type}: use a column of single "
+            "values, of lists of them, or of text that joins them by '|'"
+        )
+    missing = pc.is_null(values, nan_is_null=True)
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        missing = pc.or_(missing, pc.fill_null(pc.equal(values, ""), True))
+    there = ~np.asarray(missing).astype(bool)
+    encoded = values.filter(pa.array(there)).dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.unify_dictionaries().combine_chunks()
+    codes = np.asarray(encoded.indices).astype(np.int64)
+    return ColumnValues(rows[there], codes, len(encoded.dictionary))

@@ -1,0 +1,177 @@
+"""The part of the contract suite about `partial_fit`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import penchant as pc
+from model_checks_filters import with_items
+from model_support import ModelFactory, assert_same_model, bits, events, interactions, stars
+from penchant.errors import DataError, ParameterError, UnsupportedError
+
+NEW = pd.DataFrame(
+    {
+        "customer": [1000, 1000, 1005, 1005, 1005, 1007, 1050, 1060, 1060],
+        "product": ["item 03", "new 2", "item 10", "item 00", "new 1", "new 1", "new 1", "new 2",
+                    "item 04"],
+    }
+)  # fmt: skip
+NEW["stars"] = [3, 5, 1, 2, 4, 4, 2, 5, 1]
+FRESH_USERS, TOUCHED = (1005, 1007), (1000, 1005, 1007, 1050, 1060)
+
+
+def new_events(frame=NEW):
+    return pc.Interactions.from_frame(frame, user="customer", item="product", value="stars")
+
+
+class PartialFitChecks(ModelFactory):
+    """Run through `model_checks.ModelChecks`."""
+
+    @pytest.fixture
+    def growing(self):
+        model = self.fitted()
+        if "partial_fit" not in model.capabilities_:
+            with pytest.raises(UnsupportedError):
+                model.partial_fit(new_events())
+            pytest.skip("cannot learn more")
+        return model
+
+    def test_new_users_and_items_join_the_old_ones(self, growing):
+        users, items = growing.users_.to_list(), growing.items_.to_list()
+        assert growing.partial_fit(new_events()) is growing
+        assert growing.users_.to_list() == sorted({*users, *FRESH_USERS})
+        assert growing.items_.to_list() == sorted({*items, "new 1", "new 2"})
+        everything = pd.concat([events(), NEW]).drop_duplicates(["customer", "product"])
+        assert growing.item_counts_.sum() == len(growing.seen_.indices) == len(everything)
+        for user in growing.users_.to_list():
+            taken = set(everything.loc[everything["customer"] == user, "product"])
+            found = growing.recommend(user, k=99)
+            assert set(found["product"]) == set(growing.items_.to_list()) - taken
+            assert np.isfinite(found["score"]).all()
+
+    def test_what_has_no_news_stays_as_it_was(self, growing):
+        if "user_vectors" not in growing.capabilities_:
+            pytest.skip("learns no vectors")
+        users, items = growing.user_vectors(), growing.item_vectors()
+        growing.partial_fit(new_events())
+        quiet = [user for user in users.index if user not in TOUCHED]
+        assert bits(growing.user_vectors().loc[quiet]) == bits(users.loc[quiet])
+        assert bits(growing.item_vectors().loc[items.index]) == bits(items)
+        assert np.abs(growing.item_vectors().loc[["new 1", "new 2"]]).max(axis=1).min() > 0
+
+    def test_users_get_what_their_history_says(self, growing):
+        if growing.get_params().get("history_weighting", "mean") != "mean":
+            pytest.skip("goes by an order that is not kept")
+        growing.partial_fit(new_events())
+        rated = interactions().to_frame()
+        for user in TOUCHED:
+            own = pd.concat([rated[rated["customer"] == user], NEW[NEW["customer"] == user]])
+            own = own.sort_values("product", kind="stable")
+            if growing.history_values_ is None:
+                history = own["product"].drop_duplicates().tolist()
+            else:
+                history = own
+            found = growing.recommend(user, k=6)
+            same = growing.recommend(history=history, k=6)
+            if self.rated:  # the new users themselves add to what is known of users
+                np.testing.assert_allclose(found["score"], same["score"], rtol=0.03)
+                continue
+            assert found["product"].tolist() == same["product"].tolist()
+            assert bits(found["score"]) == bits(same["score"])
+
+    def test_the_order_of_the_events_does_not_matter(self, growing):
+        growing.partial_fit(new_events())
+        for seed in range(3):
+            shuffled = NEW.sample(frac=1, random_state=seed)
+            assert_same_model(self.fitted().partial_fit(new_events(shuffled)), growing)
+
+    def test_more_is_learnt_whatever_the_threads_and_after_loading(self, growing, tmp_path):
+        growing.save(tmp_path / "before")
+        growing.partial_fit(new_events())
+        again = pc.load(tmp_path / "before")
+        if "num_threads" in again.get_params():
+            again.set_params(num_threads=3).partial_fit(new_events())
+            again.set_params(num_threads=growing.num_threads)
+        else:
+            again.partial_fit(new_events())
+        assert_same_model(again, growing)
+        growing.save(tmp_path / "after")
+        assert_same_model(pc.load(tmp_path / "after"), growing)
+
+    def test_a_failure_leaves_the_model_as_it_was(self, growing, monkeypatch):
+        before, answer = dict(vars(growing)), growing.recommend()
+
+        def fail(*_):
+            raise MemoryError("not enough")
+
+        monkeypatch.setattr(type(growing), "_grow", fail)
+        with pytest.raises(MemoryError):
+            growing.partial_fit(new_events())
+        assert vars(growing) == before
+        assert growing.recommend().equals(answer)
+
+    def test_bad_news(self, growing):
+        before = dict(vars(growing))
+        with pytest.raises(ParameterError, match="new interactions, or a frame"):
+            growing.partial_fit()
+        with pytest.raises(DataError, match=r"new must be penchant\.Interactions"):
+            growing.partial_fit(NEW)
+        with pytest.raises(DataError, match="'ann' cannot be an id here: they are int64"):
+            growing.partial_fit(new_events(NEW.assign(customer="ann")))
+        with pytest.raises(DataError, match="the same customer in the dtype"):
+            growing.partial_fit(new_events(NEW.assign(customer=["7", "7.0", *["1000"] * 7])))
+        for items, problem in (
+            (["new 1"], "items must be a frame"),
+            (pd.DataFrame({"price": [1]}), "lacks the column 'product'"),
+            (pd.DataFrame({"product": ["new 1", None]}), "has nulls"),
+            (
+                pd.DataFrame({"product": ["new 1", "new 1"]}),
+                "more than one row for product 'new 1'",
+            ),
+        ):
+            with pytest.raises(DataError, match=problem):
+                growing.partial_fit(items=items)
+        with pytest.raises(UnsupportedError, match="give new items when they have events"):
+            growing.partial_fit(items=pd.DataFrame({"product": ["new 3"]}))
+        if self.rated:
+            plain = pc.Interactions.from_frame(NEW, user="customer", item="product")
+            with pytest.raises(DataError, match=r"new has no value column.*'stars'"):
+                growing.partial_fit(plain)
+        assert vars(growing) == before
+
+    def test_new_items_are_like_those_with_the_same_attributes(self):
+        model = self.fitted(with_items())
+        if "new_items" not in model.capabilities_:
+            with pytest.raises(UnsupportedError, match="from events alone"):
+                model.partial_fit(items=pd.DataFrame({"product": ["new 1"], "price": [3.0]}))
+            return
+        kinds = pd.DataFrame({"product": ["new 1", "new 2"], "kind": ["Comedy|Drama", None]})
+        with_kinds = pc.Interactions.from_frame(
+            interactions().to_frame(), user="customer", item="product", value="stars",
+            item_features=pd.DataFrame({
+                "product": [f"item {i:02d}" for i in range(30)],
+                "kind": ["Comedy|Drama" if i % 3 == 0 else "Horror" for i in range(30)],
+            }),
+        )  # fmt: skip
+        model = self.fitted(with_kinds)
+        learnt = [name for name, weight in model._weights.items()
+                  if weight.shape[0] == "items" and getattr(model, name) is not None]  # fmt: skip
+        before = {name: getattr(model, name).copy() for name in learnt}
+        model.partial_fit(items=kinds)
+        codes = model.items_.codes(["new 1", "new 2"])
+        for name, known in before.items():
+            found = getattr(model, name)[codes]
+            whole = known.dtype.kind == "i"
+            means = np.array([known[::3].mean(axis=0), known.mean(axis=0)])
+            np.testing.assert_allclose(found, means, rtol=1e-4, atol=0.5 if whole else 1e-6)
+        shown = model.recommend(1000, k=99, with_columns=["kind"]).set_index("product")["kind"]
+        assert shown["new 1"] == "Comedy|Drama"
+        assert pd.isna(shown["new 2"])
+
+
+def all_events():
+    """Everything in one, for models that are the same as after one `fit`."""
+    both = pd.concat([events().assign(stars=stars(events())), NEW])
+    return new_events(both)
