@@ -14,6 +14,7 @@ void bind_neighbor_index(pybind11::module_& m);
 void bind_random(pybind11::module_& m);
 void bind_ranking_metrics(pybind11::module_& m);
 void bind_rating_fold_in(pybind11::module_& m);
+void bind_rerank(pybind11::module_& m);
 void bind_skipgram(pybind11::module_& m);
 void bind_stable_order(pybind11::module_& m);
 void bind_svd(pybind11::module_& m);

@@ -49,6 +49,7 @@ PYBIND11_MODULE(_core, m) {
   penchant::python::bind_random(m);
   penchant::python::bind_ranking_metrics(m);
   penchant::python::bind_rating_fold_in(m);
+  penchant::python::bind_rerank(m);
   penchant::python::bind_skipgram(m);
   penchant::python::bind_stable_order(m);
   penchant::python::bind_svd(m);

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         SVDpp,
         load,
     )
+    from penchant.retrieval import rerank
 
 # Public name -> module that defines it. Resolved on first use (PEP 562), so that
 # `import penchant` stays fast and pulls in nothing that the caller does not touch.
@@ -57,6 +58,7 @@ _MODULES = {
     "errors": "penchant.errors",
     "evaluation": "penchant.evaluation",
     "models": "penchant.models",
+    "rerank": "penchant.retrieval.rerank",
     "retrieval": "penchant.retrieval",
     "split": "penchant.data.split",
     "storage": "penchant.storage",
@@ -84,6 +86,7 @@ __all__ = [
     "evaluation",
     "load",
     "models",
+    "rerank",
     "retrieval",
     "show_config",
     "split",

@@ -19,6 +19,7 @@ __all__: list[str] = [
     "TopkIndex",
     "available_isas",
     "build_info",
+    "cap_attributes",
     "default_num_threads",
     "ease_bytes",
     "fit_bayesian_svd",
@@ -36,6 +37,8 @@ __all__: list[str] = [
     "mark_recommended",
     "random_normal",
     "ranking_metrics",
+    "rerank_dpp",
+    "rerank_mmr",
     "stable_order",
 ]
 
@@ -267,6 +270,21 @@ def available_isas() -> list[str]:
 def build_info() -> dict:
     """
     Compiler, parallel backend and pybind11 version of this build.
+    """
+
+def cap_attributes(
+    items: numpy.typing.NDArray[numpy.int64],
+    sets: tuple[
+        typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
+    ],
+    *,
+    n_values: typing.SupportsInt | typing.SupportsIndex,
+    at_most: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+) -> numpy.typing.NDArray[numpy.uint8]:
+    """
+    1 where an item of a list stays when each attribute value may come at_most times.
     """
 
 def default_num_threads() -> int:
@@ -547,6 +565,72 @@ def ranking_metrics(
 ) -> numpy.typing.NDArray[numpy.float64]:
     """
     Metrics (name, k) of every user's list; NaN for users without relevant items.
+    """
+
+@typing.overload
+def rerank_dpp(
+    items: numpy.typing.NDArray[numpy.int64],
+    relevance: numpy.typing.NDArray[numpy.float64],
+    vectors: numpy.typing.NDArray[numpy.float32],
+    *,
+    relevance_weight: typing.SupportsFloat | typing.SupportsIndex,
+    depth: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    Places of each list in the greedy order of a determinantal point process.
+    """
+
+@typing.overload
+def rerank_dpp(
+    items: numpy.typing.NDArray[numpy.int64],
+    relevance: numpy.typing.NDArray[numpy.float64],
+    sets: tuple[
+        typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
+    ],
+    *,
+    n_values: typing.SupportsInt | typing.SupportsIndex,
+    jaccard: bool,
+    relevance_weight: typing.SupportsFloat | typing.SupportsIndex,
+    depth: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    Places of each list in the greedy order of a determinantal point process.
+    """
+
+@typing.overload
+def rerank_mmr(
+    items: numpy.typing.NDArray[numpy.int64],
+    relevance: numpy.typing.NDArray[numpy.float64],
+    vectors: numpy.typing.NDArray[numpy.float32],
+    *,
+    relevance_weight: typing.SupportsFloat | typing.SupportsIndex,
+    depth: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    Places of each list in the order of maximal marginal relevance.
+    """
+
+@typing.overload
+def rerank_mmr(
+    items: numpy.typing.NDArray[numpy.int64],
+    relevance: numpy.typing.NDArray[numpy.float64],
+    sets: tuple[
+        typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
+    ],
+    *,
+    n_values: typing.SupportsInt | typing.SupportsIndex,
+    jaccard: bool,
+    relevance_weight: typing.SupportsFloat | typing.SupportsIndex,
+    depth: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    Places of each list in the order of maximal marginal relevance.
     """
 
 def stable_order(

@@ -50,6 +50,8 @@ class Recommender(GrowingRanker):
         where: str | None = None,
         where_values: Mapping[str, Any] | None = None,
         with_columns: Sequence[str] = (),
+        rerank: Any = (),
+        pool: int | None = None,
         unknown: Unknown = "error",
         num_threads: int | None = None,
     ) -> Any:
@@ -82,6 +84,13 @@ class Recommender(GrowingRanker):
             What ``$NAME`` in the expression stands for: a value, or several.
         with_columns : sequence of str, optional
             Columns of the item table to add to the answer.
+        rerank : re-ranker or sequence of them, optional
+            Such as ``[pc.rerank.MMR(), pc.rerank.AttributeCap("artist")]``, applied in order; see
+            `penchant.retrieval.rerank`. ``rank`` is then the new order, while ``score`` stays the
+            model's own and need not fall.
+        pool : int, optional
+            So many of the best items the re-rankers choose from; default 10 * k. Where caps leave
+            fewer than `k`, the pool is widened.
         unknown : {"error", "drop", "popular"}, default "error"
             What to do about users outside the training data: raise, leave them out, or recommend
             the most popular items with the number of their users as the score. In a history it
@@ -102,12 +111,12 @@ class Recommender(GrowingRanker):
         UnknownIdError
             With ``unknown="error"``, naming the first five unknown users or items.
         UnsupportedError
-            `history` with a model that cannot fold in.
+            `history` with a model that cannot fold in; re-ranking by vectors where there are none.
         DataError
             `users` is a whole frame, not one column of ids.
         ParameterError
-            `k`, `unknown` or `num_threads` is out of range; both `users` and `history`; an
-            expression that cannot be read.
+            `k`, `pool`, `unknown` or `num_threads` is out of range; both `users` and `history`;
+            an expression that cannot be read; something that is no re-ranker.
         ColumnError
             The item table lacks a column that `where` or `with_columns` names.
         NotFittedError
@@ -137,6 +146,7 @@ class Recommender(GrowingRanker):
             "where_values": where_values,
         }
         search: dict[str, Any] = {"exclude_seen": exclude_seen, "num_threads": num_threads}
+        search |= {"rerank": rerank, "pool": pool}
         if history is not None:
             if users is not None:
                 raise ParameterError("give users or history, not both")

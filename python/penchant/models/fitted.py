@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from penchant.data.times import event_times
 from penchant.errors import DataError, DivergenceError, NotFittedError
 from penchant.models import results, state
 from penchant.models.callbacks import Callback
@@ -45,6 +46,10 @@ class FittedModel(Parameterized):
         Number of distinct users of each item.
     item_features_, user_features_ : pyarrow.Table or None
         The item and user table of the training data, a row for each code.
+    item_first_seen_ : int64 array of shape (n_items,), or None
+        Time of each item's first event, in microseconds of UTC; None without timestamps.
+    last_event_ : int or None
+        Time of the latest event.
     columns_ : Columns
         The caller's column names.
     backend_ : str
@@ -60,6 +65,8 @@ class FittedModel(Parameterized):
     items_: IdMap
     seen_: RowLists
     item_counts_: NDArray[np.int64]
+    item_first_seen_: NDArray[np.int64] | None = None
+    last_event_: int | None = None
     columns_: Columns
     backend_: str
     history_values_: NDArray[np.float32] | None = None
@@ -174,6 +181,8 @@ class FittedModel(Parameterized):
         self.item_features_, self.user_features_ = train.item_features, train.user_features
         self.seen_ = RowLists(seen.indptr, seen.indices)
         self.item_counts_ = np.bincount(seen.indices, minlength=train.n_items).astype(np.int64)
+        if (times := event_times(train)) is not None:
+            self.item_first_seen_, self.last_event_ = times
         self._history = []
         self._training_begins()
         self._start(train)
@@ -187,7 +196,8 @@ class FittedModel(Parameterized):
         """Drop everything fitted."""
         fitted = ("users_", "items_", "seen_", "item_counts_", "columns_", "backend_")
         tables = ("item_features_", "user_features_", "_history", "_derived", "_trained")
-        for name in (*fitted, *tables, *self._weights):
+        times = ("item_first_seen_", "last_event_")
+        for name in (*fitted, *times, *tables, *self._weights):
             self.__dict__.pop(name, None)
 
     def _weights_changed(self) -> None:

@@ -130,6 +130,11 @@ def item_table(model: FittedModel) -> pa.Table:
     return table if name in table.column_names else table.append_column(name, ids)
 
 
+def restricted(wanted: ItemFilter, flags: Flags | None) -> ItemFilter:
+    """Return a filter that allows, of what it did, only the items flagged."""
+    return wanted._replace(allowed=_both(wanted.allowed, flags))
+
+
 def _both(a: Flags | None, b: Flags | None) -> Flags | None:
     if a is None or b is None:
         return b if a is None else a

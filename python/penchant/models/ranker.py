@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from penchant import _core
-from penchant.errors import UnsupportedError
+from penchant.errors import ParameterError, UnsupportedError
 from penchant.models.fitted import FittedModel
 from penchant.models.histories import Histories
 from penchant.models.item_filter import ItemFilter
 from penchant.models.params import Integer
+from penchant.models.reranking import reranked_codes, reranked_histories
 from penchant.retrieval.exact import MAX_THREADS, ExactIndex, check_k, thread_count
 from penchant.retrieval.filters import RowLists, take_lists
 from penchant.retrieval.protocol import Index
@@ -103,6 +104,8 @@ class Ranker(FittedModel):
         *,
         exclude_seen: bool = True,
         item_filter: ItemFilter = EVERYTHING,
+        rerank: Any = (),
+        pool: int | None = None,
         num_threads: int | None = None,
     ) -> tuple[Rows, Scores]:
         """Recommend for rows of the user factors: the array form of `recommend`.
@@ -119,13 +122,16 @@ class Ranker(FittedModel):
             Leave out the items of the user's own training data.
         item_filter : ItemFilter, optional
             Which items answers may hold, with lists for as many queries as `users`.
+        rerank, pool
+            As in `Recommender.recommend`.
         num_threads : int, optional
             Default: the model's ``num_threads``. The answer does not depend on it.
 
         Returns
         -------
         rows : int64 array of shape (q, min(k, n_items))
-            Codes of `items_`, best first, ties by the lower code; -1 where none are left.
+            Codes of `items_`, best first, ties by the lower code, or as `rerank` has them; -1
+            where none are left.
         scores : float32 array of the same shape
             -inf where `rows` is -1.
 
@@ -134,7 +140,7 @@ class Ranker(FittedModel):
         NotFittedError
             Before `fit`.
         ParameterError
-            `k` or `num_threads` is not a positive integer.
+            `k` or `num_threads` is not a positive integer, `pool` below `k`, or no re-ranker.
         IndexError
             A code of `n_users` or more.
 
@@ -148,6 +154,10 @@ class Ranker(FittedModel):
         """
         self._check_fitted()
         check_k(k)
+        if _reranks(rerank, pool):
+            search = {"exclude_seen": exclude_seen, "item_filter": item_filter}
+            asked = np.arange(len(self.users_)) if users is None else np.asarray(users, np.int64)
+            return reranked_codes(self, asked, k, rerank, pool, num_threads=num_threads, **search)
         if users is None:
             wanted = item_filter.without(self.seen_ if exclude_seen else None)
             return self._search(self._queries(None), wanted, k, num_threads)
@@ -166,6 +176,8 @@ class Ranker(FittedModel):
         *,
         exclude_seen: bool = True,
         item_filter: ItemFilter = EVERYTHING,
+        rerank: Any = (),
+        pool: int | None = None,
         num_threads: int | None = None,
     ) -> tuple[Rows, Scores]:
         """Recommend to strangers: the array form of ``recommend(history=...)``.
@@ -174,7 +186,7 @@ class Ranker(FittedModel):
         ----------
         histories : Histories
             Item codes and values, oldest first. An empty history gets the most popular items.
-        k, exclude_seen, item_filter, num_threads
+        k, exclude_seen, item_filter, rerank, pool, num_threads
             As in `recommend_codes`.
 
         Returns
@@ -185,6 +197,11 @@ class Ranker(FittedModel):
         self._check_fitted()
         check_k(k)
         histories.check(len(self.items_))
+        if _reranks(rerank, pool):
+            search = {"exclude_seen": exclude_seen, "item_filter": item_filter}
+            return reranked_histories(
+                self, histories, k, rerank, pool, num_threads=num_threads, **search
+            )
         known = np.diff(histories.indptr) > 0
         places = np.flatnonzero(known)
         some = histories.take(places)
@@ -245,3 +262,11 @@ class Ranker(FittedModel):
     def _threads(self, num_threads: int | None) -> int:
         own: int | None = getattr(self, "num_threads", None)
         return thread_count(own if num_threads is None else num_threads)
+
+
+def _reranks(rerank: Any, pool: int | None) -> bool:
+    """Whether there is anything to re-rank by."""
+    nothing = rerank is None or (isinstance(rerank, list | tuple) and not rerank)
+    if nothing and pool is not None:
+        raise ParameterError("pool is what re-rankers choose from: give rerank=[...] too")
+    return not nothing

@@ -76,7 +76,7 @@ def capture(model: FittedModel) -> State:
     """Take the state out of a fitted model; arrays are not copied."""
     users, users_meta = model.users_.to_state()
     items, items_meta = model.items_.to_state()
-    meta = {
+    meta: dict[str, Any] = {
         "columns": asdict(model.columns_),
         "backend": model.backend_,
         "users": users_meta,
@@ -90,6 +90,9 @@ def capture(model: FittedModel) -> State:
         "seen_indices": model.seen_.indices,
         "item_counts": model.item_counts_,
     }
+    if model.item_first_seen_ is not None:
+        arrays["item_first_seen"] = model.item_first_seen_
+        meta["last_event"] = model.last_event_
     for name in model._weights:
         if getattr(model, name) is not None:
             arrays[name.rstrip("_")] = getattr(model, name)
@@ -134,6 +137,10 @@ def restore(model: FittedModel, state: State) -> None:
         model.item_features_ = _features(tables, "item_features", len(model.items_))
         model.user_features_ = _features(tables, "user_features", len(model.users_))
         model.item_counts_ = _array(arrays, "item_counts", np.dtype(np.int64), (len(model.items_),))
+        if "item_first_seen" in arrays:
+            shape_of = (len(model.items_),)
+            model.item_first_seen_ = _array(arrays, "item_first_seen", np.dtype(np.int64), shape_of)
+            model.last_event_ = int(meta["last_event"])
         for name, weight in model._weights.items():
             key = name.rstrip("_")
             absent = weight.optional and key not in arrays
