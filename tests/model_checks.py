@@ -20,6 +20,7 @@ from model_checks_filters import FilterChecks
 from model_checks_history import HistoryChecks
 from model_checks_partial import PartialFitChecks
 from model_checks_recommend import RecommendChecks
+from model_checks_rerank import RerankChecks
 from model_checks_training import TrainingChecks
 from model_support import (
     BACKENDS,
@@ -49,6 +50,7 @@ class ModelChecks(
     HistoryChecks,
     ExplainChecks,
     PartialFitChecks,
+    RerankChecks,
     TrainingChecks,
 ):
     """Subclass as ``TestX`` in ``tests/models``."""
