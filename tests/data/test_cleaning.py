@@ -298,6 +298,12 @@ def test_features_from_a_frame_are_matched_by_id(kind: str) -> None:
     assert data.item_features.to_pydict() == {"colour": [None, "red"]}
 
 
+def test_features_of_nothing_but_ids_are_none() -> None:
+    frame = pd.DataFrame({"u": [1, 2], "i": ["a", "b"]})
+    data = Interactions.from_frame(frame, user="u", item="i", item_features=frame[["i"]])
+    assert data.item_features is None
+
+
 def test_features_must_fit() -> None:
     frame = pd.DataFrame(REPEATS)
     with pytest.raises(DataError, match="needs the column 'i'; it has 'x'"):

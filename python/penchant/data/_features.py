@@ -52,6 +52,8 @@ def align(
             f"{frame.column(ids.name)[int(repeated)].as_py()!r}"
         )
     rest = frame.drop_columns([ids.name])
+    if not rest.column_names:  # a table without columns would have no rows either
+        return None
     return rest.take(pa.array(place, mask=place < 0))
 
 

@@ -53,6 +53,8 @@ def evaluate(
     *,
     exclude_seen: bool = True,
     unknown: Literal["popular", "drop", "error"] = "popular",
+    rerank: Any = (),
+    pool: int | None = None,
     num_threads: int | None = None,
 ) -> Any:
     """Measure a fitted model on held-out interactions, ranking all items for every user.
@@ -76,6 +78,8 @@ def evaluate(
     unknown : {"popular", "drop", "error"}, default "popular"
         Test users outside the training data are recommended the most popular items, are left out
         (counted in n_users_skipped), or are an error.
+    rerank, pool
+        As in `Recommender.recommend`: measure the re-ranked lists, cut at the longest k.
     num_threads : int, optional
         Default: the model's ``num_threads``. The values do not depend on it.
 
@@ -108,7 +112,8 @@ def evaluate(
     chosen = parse_metrics(metrics)
     check_interactions(test, "test")
     truth = find_truth(model, test, exclude_seen=exclude_seen, unknown=unknown)
-    values = measure(model, truth, chosen, exclude_seen=exclude_seen, num_threads=num_threads)
+    search = {"exclude_seen": exclude_seen, "rerank": rerank, "pool": pool}
+    values = measure(model, truth, chosen, num_threads=num_threads, **search)
     n_users = len(truth.users)
     table = pa.table(
         {
@@ -191,6 +196,8 @@ def measure(
     metrics: Sequence[MetricName],
     *,
     exclude_seen: bool,
+    rerank: Any = (),
+    pool: int | None = None,
     num_threads: int | None = None,
 ) -> list[float]:
     """Return the value of each metric, averaged over the users of `truth`.
@@ -206,7 +213,12 @@ def measure(
     for start in range(0, n_users, _USERS_AT_ONCE):
         part = np.arange(start, min(start + _USERS_AT_ONCE, n_users))
         rows, scores = model.recommend_codes(
-            truth.users[part], longest, exclude_seen=exclude_seen, num_threads=num_threads
+            truth.users[part],
+            longest,
+            exclude_seen=exclude_seen,
+            rerank=rerank,
+            pool=pool,
+            num_threads=num_threads,
         )
         for k, mask in shown.items():
             _core.mark_recommended(rows, k, mask)

@@ -138,9 +138,13 @@ def restore(model: FittedModel, state: State) -> None:
         model.user_features_ = _features(tables, "user_features", len(model.users_))
         model.item_counts_ = _array(arrays, "item_counts", np.dtype(np.int64), (len(model.items_),))
         if "item_first_seen" in arrays:
-            shape_of = (len(model.items_),)
-            model.item_first_seen_ = _array(arrays, "item_first_seen", np.dtype(np.int64), shape_of)
-            model.last_event_ = int(meta["last_event"])
+            n_items, last = len(model.items_), meta.get("last_event")
+            model.item_first_seen_ = _array(
+                arrays, "item_first_seen", np.dtype(np.int64), (n_items,)
+            )
+            if type(last) is not int:
+                raise ArtifactError(f"last_event is {last!r:.80}, not microseconds of UTC")
+            model.last_event_ = last
         for name, weight in model._weights.items():
             key = name.rstrip("_")
             absent = weight.optional and key not in arrays
