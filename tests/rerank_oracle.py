@@ -45,7 +45,7 @@ class Oracle:
 
     def answer(self, rerankers, ranked, k, pool, user):
         """Re-rank `ranked`, (code, score) of all that the user may have, best first."""
-        self.user, self.ranked, self.k = user, ranked, k
+        self.user, self.ranked, self.k, self.pool = user, ranked, k, pool
         size = min(pool, len(self.names))
         while True:
             items = [item for item, _ in ranked[:size]]
@@ -87,7 +87,7 @@ class Oracle:
         return shared / math.sqrt(float(len(x)) * float(len(y)))
 
     def mmr(self, one, pairs, depth, width):
-        left, chosen = list(pairs), []
+        left, chosen, others = pairs[: self.pool], [], pairs[self.pool :]
         weight = one.relevance_weight
         repeats = {item: 0.0 for item, _ in pairs}
         while left and len(chosen) < depth:
@@ -97,10 +97,11 @@ class Oracle:
                 likeness = self.likeness(one, best[0], item)
                 repeats[item] = max(repeats[item], likeness) if chosen else likeness
             chosen.append(best)
-        return self.by_place([item for item, _ in chosen + left], width)
+        return self.by_place([item for item, _ in chosen + left + others], width)
 
     def dpp(self, one, pairs, depth, width):
-        left, chosen, factor = list(pairs), [], {item: [] for item, _ in pairs}
+        left, chosen, factor = pairs[: self.pool], [], {item: [] for item, _ in pairs}
+        others = pairs[self.pool :]
         gains = {item: 1.0 for item, _ in pairs}
         weight = one.relevance_weight
         if weight == 1.0:
@@ -121,7 +122,7 @@ class Oracle:
                 factor[item].append(rest)
                 gains[item] -= rest * rest
             chosen.append(best)
-        return self.by_place([item for item, _ in chosen + left], width)
+        return self.by_place([item for item, _ in chosen + left + others], width)
 
     # ---- rules ----------------------------------------------------------------------------------
 
@@ -197,6 +198,10 @@ CHAINS = {
         rerank.Exploration(weight=1, max_age_days=9, age_column="born", n_candidates=5)
     ],
     "promote": [rerank.Promotions(["item 07", "item 02", "item 12"], slots=[1, 4, 99])],
+    "capped, then diverse": [
+        rerank.AttributeCap("kind", at_most=2),
+        rerank.DPP(by=["kind"], relevance_weight=0.4),
+    ],
     "all": [
         rerank.PopularityDiscount(weight=0.2),
         rerank.MMR(by=["kind"], relevance_weight=0.6),

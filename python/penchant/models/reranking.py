@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,9 +23,15 @@ def catalogue_of(model: Ranker) -> Catalogue:
     """Return what re-rankers may know of a model's items; made once for each set of weights."""
     made: Catalogue | None = model._derived.get("catalogue")
     if made is None:
+        items, own = model.items_, weakref.ref(model)  # a cycle would outlive the model
 
         def codes(ids: Any) -> NDArray[np.int32]:
-            return results.resolve(model.items_, ids, "item", "keep", ("error", "keep")).codes
+            return results.resolve(items, ids, "item", "keep", ("error", "keep")).codes
+
+        def vectors() -> NDArray[np.float32]:
+            alive = own()
+            assert alive is not None
+            return alive._vectors("item")
 
         made = model._derived["catalogue"] = Catalogue(
             model=type(model).__name__,
@@ -32,7 +39,7 @@ def catalogue_of(model: Ranker) -> Catalogue:
             counts=model.item_counts_,
             first_seen=model.item_first_seen_,
             last_event=model.last_event_,
-            vectors=lambda: model._vectors("item"),
+            vectors=vectors,
             codes=codes,
         )
     return made

@@ -104,16 +104,20 @@ def rerank_all(
     width, size = min(k, len(catalogue)), min(pool, len(catalogue))
     items = np.full((len(users), width), -1, dtype=np.int64)
     scores = np.full((len(users), width), -np.inf, dtype=np.float32)
+    beside = min(max((one.reach() for one in rerankers), default=0), len(catalogue))
     left = np.arange(len(users), dtype=np.int64)
     while len(left):
         wanting = []
-        for start in range(0, len(left), step := max(1, _ENTRIES_AT_ONCE // max(size, 1))):
+        step = max(1, _ENTRIES_AT_ONCE // max(size, beside, 1))
+        for start in range(0, len(left), step):
             part = left[start : start + step]
             found = search(part, size, None)
             lists = RankedLists.from_search(*found, users[part])
             for number, one in enumerate(rerankers, start=1):
                 depth = width if number == len(rerankers) else min(pool, size)
-                request = Request(catalogue, width, depth, _part_search(search, part), num_threads)
+                request = Request(
+                    catalogue, width, pool, depth, _part_search(search, part), num_threads
+                )
                 lists = one.apply(lists, request)
             items[part], scores[part] = lists.items[:, :width], lists.scores[:, :width]
             wanting.append(part[(found[0][:, -1] >= 0) & (items[part, -1] < 0)])

@@ -51,7 +51,8 @@ class _Diversity(Reranker):
     def apply(self, lists: RankedLists, request: Request) -> RankedLists:
         """Return the lists in an order that trades relevance for diversity."""
         kernel, options = self._kernel(), self._items(request.catalogue)
-        items, own = lists.items, options.pop("of")
+        # What a wider pool has brought follows as it is: the work stays that of the pool.
+        items, own = lists.items[:, : request.pool], options.pop("of")
         if items.size < len(request.catalogue):  # a copy of a few is quicker to check than all
             codes, places = np.unique(items[items >= 0], return_inverse=True)
             own = own[codes] if isinstance(own, np.ndarray) else own.take(codes)
@@ -61,14 +62,16 @@ class _Diversity(Reranker):
             options["n_values"], own = own.n_values, tuple(own.lists)
         order = kernel(
             np.ascontiguousarray(items),
-            np.ascontiguousarray(lists.relevance),
+            np.ascontiguousarray(lists.relevance[:, : request.pool]),
             own,
             relevance_weight=float(self.relevance_weight),
             depth=request.depth,
             num_threads=request.num_threads,
             **options,
         )
-        return lists.reorder(order).by_place()
+        rest = np.arange(order.shape[1], lists.items.shape[1])
+        rest = np.where(lists.items[:, order.shape[1] :] >= 0, rest, -1)
+        return lists.reorder(np.hstack([order, rest])).by_place()
 
     @abstractmethod
     def _kernel(self) -> Callable[..., Rows]: ...
@@ -99,7 +102,8 @@ class MMR(_Diversity):
     From place to place the item with the largest ``w * relevance - (1 - w) * s`` is chosen, where
     ``w`` is `relevance_weight` and ``s`` its largest similarity to an item chosen before
     (Carbonell and Goldstein, SIGIR 1998). Relevance is what the re-rankers before it have left,
-    at first the model's score scaled to 0..1 over the user's pool.
+    at first the model's score scaled to 0..1 over the user's pool. Where caps have widened the
+    pool, the first `pool` items are ordered and the others follow.
 
     Parameters
     ----------

@@ -100,6 +100,10 @@ class Exploration(Reranker):
         """Raise an error where nothing says how old items are."""
         self._new_items(catalogue)
 
+    def reach(self) -> int:
+        """Return `n_candidates`."""
+        return int(self.n_candidates)
+
     def apply(self, lists: RankedLists, request: Request) -> RankedLists:
         """Return the lists with new items in some places."""
         new = self._new_items(request.catalogue)

@@ -190,8 +190,8 @@ class Request:
     Attributes
     ----------
     catalogue : Catalogue
-    k : int
-        Length of the answer.
+    k, pool : int
+        Length of the answers, and of the lists before they were widened for some users.
     depth : int
         So many places count; the rest may stay as it is.
     search : callable
@@ -203,16 +203,35 @@ class Request:
 
     catalogue: Catalogue
     k: int
+    pool: int
     depth: int
     search: Callable[[Flags, int], tuple[Rows, Scores]]
     num_threads: int
 
 
 class Reranker(ABC):
-    """Base class of re-rankers; your own one defines `apply`, and `check` where it can fail."""
+    """Base class of re-rankers; your own one defines `apply`, and `check` where it can fail.
+
+    Examples
+    --------
+    >>> import numpy as np, penchant as pc
+    >>> class WorstFirst(pc.rerank.Reranker):
+    ...     def apply(self, lists, request):
+    ...         there = lists.items >= 0
+    ...         places = there.sum(axis=1, keepdims=True) - 1 - np.arange(there.shape[1])
+    ...         return lists.reorder(np.where(places >= 0, places, -1))
+    >>> data = pc.Interactions.from_sequences([["tea", "jam"], ["tea", "jam"], ["tea", "pen"]])
+    >>> model = pc.Popularity().fit(data)
+    >>> model.recommend(2, exclude_seen=False, rerank=WorstFirst())["item"].tolist()
+    ['pen', 'jam', 'tea']
+    """
 
     def check(self, catalogue: Catalogue) -> None:  # noqa: B027 (most have nothing to check)
         """Raise a clear error where the catalogue lacks what `apply` will need."""
+
+    def reach(self) -> int:
+        """Return how many items `apply` asks `Request.search` for, of each user; 0 for none."""
+        return 0
 
     @abstractmethod
     def apply(self, lists: RankedLists, request: Request) -> RankedLists:

@@ -187,6 +187,10 @@ class Promotions(Reranker):
             raise ParameterError(f"Promotions: slots must be distinct places: {slots}")
         object.__setattr__(self, "slots", tuple(int(slot) for slot in slots))
 
+    def reach(self) -> int:
+        """Return the number of promoted items."""
+        return len(self.items)
+
     def check(self, catalogue: Catalogue) -> None:
         """Say how many of the items the model does not know."""
         unknown = int(np.count_nonzero(catalogue.codes(self.items) < 0))
