@@ -58,6 +58,7 @@ def test_a_reranker_is_a_value(one):
         (lambda: rerank.MMR(relevance_weight=True), "relevance_weight must be a number"),
         (lambda: rerank.DPP(relevance_weight=float("nan")), "DPP: relevance_weight must be"),
         (lambda: rerank.MMR(by="kind"), r"by must be 'vectors' or a list of columns .* got 'kind'"),
+        (lambda: rerank.MMR(by=np.array(["a", "b"])), "by must be 'vectors' or a list"),
         (lambda: rerank.MMR(by=[]), "by must be 'vectors' or a list"),
         (lambda: rerank.DPP(by=["kind", 3]), "by must be 'vectors' or a list"),
         (lambda: rerank.MMR(similarity="dice"), "similarity='dice'"),

@@ -34,7 +34,7 @@ class _Diversity(Reranker):
         name = type(self).__name__
         check_number(self, "relevance_weight", self.relevance_weight, 0, 1)
         choose("similarity", self.similarity, ("jaccard", "cosine"))
-        if self.by == "vectors":
+        if isinstance(self.by, str) and self.by == "vectors":
             return
         columns = self.by if isinstance(self.by, list | tuple) else ()
         if not columns or not all(isinstance(column, str) for column in columns):
