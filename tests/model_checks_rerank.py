@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import penchant as pc
-from model_support import N_ITEMS, ModelFactory, bits, events, stars
+from model_support import N_ITEMS, STARS, ModelFactory, bits, events, stars
 from penchant.errors import ParameterError, UnsupportedError
 from penchant.models.histories import Histories
 from penchant.models.reranking import history_keys
@@ -54,7 +54,7 @@ class RerankChecks(ModelFactory):
         return self.fitted(dated())
 
     @staticmethod
-    def ranked(rows, scores):
+    def whole_lists(rows, scores):
         return [
             [(int(i), s) for i, s in zip(*row, strict=True) if i >= 0]
             for row in zip(rows, scores, strict=True)
@@ -62,7 +62,7 @@ class RerankChecks(ModelFactory):
 
     def assert_like_oracle(self, model, chain, found, whole, users, k=K, pool=POOL):
         oracle = Oracle(model, dated_table())
-        for number, ranked in enumerate(self.ranked(*whole)):
+        for number, ranked in enumerate(self.whole_lists(*whole)):
             expected = oracle.answer(chain, ranked, k, pool, int(users[number]))
             rows = found[0][number]
             assert rows[: len(expected)].tolist() == expected
@@ -94,11 +94,13 @@ class RerankChecks(ModelFactory):
 
     @pytest.mark.parametrize("name", ["mmr kinds", "cap", "explore", "all"])
     def test_strangers_are_reranked_as_well(self, dated_shop, name):
-        if not self.folds_in:
+        if "history" not in dated_shop.capabilities_:
             pytest.skip("has no fold-in")
         model, chain = dated_shop, CHAINS[name]
         items = np.array([3, 8, 1, 8, 3], np.int32)
-        strangers = Histories(np.array([0, 2, 2, 5]), items, np.ones(5, np.float32))
+        names = model.items_.to_list()
+        values = [STARS.get(names[i], 3) if self.rated else 1 for i in items]
+        strangers = Histories(np.array([0, 2, 2, 5]), items, np.array(values, np.float32))
         found = model.recommend_histories(strangers, K, rerank=chain, pool=POOL)
         whole = model.recommend_histories(strangers, N_ITEMS)
         self.assert_like_oracle(model, chain, found, whole, history_keys(strangers))
@@ -106,8 +108,8 @@ class RerankChecks(ModelFactory):
             strangers.take(np.array([2])), K, rerank=chain, pool=POOL, num_threads=2
         )
         assert bits(last[0][0]) == bits(found[0][2])
-        names = model.items_.to_list()
-        frame = model.recommend(history=[names[3], names[8]], k=K, rerank=chain, pool=POOL)
+        history = self.history(names[3], names[8])
+        frame = model.recommend(history=history, k=K, rerank=chain, pool=POOL)
         assert frame["product"].tolist() == [names[i] for i in found[0][0] if i >= 0]
 
     def test_frames_have_the_own_score_and_the_new_rank(self, dated_shop, tmp_path):
