@@ -85,6 +85,16 @@ inline void check_finite(MatrixView<const float> view, const char* name) {
            std::to_string(i % view.cols));
 }
 
+// The biases of `rows` vectors or items, null where there are none.
+inline const float* finite_biases(const std::optional<Array<float>>& biases, std::int64_t rows,
+                                  const char* name) {
+  if (!biases) return nullptr;
+  const auto values = vector(*biases, name);
+  check_length(values.size(), rows, name);
+  check_finite({values.data(), rows, 1}, name);
+  return values.data();
+}
+
 // A CSR whose offsets rise from 0 to the number of entries and whose rows are sorted, unique and in
 // [0, cols).
 inline CsrView csr(const CsrArrays& arrays, std::int64_t rows, std::int64_t cols,

@@ -86,13 +86,7 @@ class FoldIn {
       fail("factors must be between 1 and " + std::to_string(kMaxFactors));
     check_rows_fit(view.rows, "items");
     check_finite(view, "item_factors");
-    const float* bias_data = nullptr;
-    if (biases) {
-      const auto values = vector(*biases, "item_biases");
-      check_length(values.size(), view.rows, "item_biases");
-      check_finite({values.data(), view.rows, 1}, "item_biases");
-      bias_data = values.data();
-    }
+    const float* bias_data = finite_biases(biases, view.rows, "item_biases");
     const auto item_counts = vector(counts, "item_counts");
     check_length(item_counts.size(), view.rows, "item_counts");
     shape_ = {view.rows, view.cols};

@@ -54,11 +54,11 @@ Answer empty_answer(std::int64_t n_queries, std::int64_t k) {
 
 Answer search(const NeighborIndex& index, const SparseArrays& queries, std::int64_t k,
               const OptionalCsr& exclude, const OptionalCsr& candidates,
-              const OptionalFlags& allowed, int num_threads) {
+              const OptionalFlags& allowed, const OptionalRows& allowed_rows, int num_threads) {
   const Histories view = checked_queries(index, queries);
   const std::int64_t n_queries = view.items.rows();
   Answer answer = empty_answer(n_queries, k);
-  const Filter filter(exclude, candidates, allowed, n_queries, index.size());
+  const Filter filter(exclude, candidates, allowed, allowed_rows, n_queries, index.size());
   const auto rows = mutable_matrix(answer.first, "rows");
   const auto scores = mutable_matrix(answer.second, "scores");
   {
@@ -84,6 +84,18 @@ Array<float> score_pairs(const NeighborIndex& index, const SparseArrays& queries
     index.score_pairs(view, q, v, out, num_threads);
   }
   return scores;
+}
+
+Array<double> log_sum_exp(const NeighborIndex& index, const SparseArrays& queries,
+                          int num_threads) {
+  const Histories view = checked_queries(index, queries);
+  Array<double> sums(static_cast<py::ssize_t>(view.items.rows()));
+  const std::span<double> out(sums.mutable_data(), static_cast<std::size_t>(sums.size()));
+  {
+    const py::gil_scoped_release release;
+    index.log_sum_exp(view, out, num_threads);
+  }
+  return sums;
 }
 
 Answer neighbors(const NeighborIndex& index, const Array<std::int64_t>& items, std::int64_t k,
@@ -113,7 +125,8 @@ void bind_neighbor_index(py::module_& m) {
       .def("search", &search, py::arg("queries").noconvert(), py::arg("k"), py::kw_only(),
            py::arg("exclude").noconvert().none(true) = py::none(),
            py::arg("candidates").noconvert().none(true) = py::none(),
-           py::arg("allowed").noconvert().none(true) = py::none(), py::arg("num_threads") = 0,
+           py::arg("allowed").noconvert().none(true) = py::none(),
+           py::arg("allowed_rows").noconvert().none(true) = py::none(), py::arg("num_threads") = 0,
            "The k best items and their scores for every history (indptr, indices, values); -1 and "
            "-inf pad.")
       .def("score_pairs", &score_pairs, py::arg("queries").noconvert(),
@@ -121,6 +134,9 @@ void bind_neighbor_index(py::module_& m) {
            py::arg("num_threads") = 0,
            "Score of item vector_rows[i] for history query_rows[i], bit for bit what search would "
            "give.")
+      .def("log_sum_exp", &log_sum_exp, py::arg("queries").noconvert(), py::kw_only(),
+           py::arg("num_threads") = 0,
+           "Log of the sum of exp(score) over all items for every history, float64.")
       .def("neighbors", &neighbors, py::arg("items").noconvert(), py::arg("k"), py::kw_only(),
            py::arg("num_threads") = 0,
            "The k largest entries of the items' rows, themselves left out; -1 and -inf pad.");

@@ -20,13 +20,7 @@ TopkIndex make_index(const Array<float>& vectors, const OptionalBiases& biases, 
   if (view.cols > kMaxDimension)
     fail("vectors have " + std::to_string(view.cols) + " columns; an index takes at most " +
          std::to_string(kMaxDimension));
-  const float* bias_data = nullptr;
-  if (biases) {
-    const auto bias_view = vector(*biases, "biases");
-    check_length(bias_view.size(), view.rows, "biases");
-    check_finite({bias_view.data(), view.rows, 1}, "biases");
-    bias_data = bias_view.data();
-  }
+  const float* bias_data = finite_biases(biases, view.rows, "biases");
   const py::gil_scoped_release release;
   return TopkIndex(view, bias_data, num_threads);
 }
@@ -47,15 +41,14 @@ MatrixView<const float> checked_queries(const TopkIndex& index, const Array<floa
   return view;
 }
 
-std::pair<Array<std::int64_t>, Array<float>> search(const TopkIndex& index,
-                                                    const Array<float>& queries, std::int64_t k,
-                                                    const OptionalCsr& exclude,
-                                                    const OptionalCsr& candidates,
-                                                    const OptionalFlags& allowed, int num_threads) {
+std::pair<Array<std::int64_t>, Array<float>> search(
+    const TopkIndex& index, const Array<float>& queries, std::int64_t k, const OptionalCsr& exclude,
+    const OptionalCsr& candidates, const OptionalFlags& allowed, const OptionalRows& allowed_rows,
+    int num_threads) {
   const auto query_view = checked_queries(index, queries);
   if (k < 1) fail("k is " + std::to_string(k) + "; it must be at least 1");
   check_size(query_view.rows, k, "the answer");
-  const Filter filter(exclude, candidates, allowed, query_view.rows, index.size());
+  const Filter filter(exclude, candidates, allowed, allowed_rows, query_view.rows, index.size());
   Array<std::int64_t> rows({query_view.rows, k});
   Array<float> scores({query_view.rows, k});
   const auto rows_view = mutable_matrix(rows, "rows");
@@ -85,6 +78,17 @@ Array<float> score_pairs(const TopkIndex& index, const Array<float>& queries,
   return scores;
 }
 
+Array<double> log_sum_exp(const TopkIndex& index, const Array<float>& queries, int num_threads) {
+  const auto view = checked_queries(index, queries);
+  Array<double> sums(static_cast<py::ssize_t>(view.rows));
+  const std::span<double> out(sums.mutable_data(), static_cast<std::size_t>(sums.size()));
+  {
+    const py::gil_scoped_release release;
+    index.log_sum_exp(view, out, num_threads);
+  }
+  return sums;
+}
+
 }  // namespace
 
 void bind_topk(py::module_& m) {
@@ -98,13 +102,17 @@ void bind_topk(py::module_& m) {
       .def("search", &search, py::arg("queries").noconvert(), py::arg("k"), py::kw_only(),
            py::arg("exclude").noconvert().none(true) = py::none(),
            py::arg("candidates").noconvert().none(true) = py::none(),
-           py::arg("allowed").noconvert().none(true) = py::none(), py::arg("num_threads") = 0,
+           py::arg("allowed").noconvert().none(true) = py::none(),
+           py::arg("allowed_rows").noconvert().none(true) = py::none(), py::arg("num_threads") = 0,
            "The k best rows and their scores for every query; -1 and -inf pad.")
       .def("score_pairs", &score_pairs, py::arg("queries").noconvert(),
            py::arg("query_rows").noconvert(), py::arg("vector_rows").noconvert(), py::kw_only(),
            py::arg("num_threads") = 0,
            "Score of vector vector_rows[i] for query query_rows[i], bit for bit what search would "
-           "give.");
+           "give.")
+      .def("log_sum_exp", &log_sum_exp, py::arg("queries").noconvert(), py::kw_only(),
+           py::arg("num_threads") = 0,
+           "Log of the sum of exp(score) over all vectors for every query, float64.");
 }
 
 }  // namespace penchant::python

@@ -44,6 +44,7 @@ PYBIND11_MODULE(_core, m) {
   penchant::python::bind_bpr(m);
   penchant::python::bind_ease(m);
   penchant::python::bind_ials(m);
+  penchant::python::bind_k_largest(m);
   penchant::python::bind_knn(m);
   penchant::python::bind_neighbor_index(m);
   penchant::python::bind_random(m);

@@ -21,6 +21,8 @@ from model_checks_history import HistoryChecks
 from model_checks_partial import PartialFitChecks
 from model_checks_recommend import RecommendChecks
 from model_checks_rerank import RerankChecks
+from model_checks_scores import ScoreChecks
+from model_checks_statements import StatementChecks
 from model_checks_training import TrainingChecks
 from model_support import (
     BACKENDS,
@@ -51,6 +53,8 @@ class ModelChecks(
     ExplainChecks,
     PartialFitChecks,
     RerankChecks,
+    ScoreChecks,
+    StatementChecks,
     TrainingChecks,
 ):
     """Subclass as ``TestX`` in ``tests/models``."""

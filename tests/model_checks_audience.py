@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from model_checks_filters import item_table
+from model_checks_statements import user_table, with_tables
 from model_support import N_USERS, ModelFactory, bits
 from penchant.errors import ParameterError, UnknownIdError, UnsupportedError
 
@@ -55,9 +57,90 @@ class AudienceChecks(ModelFactory):
         pd.testing.assert_frame_equal(cut, whole[whole["score"] >= middle])
         with pytest.raises(ParameterError, match="min_score must be a finite number"):
             model.recommend_users(["item 03"], min_score=np.nan)
+        with pytest.raises(ParameterError, match="min_score must be a finite number, got 'high'"):
+            model.recommend_users(["item 03"], min_score="high")
         with pytest.raises(UnknownIdError, match="no such thing"):
             model.recommend_users(["no such thing"])
         assert len(model.recommend_users(["no such thing"], unknown="drop")) == 0
+
+    def raw_scores(self, model):
+        """Users x items, before they are clipped to a scale of ratings."""
+        n, m = len(model.users_), len(model.items_)
+        users, items = np.repeat(np.arange(n), m), np.tile(np.arange(m), n)
+        raw = model._index().score_pairs(model._queries(None), users, items, num_threads=1)
+        return raw.reshape(n, m)
+
+    @pytest.mark.parametrize("seen", [True, False])
+    @pytest.mark.parametrize("reduce", ["max", "mean"])
+    @pytest.mark.parametrize("where", ["price < 4", "product = 'item 05'", "price > 100"])
+    def test_an_audience_of_an_expression(self, where, reduce, seen):
+        model = self.fitted(with_tables())
+        found = model.recommend_users(where=where, reduce=reduce, k=12, exclude_seen=seen)
+        assert list(found.columns) == ["customer", "score", "rank"]
+        table = item_table().set_index("product").loc[model.items_.to_list()].reset_index()
+        chosen = table.index.isin(table.query(where.replace(" = ", " == ")).index)
+        scores = np.where(chosen, self.raw_scores(model).astype(np.float64), np.nan)
+        if seen:
+            users = np.repeat(np.arange(len(model.users_)), np.diff(model.seen_.indptr))
+            scores[users, model.seen_.indices] = np.nan
+        some = ~np.isnan(scores).all(axis=1)
+        expected = np.full(len(scores), -np.inf)
+        expected[some] = getattr(np, f"nan{reduce}")(scores[some], axis=1)
+        order = np.argsort(-expected, kind="stable")[:12]
+        order = order[np.isfinite(expected[order])]
+        assert found["rank"].tolist() == list(range(1, len(order) + 1))
+        names = model.users_.codes(found["customer"].tolist())
+        if reduce == "max":
+            assert names.tolist() == order.tolist()
+            first = model.recommend(found["customer"].tolist(), where=where, exclude_seen=seen, k=1)
+            assert bits(found["score"]) == bits(first["score"])
+        shown = model._finish(expected[order].astype(np.float32))
+        np.testing.assert_allclose(found["score"], shown, rtol=2e-5, atol=2e-6)
+        np.testing.assert_allclose(expected[names], expected[order], rtol=2e-5, atol=2e-6)
+
+    @pytest.mark.parametrize("threads", [1, 3])
+    def test_an_audience_does_not_depend_on_threads(self, threads):
+        model = self.fitted(with_tables())
+        for options in ({"where": "price < 9"}, {"where": "price < 9", "reduce": "mean"}, {}):
+            pd.testing.assert_frame_equal(
+                model.recommend_users(**options, k=9, num_threads=threads),
+                model.recommend_users(**options, k=9, num_threads=2),
+                check_exact=True,
+            )
+
+    def test_user_attributes_restrict_an_audience(self):
+        model = self.fitted(with_tables())
+        ages = user_table().set_index("customer")["age"]
+        grown = set(ages.index[ages >= 18])
+        statement = "INCLUDE UserID WHERE Users.AGE >= $AGE"
+        for options in ({"items": ["item 07", "item 12"]}, {"where": "price < 4"}):
+            whole = model.recommend_users(**options, k=N_USERS)
+            kept = whole[whole["customer"].isin(grown)]
+            group = ["product"] if "items" in options else (lambda _: 0)
+            kept = kept.groupby(group, sort=False).head(3).reset_index(drop=True)
+            kept["rank"] = kept.groupby(group).cumcount() + 1
+            for who, values in (("age >= 18", None), (statement, {"AGE": 18})):
+                found = model.recommend_users(**options, users_where=who, where_values=values, k=3)
+                pd.testing.assert_frame_equal(found, kept, check_exact=True)
+        nobody = model.recommend_users(["item 07"], users_where="age > 500")
+        assert len(nobody) == 0
+
+    def test_audiences_that_cannot_be_found_say_why(self):
+        model = self.fitted(with_tables())
+        with pytest.raises(ParameterError, match="items or where, not both"):
+            model.recommend_users(["item 07"], where="price < 4")
+        with pytest.raises(ParameterError, match="reduce"):
+            model.recommend_users(where="price < 4", reduce="sum")
+        with pytest.raises(ParameterError, match=r"where_values are for \$NAMES"):
+            model.recommend_users(["item 07"], where_values={"a": 1})
+        with pytest.raises(UnsupportedError, match="users_where"):
+            model.recommend_users(
+                where="EXCLUDE ItemID WHERE Items.PRICE > 3 IF CurrentUser.AGE > 3"
+            )
+        with pytest.raises(UnsupportedError, match=r"UserID \.\.\. into users_where"):
+            model.recommend_users(where="INCLUDE UserID WHERE Users.AGE > 3")
+        with pytest.raises(UnsupportedError, match=r"ItemID \.\.\. goes into where"):
+            model.recommend_users(users_where="INCLUDE ItemID WHERE Items.PRICE > 3")
 
     def test_similar_users_are_alike(self):
         model = self.fitted()

@@ -10,8 +10,18 @@ import pandas as pd
 import pytest
 
 import penchant as pc
-from model_support import BACKENDS, N_ITEMS, ModelFactory, convert, events, pandas_frame, stars
+from model_support import (
+    BACKENDS,
+    N_ITEMS,
+    ModelFactory,
+    convert,
+    events,
+    interactions,
+    pandas_frame,
+    stars,
+)
 from penchant.errors import ColumnError, DataError, ParameterError, PenchantWarning
+from penchant.models.expressions import item_table as item_table_of
 
 USERS = [1050, 1000, 1390, 1000]
 
@@ -159,6 +169,21 @@ class FilterChecks(ModelFactory):
             again.recommend(USERS, k=3, with_columns=["kind", "price"], where="price < 9"),
             shop.recommend(USERS, k=3, with_columns=["kind", "price"], where="price < 9"),
         )
+
+    def test_statements_that_include_are_joined(self, shop):
+        where = (
+            "INCLUDE ItemID WHERE Items.PRICE < 3 | INCLUDE ItemID WHERE Items.PRICE > 9 | "
+            "EXCLUDE ItemID WHERE Items.KIND IN ('Comedy')"
+        )
+        mine = shop.recommend(USERS, where="(price < 3 or price > 9) and 'Comedy' not in kind")
+        self.assert_like(shop.recommend(USERS, where=where), mine)
+        assert len(mine) > 0
+
+    def test_the_item_table_is_made_once(self, shop):
+        shop.recommend(USERS, where="price < 3")
+        assert item_table_of(shop) is item_table_of(shop)
+        assert item_table_of(shop).num_columns == 3
+        assert item_table_of(shop.fit(interactions(), progress=False)).num_columns == 1
 
     def test_what_cannot_be_filtered_says_why(self, shop):
         with pytest.raises(ColumnError, match=r"names the column 'prise', .*did you mean 'price'"):

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "best_k.hpp"
+#include "log_sum_exp.hpp"
 #include "penchant/parallel.hpp"
 #include "penchant/simd.hpp"
 
@@ -156,13 +157,14 @@ void NeighborIndex::search_one(const Histories& queries, std::int64_t query,
   for (const std::int32_t item : excluded)
     scratch->marks[static_cast<std::size_t>(item)] = kExcluded;
   add_up(queries, query, scratch);
+  const std::uint8_t* const allowed = filter.allowed_for(query, size_);
   if (filter.candidates == nullptr) {
-    offer_all(filter.allowed, scratch);
+    offer_all(allowed, scratch);
   } else {
     scratch->best.start(scratch->k, -kInfinity);
     for (const std::int32_t item : filter.candidates->row(query))
       if ((scratch->marks[static_cast<std::size_t>(item)] & kExcluded) == 0 &&
-          (filter.allowed == nullptr || filter.allowed[item] != 0))
+          (allowed == nullptr || allowed[item] != 0))
         scratch->best.offer(scratch->sums[static_cast<std::size_t>(item)], item);
     scratch->found = scratch->best.sorted();
   }
@@ -201,9 +203,10 @@ void NeighborIndex::score_pairs(const Histories& queries, std::span<const std::i
   // Pairs of one query together: its scores are added up once.
   std::vector<std::int64_t> order(query_rows.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
-    return query_rows[static_cast<std::size_t>(a)] < query_rows[static_cast<std::size_t>(b)];
-  });
+  if (!std::is_sorted(query_rows.begin(), query_rows.end()))
+    std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+      return query_rows[static_cast<std::size_t>(a)] < query_rows[static_cast<std::size_t>(b)];
+    });
   const auto query_at = [&](std::size_t i) {
     return query_rows[static_cast<std::size_t>(order[i])];
   };
@@ -221,6 +224,35 @@ void NeighborIndex::score_pairs(const Histories& queries, std::span<const std::i
             const auto pair = static_cast<std::size_t>(order[i]);
             scores[pair] = scratch->sums[static_cast<std::size_t>(item_rows[pair])];
           }
+          clear(scratch);
+        }
+      });
+}
+
+void NeighborIndex::log_sum_exp(const Histories& queries, std::span<double> sums,
+                                int num_threads) const {
+  with_scratch<Scratch>(
+      queries.items.rows(), num_threads, size_,
+      [&](std::int64_t begin, std::int64_t end, Scratch* scratch) {
+        std::vector<float> values;
+        for (std::int64_t query = begin; query < end; ++query) {
+          add_up(queries, query, scratch);
+          std::span<const float> scores(scratch->sums);
+          LogSumExp sum;
+          if (dense_.data == nullptr) {
+            values.clear();
+            for (std::int64_t t = 0; t < scratch->n_touched; ++t)
+              values.push_back(scratch->sums[static_cast<std::size_t>(
+                  scratch->touched[static_cast<std::size_t>(t)])]);
+            scores = values;
+            sum.add(0.0, static_cast<double>(size_ - scratch->n_touched));
+          }
+          for (std::size_t at = 0; at < scores.size(); at += kExpBlock) {
+            const auto part =
+                scores.subspan(at, std::min<std::size_t>(kExpBlock, scores.size() - at));
+            sum.add(kernels().exp_sum(part.data(), static_cast<std::int64_t>(part.size())));
+          }
+          sums[static_cast<std::size_t>(query)] = sum.value();
           clear(scratch);
         }
       });

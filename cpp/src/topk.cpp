@@ -191,7 +191,8 @@ void TopkIndex::search(MatrixView<const float> queries, const TopkFilter& filter
 std::optional<std::vector<std::int32_t>> TopkIndex::survivors(const TopkFilter& filter) const {
   // An exact score of a vector by itself costs about as much as so many 8-bit ones in a scan.
   constexpr std::int64_t kScansPerScore = 32;
-  if (filter.allowed == nullptr || filter.candidates != nullptr) return std::nullopt;
+  if (filter.allowed == nullptr || filter.allowed_rows != nullptr || filter.candidates != nullptr)
+    return std::nullopt;
   const std::int64_t count = size_ - std::count(filter.allowed, filter.allowed + size_, 0);
   if (count * kScansPerScore > size_) return std::nullopt;
   std::vector<std::int32_t> places;

@@ -160,10 +160,13 @@ float TileSearch::rounding_slack(const Query& query, const TopkIndex::Block& blo
 
 bool TileSearch::is_left_out(std::size_t slot, std::int64_t place) const {
   const auto at = static_cast<std::size_t>(place);
-  if (filter_.allowed != nullptr && filter_.allowed[index_.row_at_[at]] == 0) return true;
+  const std::int64_t query = first_ + static_cast<std::int64_t>(slot);
+  if (filter_.allowed != nullptr &&
+      filter_.allowed_for(query, index_.size_)[index_.row_at_[at]] == 0)
+    return true;
   if (filter_.exclude == nullptr) return false;
   if (count_ > kFewQueries) return (excluded_[at] >> slot & 1) != 0;
-  const auto rows = filter_.exclude->row(first_ + static_cast<std::int64_t>(slot));
+  const auto rows = filter_.exclude->row(query);
   return std::binary_search(rows.begin(), rows.end(), index_.row_at_[at]);
 }
 

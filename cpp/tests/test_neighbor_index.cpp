@@ -81,9 +81,10 @@ void check(const Case& data, const NeighborIndex& index, std::int64_t k, const T
     }
     if (filter.exclude != nullptr)
       for (const std::int32_t item : filter.exclude->row(q)) allowed.erase(item);
-    if (filter.allowed != nullptr)
+    const std::uint8_t* const flags = filter.allowed_for(q, data.n);
+    if (flags != nullptr)
       for (std::int64_t i = 0; i < data.n; ++i)
-        if (filter.allowed[i] == 0) allowed.erase(i);
+        if (flags[i] == 0) allowed.erase(i);
     std::vector<std::int64_t> items(allowed.begin(), allowed.end());
     std::vector<std::int64_t> same_query(items.size(), q);
     std::vector<float> scores(items.size());
@@ -130,6 +131,19 @@ TEST_CASE("neighbor index: best items, zeros between positives and negatives, fi
               check(data, index, k, filter);
             }
   }
+}
+
+TEST_CASE("neighbor index: each query has its own row of flags") {
+  const Case data(33, 8);
+  std::vector<std::uint8_t> rows(2 * 33, 1);
+  for (std::size_t i = 0; i < rows.size(); i += 3) rows[i] = 0;
+  std::vector<std::int32_t> own(23);
+  for (std::size_t q = 0; q < own.size(); ++q) own[q] = static_cast<std::int32_t>(q * q % 2);
+  const auto candidates = reference::random_csr(23, 33, 14, 2);
+  const CsrView candidates_view = candidates.view();
+  for (const auto& index : {data.sparse_index(), data.dense_index()})
+    for (const CsrView* some : {static_cast<const CsrView*>(nullptr), &candidates_view})
+      check(data, index, 9, {nullptr, some, rows.data(), own.data()});
 }
 
 TEST_CASE("neighbor index: the bits do not depend on the threads or on the batch") {

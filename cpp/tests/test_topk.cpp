@@ -62,7 +62,8 @@ void check_against_oracle(const Problem& p, const Answer& answer, std::int64_t k
     for (std::int64_t r = 0; r < p.vectors; ++r) {
       if (filter.exclude != nullptr && contains(filter.exclude, r)) continue;
       if (filter.candidates != nullptr && !contains(filter.candidates, r)) continue;
-      if (filter.allowed != nullptr && filter.allowed[r] == 0) continue;
+      const std::uint8_t* const allowed = filter.allowed_for(q, p.vectors);
+      if (allowed != nullptr && allowed[r] == 0) continue;
       scored.emplace_back(
           reference::score(query, p.v.data() + r * p.dim, p.b[static_cast<std::size_t>(r)], p.dim),
           r);
@@ -122,6 +123,13 @@ TEST_CASE("top-k agrees with a full sort over many blocks, with skewed norms and
                                      TopkFilter{&seen_view, &only_view, allowed.data()}})
         check_against_oracle(p, search(index, p.query_view(), k, some), k, some);
     }
+    std::vector<std::uint8_t> rows(static_cast<std::size_t>(3 * p.vectors), 0);
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = i % 7 < 3 ? 1 : 0;
+    std::vector<std::int32_t> own(static_cast<std::size_t>(p.queries));
+    for (std::size_t q = 0; q < own.size(); ++q) own[q] = static_cast<std::int32_t>(q * q % 3);
+    for (const TopkFilter& some : {TopkFilter{nullptr, nullptr, rows.data(), own.data()},
+                                   TopkFilter{&seen_view, &only_view, rows.data(), own.data()}})
+      check_against_oracle(p, search(index, p.query_view(), k, some), k, some);
   }
 }
 

@@ -34,6 +34,7 @@ __all__: list[str] = [
     "fold_in_histories",
     "implicit_sums",
     "isa",
+    "k_largest",
     "mark_recommended",
     "random_normal",
     "ranking_metrics",
@@ -139,6 +140,19 @@ class NeighborIndex:
     ) -> None: ...
     @typing.overload
     def __init__(self, similarities: numpy.typing.NDArray[numpy.float32]) -> None: ...
+    def log_sum_exp(
+        self,
+        queries: tuple[
+            numpy.typing.NDArray[numpy.int64],
+            numpy.typing.NDArray[numpy.int32],
+            numpy.typing.NDArray[numpy.float32],
+        ],
+        *,
+        num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Log of the sum of exp(score) over all items for every history, float64.
+        """
     def neighbors(
         self,
         items: numpy.typing.NDArray[numpy.int64],
@@ -178,6 +192,7 @@ class NeighborIndex:
         candidates: tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int32]]
         | None = None,
         allowed: numpy.typing.NDArray[numpy.uint8] | None = None,
+        allowed_rows: numpy.typing.NDArray[numpy.int32] | None = None,
         num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]:
         """
@@ -225,6 +240,15 @@ class TopkIndex:
         *,
         num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> None: ...
+    def log_sum_exp(
+        self,
+        queries: numpy.typing.NDArray[numpy.float32],
+        *,
+        num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Log of the sum of exp(score) over all vectors for every query, float64.
+        """
     def score_pairs(
         self,
         queries: numpy.typing.NDArray[numpy.float32],
@@ -246,6 +270,7 @@ class TopkIndex:
         candidates: tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int32]]
         | None = None,
         allowed: numpy.typing.NDArray[numpy.uint8] | None = None,
+        allowed_rows: numpy.typing.NDArray[numpy.int32] | None = None,
         num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]:
         """
@@ -530,6 +555,16 @@ def implicit_sums(
 def isa() -> str:
     """
     Instruction set in use.
+    """
+
+def k_largest(
+    scores: numpy.typing.NDArray[numpy.float32],
+    k: typing.SupportsInt | typing.SupportsIndex,
+    *,
+    num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]:
+    """
+    Columns and values of the k largest scores of each row, best first, ties to the lower column; -1 and -inf pad where the rest is -inf.
     """
 
 def mark_recommended(

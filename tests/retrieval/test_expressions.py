@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from penchant.errors import ColumnError, ParameterError, PenchantError
 from penchant.retrieval.expressions import Clause, In, Or, parse_personalize, parse_where
-from penchant.retrieval.matching import matching_rows
+from penchant.retrieval.matching import Attributes, matching_rows
 
 TABLE = pa.table(
     {
@@ -72,6 +72,19 @@ TABLE = pa.table(
 def test_what_an_expression_chooses(text, rows):
     chosen = matching_rows(parse_where(text), TABLE, {"years": [1985, 1990], "one": 2001})
     assert np.flatnonzero(chosen).tolist() == rows
+
+
+def test_columns_are_read_once():
+    kept = Attributes(TABLE)
+    for text in ("'Drama' in genres", "genres = 'Horror'", "tags = 'a' or kind = 'q'", "year > 0"):
+        node = parse_where(text)
+        for _ in range(2):
+            assert matching_rows(node, kept).tolist() == matching_rows(node, TABLE).tolist()
+    assert kept.elements("genres") is kept.elements("genres")
+    assert kept.column("kind") is kept.column("kind")
+    assert kept.elements("name") is None
+    with pytest.raises(ColumnError, match="'genre'"):
+        kept.elements("genre")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from penchant.retrieval.filters import RowLists, offsets, row_lists, take_lists
+from penchant.retrieval.filters import (
+    ItemFilter,
+    RowLists,
+    common,
+    distinct_lists,
+    merged,
+    offsets,
+    owners_of,
+    row_lists,
+    take_lists,
+)
 
 
 def random_lists(seed, n_lists, n_items):
@@ -51,3 +61,33 @@ def test_no_filter():
 def test_offsets():
     assert offsets(np.array([2, 0, 3])).tolist() == [0, 2, 2, 5]
     assert offsets(np.array([], dtype=np.int64)).tolist() == [0]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_lists_as_sets(seed):
+    n = seed % 7
+    mine, theirs = (random_lists(seed + more, n, 9) for more in (0, 100))
+    a, b = (row_lists(as_csr(lists), n, 9, "exclude") for lists in (mine, theirs))
+    pairs = list(zip(mine, theirs, strict=True))
+    assert as_lists(merged(a, b)) == [sorted({*x, *y}) for x, y in pairs]
+    assert as_lists(common(a, b)) == [sorted({*x} & {*y}) for x, y in pairs]
+    owners = owners_of(a)
+    assert owners.tolist() == [i for i, row in enumerate(as_lists(a)) for _ in row]
+    again = distinct_lists(np.repeat(owners, 2)[::-1], np.repeat(a.indices, 2)[::-1], n)
+    assert as_lists(again) == as_lists(a)
+
+
+def test_filters_of_some_queries():
+    lists = RowLists(np.array([0, 1, 2, 3]), np.array([4, 1, 2], np.int32))
+    flags = np.array([[True, False] * 3, [False, True] * 3])
+    whole = ItemFilter(flags, lists, None, np.array([0, 1, 0], np.int32))
+    some = whole.take(np.array([2, 1]))
+    assert as_lists(some.exclude) == [[2], [1]]
+    assert some.allowed_rows.tolist() == [0, 1]
+    assert some.candidates is None
+    assert as_lists(whole.without(lists).exclude) == as_lists(lists)
+    only = whole.only(lists).only(RowLists(np.array([0, 1, 1, 2]), np.array([4, 3], np.int32)))
+    assert as_lists(only.candidates) == [[4], [], []]
+    narrow = whole.flagged(np.array([True] * 2 + [False] * 4))
+    assert narrow.allowed.tolist() == [[True] + [False] * 5, [False, True] + [False] * 4]
+    assert ItemFilter().flagged(None).without(None).only(None) == ItemFilter()

@@ -44,6 +44,9 @@ class NeighborIndex {
                    std::span<const std::int64_t> item_rows, std::span<float> scores,
                    int num_threads) const;
 
+  // sums[q] = log of the sum of exp(score) over all items, for history q; -infinity without items.
+  void log_sum_exp(const Histories& queries, std::span<double> sums, int num_threads) const;
+
   // The k largest entries of row S[i, :] for every i of `items`, without i itself. Of a sparse
   // matrix only what is stored is returned.
   void neighbors(std::span<const std::int64_t> items, MatrixView<std::int64_t> rows,

@@ -75,6 +75,33 @@ struct ScanArgs {
   std::int32_t* n_hits;       // in and out
 };
 
+// The scores of so many vectors at most are in memory at once while their exponentials are summed.
+inline constexpr std::int64_t kExpBlock = 512;
+// Scratch of exp_sums, in floats, for a block of so many vectors (a multiple of 32): the block,
+// transposed, and the scores of a group of queries.
+constexpr std::int64_t exp_sums_scratch(std::int64_t dim, std::int64_t block) {
+  return block * dim + kExpBlock * 8;
+}
+
+// The sum of the exponentials of some scores is sum * exp(largest).
+struct ExpSum {
+  float largest;
+  float sum;
+};
+
+// Sums of exponentials of the scores of a block of vectors, for each of some queries. The scores
+// are those of score_pairs, bit for bit.
+struct ExpSumsArgs {
+  const float* vectors;
+  const float* biases;
+  std::int64_t dim;
+  std::int64_t n_vectors;  // 1 to kExpBlock
+  const float* queries;    // rows of `dim` floats
+  std::int64_t n_queries;
+  float* scratch;
+  ExpSum* sums;  // out: one a query
+};
+
 // A skip-gram step takes so many contexts, and so many outputs, at once: their gradients are taken
 // before any of them changes.
 inline constexpr int kSkipgramContexts = 16;
@@ -165,6 +192,9 @@ struct SvdCellArgs {
 struct Kernels {
   const char* name;
   void (*bpr_cell)(const BprCellArgs* args, BprCellResult* result);
+  // Largest of `n` finite values, and the sum of exp(value - largest).
+  ExpSum (*exp_sum)(const float* values, std::int64_t n);
+  void (*exp_sums)(const ExpSumsArgs* args);
   // Rows of implicit ALS; the size functions say how many floats of scratch a row of n entries
   // takes.
   void (*ials_block)(const IalsRowArgs* args, IalsRowResult* result);

@@ -20,7 +20,13 @@ namespace penchant {
 struct TopkFilter {
   const CsrView* exclude = nullptr;       // row q: vectors left out for query q
   const CsrView* candidates = nullptr;    // row q: the only vectors considered for query q
-  const std::uint8_t* allowed = nullptr;  // one byte a vector: 0 leaves it out for every query
+  const std::uint8_t* allowed = nullptr;  // one byte a vector: 0 leaves it out
+  // Row of `allowed` that holds for each query; null: there is one row, for every query.
+  const std::int32_t* allowed_rows = nullptr;
+
+  [[nodiscard]] const std::uint8_t* allowed_for(std::int64_t query, std::int64_t n_vectors) const {
+    return allowed_rows == nullptr ? allowed : allowed + allowed_rows[query] * n_vectors;
+  }
 };
 
 class TopkIndex {
@@ -43,6 +49,10 @@ class TopkIndex {
   void score_pairs(MatrixView<const float> queries, std::span<const std::int64_t> query_rows,
                    std::span<const std::int64_t> vector_rows, std::span<float> scores,
                    int num_threads) const;
+
+  // sums[q] = log of the sum of exp(score) over all vectors, for query q; -infinity without
+  // vectors.
+  void log_sum_exp(MatrixView<const float> queries, std::span<double> sums, int num_threads) const;
 
  private:
   friend class TileSearch;

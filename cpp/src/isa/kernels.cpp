@@ -34,6 +34,8 @@ namespace {
 #include "isa/svd_cell.inl"
 //
 #include "isa/topk_scan.inl"
+//
+#include "isa/exp_sums.inl"
 
 }  // namespace
 
@@ -44,6 +46,8 @@ extern const Kernels kKernels;
 const Kernels kKernels = {
     .name = PENCHANT_STRINGIFY(PENCHANT_ISA),
     .bpr_cell = bpr_cell,
+    .exp_sum = exp_sum,
+    .exp_sums = exp_sums,
     .ials_block = ials_block,
     .ials_block_scratch = ials_block_scratch,
     .ials_dual = ials_dual,

@@ -12,7 +12,6 @@ constexpr int kQueryLevels = 127;  // |quantized query| <= this
 constexpr int kQueryLevels = 63;  // pmaddubsw adds two products in 16 bits
 #endif
 
-typedef std::int32_t VecInt __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
 typedef std::int32_t VecIntUnaligned __attribute__((vector_size(kLanes * sizeof(std::int32_t)),
                                                     aligned(sizeof(std::int32_t)), may_alias));
 

@@ -10,6 +10,7 @@ constexpr int kLanes = 4;
 #endif
 
 typedef float Vec __attribute__((vector_size(kLanes * sizeof(float))));
+typedef std::int32_t VecInt __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
 typedef float VecUnaligned
     __attribute__((vector_size(kLanes * sizeof(float)), aligned(sizeof(float)), may_alias));
 
@@ -86,4 +87,31 @@ PENCHANT_INLINE Vec multiply_add(Vec a, Vec b, Vec c) {
 #else
   return c + a * b;
 #endif
+}
+
+PENCHANT_INLINE Vec as_floats(VecInt bits) {
+  Vec value;
+  __builtin_memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+PENCHANT_INLINE VecInt as_ints(Vec value) {
+  VecInt bits;
+  __builtin_memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+
+// exp(x) for -87 <= x <= 0, the polynomial of exp_bounded on all lanes.
+PENCHANT_INLINE Vec exp_negative(Vec x) {
+  const Vec magic = broadcast(12582912.0F);  // 1.5 * 2^23: adding it rounds to an integer
+  const Vec shifted = x * broadcast(1.44269504088896341F) + magic;
+  const Vec n = shifted - magic;
+  const Vec r = (x - n * broadcast(0.693359375F)) + n * broadcast(2.12194440e-4F);
+  Vec p = broadcast(1.9875691500e-4F);
+  p = p * r + broadcast(1.3981999507e-3F);
+  p = p * r + broadcast(8.3334519073e-3F);
+  p = p * r + broadcast(4.1665795894e-2F);
+  p = p * r + broadcast(1.6666665459e-1F);
+  p = p * r + broadcast(5.0000001201e-1F);
+  p = p * r * r + r + broadcast(1.0F);
+  return p * as_floats((as_ints(shifted) << 23) + as_ints(broadcast(1.0F)));
 }

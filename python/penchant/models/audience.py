@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from penchant.errors import ParameterError
-from penchant.models import results
+from penchant import _core
+from penchant.errors import ParameterError, choose
+from penchant.models import expressions, results
 from penchant.models.ranker import Ranker, Rows, Scores
 from penchant.retrieval.exact import check_k
-from penchant.retrieval.filters import RowLists, offsets, take_lists
+from penchant.retrieval.filters import ItemFilter, RowLists, offsets, owners_of, take_lists
+from penchant.retrieval.protocol import Index
+
+Flags = NDArray[np.bool_]
+Reduce = Literal["max", "mean"]
 
 _PAIRS_AT_ONCE = 1 << 22  # bounds the memory of scores that are made one by one
 
@@ -81,6 +87,10 @@ class AudienceRanker(Ranker):
         self,
         items: Any = None,
         *,
+        where: str | None = None,
+        where_values: Mapping[str, Any] | None = None,
+        reduce: Reduce = "max",
+        users_where: str | None = None,
         k: int = 100,
         min_score: float | None = None,
         exclude_seen: bool = True,
@@ -89,16 +99,32 @@ class AudienceRanker(Ranker):
     ) -> Any:
         """Find the users to whom items should be shown: an audience segment for each.
 
+        Either for single items, or, with `where`, one audience for all items that an expression
+        chooses together, such as everything of a brand.
+
         Parameters
         ----------
         items : id, sequence of ids, Series or array, optional
-            None means every item.
+            None without `where` means every item.
+        where : str, optional
+            An expression on the item table, as in `recommend`, in place of `items`; the same for
+            all users: without ``IF CurrentUser`` and events.
+        where_values : mapping, optional
+            What ``$NAME`` in the expressions stands for.
+        reduce : {"max", "mean"}, default "max"
+            With `where`, the score of a user: that of the best of the items, which is the first
+            that ``recommend([user], where=...)`` answers, or the mean score of the items.
+        users_where : str, optional
+            An expression on the user table that says who may be in an audience, such as
+            ``"country == 'FR'"`` or ``"INCLUDE UserID WHERE Users.AGE >= 18"``.
         k : int, default 100
-            Users per item.
+            Users per audience.
         min_score : float, optional
             Leave out users with a lower score.
         exclude_seen : bool, default True
-            Leave out users who have the item in their training data.
+            Leave out users who have the item in their training data. With `where` these items do
+            not count for them, so that somebody who knows half of a category is judged by the
+            other half; who has all of the items is left out.
         unknown : {"error", "drop"}, default "error"
             What to do about items outside the training data.
         num_threads : int, optional
@@ -107,15 +133,21 @@ class AudienceRanker(Ranker):
         Returns
         -------
         frame
-            <item column>, <user column>, score (float32, the same bits as that of `recommend`),
-            rank (int64, from 1); best first, ties by the order of ``users_``.
+            <item column> (not with `where`), <user column>, score (float32, but for means the same
+            bits as that of `recommend`), rank (int64, from 1); best first, ties by the order of
+            ``users_``.
 
         Raises
         ------
         UnknownIdError
             With ``unknown="error"``, naming the first five unknown items.
         ParameterError
-            `k`, `min_score`, `unknown` or `num_threads` is out of range.
+            `k`, `min_score`, `reduce`, `unknown` or `num_threads` is out of range; both `items`
+            and `where`; an expression that cannot be read.
+        ColumnError
+            The item or user table lacks a column that an expression names.
+        UnsupportedError
+            An expression that is about events, or about the other table.
         NotFittedError
             Before `fit`.
 
@@ -127,28 +159,54 @@ class AudienceRanker(Ranker):
         >>> model = pc.IALS(factors=2).fit(data, progress=False)
         >>> model.recommend_users("jam", k=1)[["item", "sequence"]].to_numpy().tolist()
         [['jam', 'eve']]
+        >>> model.recommend_users(where="item in ('pen', 'jam')", k=1)["sequence"].to_list()
+        ['eve']
         """
         self._check_fitted()
         check_k(k)
-        if min_score is not None and not np.isfinite(min_score):
+        if min_score is not None and not _is_finite(min_score):
             raise ParameterError(f"min_score must be a finite number, got {min_score!r}")
-        asked = results.resolve(self.items_, items, "item", unknown, ("error", "drop"))
-        codes = asked.codes.astype(np.int64)
-        seen = take_lists(self._seen_by(), codes) if exclude_seen else None
+        choose("reduce", reduce, ("max", "mean"))
+        expressions.check_values(where_values, where, users_where)
+        allowed = None
+        if users_where is not None:
+            allowed = expressions.chosen(self, "user", users_where, where_values)
+        if where is not None and items is not None:
+            raise ParameterError("give items or where, not both")
         width = min(int(k), len(self.users_))
-        rows, scores = self._best_users(codes, width, seen, self._threads(num_threads))
+        threads = self._threads(num_threads)
+        labels = None
+        if where is None:
+            asked = results.resolve(self.items_, items, "item", unknown, ("error", "drop"))
+            labels, codes = asked.labels, asked.codes.astype(np.int64)
+            seen = take_lists(self._seen_by(), codes) if exclude_seen else None
+            rows, scores = self._best_users(codes, width, seen, allowed, threads)
+        else:
+            flags = expressions.chosen(self, "item", where, where_values)
+            everyone = self._affinities(flags, reduce, exclude_seen, threads)
+            if allowed is not None:
+                everyone[~allowed] = -np.inf
+            rows, scores = _core.k_largest(everyone[None, :], width, num_threads=threads)
         scores = np.where(rows >= 0, self._finish(scores), scores)
         if min_score is not None:
             rows = np.where(scores >= min_score, rows, -1)
         names = (self.columns_.item, self.columns_.user)
-        return results.ranked_frame(asked.labels, self.users_, rows, scores, names, self.backend_)
+        return results.ranked_frame(labels, self.users_, rows, scores, names, self.backend_)
+
+    # ---- users by their score of one item -------------------------------------------------------
 
     def _best_users(
-        self, codes: Rows, k: int, exclude: RowLists | None, num_threads: int
+        self,
+        codes: Rows,
+        k: int,
+        exclude: RowLists | None,
+        allowed: Flags | None,
+        num_threads: int,
     ) -> tuple[Rows, Scores]:
         """Return the `k` users with the highest score of each item; -1 and -inf pad.
 
-        Every score is made: models with vectors do better.
+        `exclude` has the users that are left out for each item, `allowed` a flag for each user.
+        Every score is made, some items at a time: models with vectors do better.
         """
         n_users = len(self.users_)
         rows = np.full((len(codes), k), -1, dtype=np.int64)
@@ -157,35 +215,80 @@ class AudienceRanker(Ranker):
         step = max(1, _PAIRS_AT_ONCE // max(n_users, 1))
         for start in range(0, len(codes), step):
             part = codes[start : start + step]
-            scores = self._index().score_pairs(
+            scores = self._index_of(part).score_pairs(
                 queries,
-                np.tile(np.arange(n_users), len(part)),
-                np.repeat(part, n_users),
+                np.repeat(np.arange(n_users), len(part)),
+                np.tile(part, n_users),
                 num_threads=num_threads,
             )
-            scores = scores.reshape(len(part), n_users).copy()
-            for number in range(len(part)):
-                own = scores[number]
-                left_out = _row(exclude, start + number)
-                own[left_out] = -np.inf
-                order = np.argsort(-own, kind="stable")[: min(k, n_users - len(left_out))]
-                rows[start + number, : len(order)] = order
-                best[start + number, : len(order)] = own[order]
+            scores = np.array(scores.reshape(n_users, len(part)).T, order="C")
+            if exclude is not None:
+                left_out = take_lists(exclude, np.arange(start, start + len(part)))
+                scores[owners_of(left_out), left_out.indices] = -np.inf
+            if allowed is not None:
+                scores[:, ~allowed] = -np.inf
+            found = _core.k_largest(scores, k, num_threads=num_threads)
+            rows[start : start + step], best[start : start + step] = found
         return rows, best
+
+    def _index_of(self, items: Rows) -> Index:
+        """Return an index that scores these items as `_index` does, if need be no others."""
+        return self._index()
+
+    # ---- users by their scores of many items ----------------------------------------------------
+
+    def _affinities(
+        self, flags: Flags, reduce: Reduce, exclude_seen: bool, num_threads: int
+    ) -> Scores:
+        """Return every user's score of the items that are flagged; -inf where there are none."""
+        queries = self._queries(None)
+        if reduce == "max":
+            wanted = ItemFilter(flags).without(self.seen_ if exclude_seen else None)
+            options = self._filters(wanted, None) | {"num_threads": num_threads}
+            return self._index().search(queries, 1, **options)[1][:, 0].copy()
+        sums = self._sums(queries, flags, num_threads)
+        counts = np.full(len(self.users_), np.count_nonzero(flags))
+        if exclude_seen:
+            # What is seen is taken off again: it is little beside the catalogue.
+            chosen = flags[self.seen_.indices]
+            users, items = owners_of(self.seen_)[chosen], self.seen_.indices[chosen]
+            scores = self._index().score_pairs(
+                queries, users, items.astype(np.int64), num_threads=num_threads
+            )
+            sums = sums - np.bincount(users, weights=scores, minlength=len(sums))
+            counts -= np.bincount(users, minlength=len(sums))
+        means = (sums / np.maximum(counts, 1)).astype(np.float32)
+        return np.where(counts > 0, means, np.float32(-np.inf))
+
+    def _sums(self, queries: Any, flags: Flags, num_threads: int) -> NDArray[np.float64]:
+        """Return every user's sum of the scores of the items that are flagged.
+
+        Every score is made, some items at a time: models that are sums themselves do better.
+        """
+        n_users = len(self.users_)
+        total = np.zeros(n_users)
+        codes = np.flatnonzero(flags)
+        step = max(1, _PAIRS_AT_ONCE // max(n_users, 1))
+        for start in range(0, len(codes), step):
+            part = codes[start : start + step]
+            users = np.repeat(np.arange(n_users), len(part))
+            scores = self._index().score_pairs(
+                queries, users, np.tile(part, n_users), num_threads=num_threads
+            )
+            total += scores.reshape(n_users, len(part)).sum(axis=1, dtype=np.float64)
+        return total
 
     def _seen_by(self) -> RowLists:
         """Return the users of each item in the training data."""
         lists: RowLists | None = self._derived.get("seen by")
         if lists is None:
-            indptr, items = self.seen_
-            users = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
+            items = self.seen_.indices
+            users = owners_of(self.seen_).astype(np.int32)
             counts = np.bincount(items, minlength=len(self.items_))
             order = np.argsort(items, kind="stable")
             lists = self._derived["seen by"] = RowLists(offsets(counts), users[order])
         return lists
 
 
-def _row(lists: RowLists | None, row: int) -> NDArray[np.int32]:
-    if lists is None:
-        return np.empty(0, dtype=np.int32)
-    return lists.indices[lists.indptr[row] : lists.indptr[row + 1]]
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))

@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from penchant.errors import ColumnError, ParameterError, closest
 from penchant.models import results, state
 from penchant.models.capabilities import capabilities
+from penchant.models.expressions import Asker, item_table
 from penchant.models.histories import read_histories
 from penchant.models.incremental import GrowingRanker
-from penchant.models.item_filter import item_table, read_filter
-from penchant.models.ranker import Scores
+from penchant.models.item_filter import read_filter
+from penchant.models.ranker import Scores, Shown
 from penchant.retrieval.exact import check_k
+from penchant.retrieval.filters import RowLists, take_lists
 
 __all__ = ["Recommender"]
 
@@ -52,6 +54,7 @@ class Recommender(GrowingRanker):
         with_columns: Sequence[str] = (),
         rerank: Any = (),
         pool: int | None = None,
+        scores: Shown = "raw",
         unknown: Unknown = "error",
         num_threads: int | None = None,
     ) -> Any:
@@ -79,7 +82,9 @@ class Recommender(GrowingRanker):
             Rank only items that this expression on the item table
             (``Interactions.from_frame(..., item_features=...)``) chooses, such as
             ``"category == 'beer' and abv < 6"``, or Amazon Personalize's
-            ``'EXCLUDE ItemID WHERE Items.GENRE IN ("Comedy")'``.
+            ``'EXCLUDE ItemID WHERE Items.GENRE IN ("Comedy") IF CurrentUser.AGE < 12'``. There,
+            ``Interactions.EVENT_TYPE IN ("*")`` is what the user, or the history, has events with,
+            and ``CurrentUser`` is looked up in the user table; it holds for nobody without a row.
         where_values : mapping, optional
             What ``$NAME`` in the expression stands for: a value, or several.
         with_columns : sequence of str, optional
@@ -91,6 +96,11 @@ class Recommender(GrowingRanker):
         pool : int, optional
             So many of the best items the re-rankers choose from; default 10 * k. Where caps leave
             fewer than `k`, the pool is widened.
+        scores : {"raw", "softmax"}, default "raw"
+            Show the model's scores, or ``exp(score)`` divided by its sum over the whole catalogue:
+            relative scores that sum to 1 over all items, whatever is filtered, in the same order.
+            They are those of the scores before a rating model clips them to its scale. Unknown
+            users get the share of an item's users among those of all items.
         unknown : {"error", "drop", "popular"}, default "error"
             What to do about users outside the training data: raise, leave them out, or recommend
             the most popular items with the number of their users as the score. In a history it
@@ -111,7 +121,8 @@ class Recommender(GrowingRanker):
         UnknownIdError
             With ``unknown="error"``, naming the first five unknown users or items.
         UnsupportedError
-            `history` with a model that cannot fold in; re-ranking by vectors where there are none.
+            `history` with a model that cannot fold in; re-ranking by vectors where there are none;
+            an expression about types of events.
         DataError
             `users` is a whole frame, not one column of ids.
         ParameterError
@@ -145,20 +156,28 @@ class Recommender(GrowingRanker):
             "where": where,
             "where_values": where_values,
         }
-        search: dict[str, Any] = {"exclude_seen": exclude_seen, "num_threads": num_threads}
-        search |= {"rerank": rerank, "pool": pool}
+        search: dict[str, Any] = {
+            "exclude_seen": exclude_seen,
+            "rerank": rerank,
+            "pool": pool,
+            "scores": scores,
+            "num_threads": num_threads,
+        }
         if history is not None:
             if users is not None:
                 raise ParameterError("give users or history, not both")
             self._check_folds_in()
             labels, histories = read_histories(history, self.items_, self.columns_, unknown)
-            wanted = read_filter(self, labels, **said)
+            strangers = np.full(histories.n, -1)
+            asker = Asker(strangers, lambda: RowLists(*histories.matrix("distinct")[:2]))
+            wanted = read_filter(self, labels, asker, **said)
             found = self.recommend_histories(histories, k, item_filter=wanted, **search)
         else:
             policies = ("error", "drop", "popular")
             asked = results.resolve(self.users_, users, "user", unknown, policies)
             labels = asked.labels
-            wanted = read_filter(self, labels, **said)
+            asker = Asker(asked.codes, lambda: take_lists(self.seen_, asked.codes))
+            wanted = read_filter(self, labels, asker, **said)
             codes = None if users is None else asked.codes
             found = self.recommend_codes(codes, k, item_filter=wanted, **search)
         names = (self.columns_.user, self.columns_.item)

@@ -59,7 +59,12 @@ class FactorModel(Recommender, abstract=True):
         return self._nearest("item", codes, k, num_threads)
 
     def _best_users(
-        self, codes: Rows, k: int, exclude: RowLists | None, num_threads: int
+        self,
+        codes: Rows,
+        k: int,
+        exclude: RowLists | None,
+        allowed: NDArray[np.bool_] | None,
+        num_threads: int,
     ) -> tuple[Rows, Scores]:
         factors = self._factors()
         index: _core.TopkIndex | None = self._derived.get("users")
@@ -73,7 +78,18 @@ class FactorModel(Recommender, abstract=True):
         queries[:, 1:] = factors.items[codes]
         if factors.biases is not None:
             queries[:, 0] = factors.biases[codes]
-        return index.search(queries, k, exclude=exclude, num_threads=num_threads)
+        flags = None if allowed is None else allowed.view(np.uint8)
+        return index.search(queries, k, exclude=exclude, allowed=flags, num_threads=num_threads)
+
+    def _sums(
+        self, queries: NDArray[np.float32], flags: NDArray[np.bool_], num_threads: int
+    ) -> NDArray[np.float64]:
+        factors = self._factors()
+        items = factors.items[flags].sum(axis=0, dtype=np.float64)
+        biases = 0.0 if factors.biases is None else factors.biases[flags].sum(dtype=np.float64)
+        # einsum adds up in one order; the order of a BLAS product may depend on its threads.
+        sums: NDArray[np.float64] = np.einsum("ud,d->u", queries, items)
+        return sums + biases
 
     # ---- new users and items --------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from penchant.models.histories import Histories
 from penchant.models.params import Choice
 from penchant.models.ranker import Rows, Scores
 from penchant.models.state import HISTORY_VALUES, Weight
-from penchant.retrieval.filters import RowLists, take_lists
+from penchant.retrieval.filters import RowLists, offsets, owners_of, take_lists
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
@@ -138,6 +138,33 @@ class NeighborModel(Recommender, abstract=True):
                 index = _core.NeighborIndex(*self._neighbor_lists())
             self._derived["neighbors"] = index
         return index
+
+    def _index_of(self, items: Rows) -> _core.NeighborIndex:
+        if self.item_weights_ is not None:
+            return self._index()
+        indptr, indices, values = self._neighbor_lists()
+        wanted = np.zeros(len(self.items_), dtype=np.bool_)
+        wanted[items] = True
+        kept = wanted[indices]
+        rows = owners_of(RowLists(indptr, indices))[kept]
+        lengths = np.bincount(rows, minlength=len(self.items_))
+        return _core.NeighborIndex(offsets(lengths), indices[kept], values[kept])
+
+    def _sums(
+        self, queries: CSR, flags: NDArray[np.bool_], num_threads: int
+    ) -> NDArray[np.float64]:
+        # The sum over the items comes first: one number for each item of a history.
+        if self.item_weights_ is not None:
+            reach = np.einsum("hj,j->h", self.item_weights_, flags.astype(np.float64))
+        else:
+            indptr, indices, values = self._neighbor_lists()
+            rows = owners_of(RowLists(indptr, indices))
+            weights = values * flags[indices]
+            reach = np.bincount(rows, weights=weights, minlength=len(self.items_))
+        owners = owners_of(RowLists(queries.indptr, queries.indices))
+        weights = queries.values * reach[queries.indices]
+        sums = np.bincount(owners, weights=weights, minlength=len(queries.indptr) - 1)
+        return sums.astype(np.float64, copy=False)
 
     def _queries(self, codes: Rows | None) -> CSR:
         indptr, indices = self.seen_

@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from penchant import _core
-from penchant.errors import ParameterError, UnsupportedError
+from penchant.errors import ParameterError, UnsupportedError, choose
 from penchant.models.fitted import FittedModel
 from penchant.models.histories import Histories
-from penchant.models.item_filter import ItemFilter
 from penchant.models.params import Integer
 from penchant.models.reranking import reranked_codes, reranked_histories
 from penchant.retrieval.exact import MAX_THREADS, ExactIndex, check_k, thread_count
-from penchant.retrieval.filters import RowLists, take_lists
+from penchant.retrieval.filters import ItemFilter, RowLists, take_lists
 from penchant.retrieval.protocol import Index
 
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float32]
+Shown = Literal["raw", "softmax"]
 
 EVERYTHING = ItemFilter()
 NUM_THREADS = Integer(1, MAX_THREADS, optional=True)
@@ -106,6 +106,7 @@ class Ranker(FittedModel):
         item_filter: ItemFilter = EVERYTHING,
         rerank: Any = (),
         pool: int | None = None,
+        scores: Shown = "raw",
         num_threads: int | None = None,
     ) -> tuple[Rows, Scores]:
         """Recommend for rows of the user factors: the array form of `recommend`.
@@ -124,6 +125,9 @@ class Ranker(FittedModel):
             Which items answers may hold, with lists for as many queries as `users`.
         rerank, pool
             As in `Recommender.recommend`.
+        scores : {"raw", "softmax"}, default "raw"
+            The model's scores, or their softmax over the whole catalogue, whatever the filters;
+            see `Recommender.recommend`.
         num_threads : int, optional
             Default: the model's ``num_threads``. The answer does not depend on it.
 
@@ -140,7 +144,10 @@ class Ranker(FittedModel):
         NotFittedError
             Before `fit`.
         ParameterError
-            `k` or `num_threads` is not a positive integer, `pool` below `k`, or no re-ranker.
+            `k` or `num_threads` is not a positive integer, `pool` below `k`, or no re-ranker;
+            `scores` is something else.
+        UnsupportedError
+            "softmax" with an approximate index, which does not see all scores.
         IndexError
             A code of `n_users` or more.
 
@@ -154,20 +161,25 @@ class Ranker(FittedModel):
         """
         self._check_fitted()
         check_k(k)
+        choose("scores", scores, ("raw", "softmax"))
         if _reranks(rerank, pool):
             search = {"exclude_seen": exclude_seen, "item_filter": item_filter}
             asked = np.arange(len(self.users_)) if users is None else np.asarray(users, np.int64)
-            return reranked_codes(self, asked, k, rerank, pool, num_threads=num_threads, **search)
+            found = reranked_codes(self, asked, k, rerank, pool, num_threads=num_threads, **search)
+            if scores == "raw":
+                return found
+            known = asked >= 0
+            return self._relative(found[0], known, self._queries(asked[known]), num_threads)
         if users is None:
             wanted = item_filter.without(self.seen_ if exclude_seen else None)
-            return self._search(self._queries(None), wanted, k, num_threads)
+            return self._search(self._queries(None), wanted, k, scores, num_threads)
         codes = np.asarray(users, dtype=np.int64)
         known = codes >= 0
         chosen = codes[known]
         seen = take_lists(self.seen_, chosen) if exclude_seen else None
         wanted = item_filter.take(np.flatnonzero(known)).without(seen)
-        found = self._search(self._queries(chosen), wanted, k, num_threads)
-        return self._fill_popular(known, found, item_filter, num_threads)
+        found = self._search(self._queries(chosen), wanted, k, scores, num_threads)
+        return self._fill_popular(known, found, item_filter, scores, num_threads)
 
     def recommend_histories(
         self,
@@ -178,6 +190,7 @@ class Ranker(FittedModel):
         item_filter: ItemFilter = EVERYTHING,
         rerank: Any = (),
         pool: int | None = None,
+        scores: Shown = "raw",
         num_threads: int | None = None,
     ) -> tuple[Rows, Scores]:
         """Recommend to strangers: the array form of ``recommend(history=...)``.
@@ -186,7 +199,7 @@ class Ranker(FittedModel):
         ----------
         histories : Histories
             Item codes and values, oldest first. An empty history gets the most popular items.
-        k, exclude_seen, item_filter, rerank, pool, num_threads
+        k, exclude_seen, item_filter, rerank, pool, scores, num_threads
             As in `recommend_codes`.
 
         Returns
@@ -196,28 +209,72 @@ class Ranker(FittedModel):
         """
         self._check_fitted()
         check_k(k)
+        choose("scores", scores, ("raw", "softmax"))
         histories.check(len(self.items_))
         if _reranks(rerank, pool):
             search = {"exclude_seen": exclude_seen, "item_filter": item_filter}
-            return reranked_histories(
+            found = reranked_histories(
                 self, histories, k, rerank, pool, num_threads=num_threads, **search
             )
+            if scores == "raw":
+                return found
+            known = np.diff(histories.indptr) > 0
+            own = self._fold_in(histories.take(np.flatnonzero(known)))
+            return self._relative(found[0], known, own, num_threads)
         known = np.diff(histories.indptr) > 0
         places = np.flatnonzero(known)
         some = histories.take(places)
         matrix = some.matrix()
         seen = RowLists(matrix.indptr, matrix.indices) if exclude_seen else None
         wanted = item_filter.take(places).without(seen)
-        found = self._search(self._fold_in(some), wanted, k, num_threads)
-        return self._fill_popular(known, found, item_filter, num_threads)
+        found = self._search(self._fold_in(some), wanted, k, scores, num_threads)
+        return self._fill_popular(known, found, item_filter, scores, num_threads)
 
     def _search(
-        self, queries: Any, wanted: ItemFilter, k: int, num_threads: int | None
+        self, queries: Any, wanted: ItemFilter, k: int, shown: Shown, num_threads: int | None
     ) -> tuple[Rows, Scores]:
         rows, scores = self._index().search(
             queries, min(int(k), len(self.items_)), **self._filters(wanted, num_threads)
         )
-        return rows, np.where(rows >= 0, self._finish(scores), scores)
+        found = (
+            self._finish(scores)
+            if shown == "raw"
+            else self._softmax(queries, scores, self._threads(num_threads))
+        )
+        return rows, np.where(rows >= 0, found, scores)
+
+    def _softmax(self, queries: Any, scores: Scores, num_threads: int) -> Scores:
+        """Return exp(score) over its sum over all items, for scores of the index."""
+        log_sum_exp = getattr(self._index(), "log_sum_exp", None)
+        if log_sum_exp is None:
+            raise UnsupportedError(
+                "scores='softmax' needs the scores of all items, which an approximate index does "
+                "not compute: search exactly, or use scores='raw'"
+            )
+        sums: NDArray[np.float64] = log_sum_exp(queries, num_threads=num_threads)
+        return np.exp(scores - sums[:, None]).astype(np.float32)
+
+    def _relative(
+        self, rows: Rows, known: NDArray[np.bool_], queries: Any, num_threads: int | None
+    ) -> tuple[Rows, Scores]:
+        """Return rows with their softmax scores; `queries` are of those who are known."""
+        scores = np.full(rows.shape, -np.inf, dtype=np.float32)
+        place = np.cumsum(known) - 1
+        query, column = np.nonzero((rows >= 0) & known[:, None])
+        raw = np.full((int(np.count_nonzero(known)), rows.shape[1]), -np.inf, dtype=np.float32)
+        threads = self._threads(num_threads)
+        raw[place[query], column] = self._index().score_pairs(
+            queries, place[query], rows[query, column], num_threads=threads
+        )
+        scores[known] = self._softmax(queries, raw, threads)
+        others = ~known[:, None] & (rows >= 0)
+        scores[others] = self._shares(self.item_counts_[rows[others]])
+        return rows, np.where(rows >= 0, scores, np.float32(-np.inf))
+
+    def _shares(self, counts: NDArray[Any]) -> Scores:
+        """Return the share of items' users among those of all items."""
+        found: Scores = (counts / max(int(self.item_counts_.sum()), 1)).astype(np.float32)
+        return found
 
     def _filters(self, wanted: ItemFilter, num_threads: int | None) -> dict[str, Any]:
         """Return the arguments of an index's `search` besides queries and k."""
@@ -226,16 +283,20 @@ class Ranker(FittedModel):
             "candidates": wanted.candidates,
             "allowed": None if wanted.allowed is None else wanted.allowed.view(np.uint8),
             "num_threads": self._threads(num_threads),
-        }
+        } | ({} if wanted.allowed_rows is None else {"allowed_rows": wanted.allowed_rows})
 
     def _fill_popular(
         self,
         known: NDArray[np.bool_],
         found: tuple[Rows, Scores],
         item_filter: ItemFilter,
+        shown: Shown,
         num_threads: int | None,
     ) -> tuple[Rows, Scores]:
-        """Give the popular items, with the number of their users, to those who are not known."""
+        """Give the popular items, by the number of their users, to those who are not known.
+
+        Their softmax is the share of an item's users among those of all items: it sums to 1 too.
+        """
         if known.all():
             return found
         k = found[0].shape[1]
@@ -248,6 +309,8 @@ class Ranker(FittedModel):
             k,
             **self._filters(item_filter.take(others), num_threads),
         )
+        if shown == "softmax":
+            scores[others] = self._shares(scores[others])
         return rows, scores
 
     def _popularity(self) -> _core.TopkIndex:

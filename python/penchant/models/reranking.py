@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penchant.models import results
+from penchant.models.expressions import item_table
 from penchant.models.histories import Histories
-from penchant.models.item_filter import ItemFilter, item_table, restricted
+from penchant.retrieval.filters import ItemFilter
 from penchant.retrieval.rerank.chain import Search, pool_size, read_rerankers, rerank_all
 from penchant.retrieval.rerank.exploration import mixed
 from penchant.retrieval.rerank.lists import Catalogue, Flags, Rows, Scores
@@ -52,7 +53,7 @@ def reranked_codes(
     wanted: ItemFilter = search.pop("item_filter")
 
     def find(part: Rows, n: int, flags: Flags | None) -> tuple[Rows, Scores]:
-        some = restricted(wanted.take(part), flags)
+        some = wanted.take(part).flagged(flags)
         return model.recommend_codes(codes[part], n, item_filter=some, **search)
 
     return _reranked(model, codes.astype(np.uint64), k, rerank, pool, find, search["num_threads"])
@@ -65,7 +66,7 @@ def reranked_histories(
     wanted: ItemFilter = search.pop("item_filter")
 
     def find(part: Rows, n: int, flags: Flags | None) -> tuple[Rows, Scores]:
-        some = restricted(wanted.take(part), flags)
+        some = wanted.take(part).flagged(flags)
         return model.recommend_histories(histories.take(part), n, item_filter=some, **search)
 
     keys = history_keys(histories)

@@ -20,6 +20,53 @@ class RowLists(NamedTuple):
     indices: Int32Array
 
 
+class ItemFilter(NamedTuple):
+    """Which items answers may hold.
+
+    Attributes
+    ----------
+    allowed : bool array of shape (n_items,) or (r, n_items), or None
+        Of all queries, or of those that `allowed_rows` says.
+    exclude, candidates : RowLists or None
+        For each query, items left out, and the only ones considered.
+    allowed_rows : int32 array of shape (q,), or None
+        The row of `allowed` that holds for each query.
+    """
+
+    allowed: NDArray[np.bool_] | None = None
+    exclude: RowLists | None = None
+    candidates: RowLists | None = None
+    allowed_rows: Int32Array | None = None
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> ItemFilter:
+        """Return the filter of some of the queries."""
+        exclude, candidates = (
+            None if part is None else take_lists(part, rows)
+            for part in (self.exclude, self.candidates)
+        )
+        own = None if self.allowed_rows is None else self.allowed_rows[rows]
+        return ItemFilter(self.allowed, exclude, candidates, own)
+
+    def without(self, seen: RowLists | None) -> ItemFilter:
+        """Leave these items of each query out as well."""
+        if seen is None:
+            return self
+        return self._replace(exclude=seen if self.exclude is None else merged(seen, self.exclude))
+
+    def only(self, chosen: RowLists | None) -> ItemFilter:
+        """Consider just these items of each query."""
+        if chosen is None:
+            return self
+        both = chosen if self.candidates is None else common(chosen, self.candidates)
+        return self._replace(candidates=both)
+
+    def flagged(self, flags: NDArray[np.bool_] | None) -> ItemFilter:
+        """Consider just the items that are flagged, for all queries."""
+        if flags is None:
+            return self
+        return self._replace(allowed=flags if self.allowed is None else self.allowed & flags)
+
+
 def row_lists(filter_: Any, n_queries: int, n_vectors: int, name: str) -> RowLists | None:
     """Check a caller's filter and bring it into the form the kernel takes.
 
@@ -122,6 +169,52 @@ def take_lists(lists: RowLists, rows: NDArray[np.integer[Any]]) -> RowLists:
     indptr = offsets(counts)
     positions = np.arange(indptr[-1], dtype=np.int64) + np.repeat(starts - indptr[:-1], counts)
     return RowLists(indptr, np.ascontiguousarray(lists.indices[positions], dtype=np.int32))
+
+
+def distinct_lists(owners: NDArray[Any], items: NDArray[Any], n: int) -> RowLists:
+    """Return the sorted distinct items of each of `n` owners."""
+    return _from_pairs(np.unique(_pairs(owners, items)), n)
+
+
+def merged(a: RowLists, b: RowLists) -> RowLists:
+    """Return lists with the items of both."""
+    n = len(a.indptr) - 1
+    return _from_pairs(np.union1d(_pairs_of(a), _pairs_of(b)), n)
+
+
+def common(a: RowLists, b: RowLists) -> RowLists:
+    """Return lists with the items that are in both.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from penchant.retrieval.filters import RowLists, common
+    >>> a = RowLists(np.array([0, 2, 3]), np.array([4, 7, 5], dtype=np.int32))
+    >>> b = RowLists(np.array([0, 1, 2]), np.array([7, 4], dtype=np.int32))
+    >>> common(a, b).indices
+    array([7], dtype=int32)
+    """
+    n = len(a.indptr) - 1
+    found = np.intersect1d(_pairs_of(a), _pairs_of(b), assume_unique=True)
+    return _from_pairs(found, n)
+
+
+def owners_of(lists: RowLists) -> Int64Array:
+    """Return the list that each entry is in."""
+    return np.repeat(np.arange(len(lists.indptr) - 1, dtype=np.int64), np.diff(lists.indptr))
+
+
+def _pairs(owners: NDArray[Any], items: NDArray[Any]) -> Int64Array:
+    return owners.astype(np.int64) << 32 | items.astype(np.int64)
+
+
+def _pairs_of(lists: RowLists) -> Int64Array:
+    return _pairs(owners_of(lists), lists.indices)
+
+
+def _from_pairs(pairs: Int64Array, n: int) -> RowLists:
+    lengths = np.bincount(pairs >> 32, minlength=n)
+    return RowLists(offsets(lengths), (pairs & 0xFFFFFFFF).astype(np.int32))
 
 
 def recode(lists: Any, code: NDArray[np.int32]) -> RowLists:

@@ -19,8 +19,48 @@ _COMPARE = {
 }
 
 
+class Attributes:
+    """A table that expressions are asked about, with what they need of its columns.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from penchant.retrieval.expressions import parse_where
+    >>> films = Attributes(pa.table({"genres": ["Comedy|Drama", "Horror"]}))
+    >>> matching_rows(parse_where("genres = 'Drama'"), films).tolist()
+    [True, False]
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+        self._columns: dict[str, Any] = {}
+        self._elements: dict[str, tuple[Any, Any] | None] = {}
+
+    def column(self, name: str) -> Any:
+        """Return a column without a dictionary.
+
+        Raises
+        ------
+        ColumnError
+            The table does not have it; the message lists those it has.
+        """
+        if name not in self._columns:
+            self._columns[name] = _column(self.table, name)
+        return self._columns[name]
+
+    def elements(self, name: str) -> tuple[Any, Any] | None:
+        """Return the elements of a column and the row of each; None where rows are one value."""
+        if name not in self._elements:
+            self._elements[name] = _split(self.column(name))
+        return self._elements[name]
+
+
 def matching_rows(
-    node: Node, table: pa.Table, values: Mapping[str, Any] | None = None
+    node: Node, table: pa.Table | Attributes, values: Mapping[str, Any] | None = None
 ) -> NDArray[np.bool_]:
     """Return which rows of a table an expression chooses.
 
@@ -32,7 +72,8 @@ def matching_rows(
     ----------
     node : Node
         From `parse_where` or a clause of `parse_personalize`.
-    table : pyarrow.Table
+    table : pyarrow.Table or Attributes
+        `Attributes` keep what is computed of a column for the next expression.
     values : mapping of str, optional
         What ``$NAME`` stands for: a value or a sequence of values.
 
@@ -57,37 +98,41 @@ def matching_rows(
     >>> matching_rows(parse_where("genres not in $tired"), films, {"tired": ["Horror"]}).tolist()
     [True, False, False]
     """
+    return _matching(node, table if isinstance(table, Attributes) else Attributes(table), values)
+
+
+def _matching(node: Node, table: Attributes, values: Mapping[str, Any] | None) -> NDArray[np.bool_]:
     if isinstance(node, And):
         return _joined(np.logical_and, node.parts, table, values)
     if isinstance(node, Or):
         return _joined(np.logical_or, node.parts, table, values)
     if isinstance(node, Not):
-        chosen = ~matching_rows(node.part, table, values)
+        chosen = ~_matching(node.part, table, values)
         if isinstance(node.part, In | Compare):
-            chosen &= ~_missing(_column(table, node.part.column))
+            chosen &= ~_missing(table.column(node.part.column))
         return chosen
-    column = _column(table, node.column)
+    column = table.column(node.column)
     if isinstance(node, IsNull):
         return _missing(column)
     if isinstance(node, In):
-        wanted = [one for value in node.values for one in _given(value, values)]
-        return _any_element(node.column, column, wanted)
-    wanted = _given(node.value, values)
+        wanted = [one for value in node.values for one in given_values(value, values)]
+        return _any_element(table, node.column, wanted)
+    wanted = given_values(node.value, values)
     if len(wanted) != 1:
         raise ParameterError(
             f"filter expression: {node.column} {node.operator} wants one value, not {len(wanted)}"
         )
-    if node.operator == "==" and _has_elements(column):
-        return _any_element(node.column, column, wanted)
+    if node.operator == "==" and table.elements(node.column) is not None:
+        return _any_element(table, node.column, wanted)
     return _bools(_compared(node, column, wanted[0]))
 
 
 def _joined(
-    join: np.ufunc, parts: tuple[Node, ...], table: pa.Table, values: Mapping[str, Any] | None
+    join: np.ufunc, parts: tuple[Node, ...], table: Attributes, values: Mapping[str, Any] | None
 ) -> NDArray[np.bool_]:
-    chosen = matching_rows(parts[0], table, values)
+    chosen = _matching(parts[0], table, values)
     for part in parts[1:]:
-        join(chosen, matching_rows(part, table, values), out=chosen)
+        join(chosen, _matching(part, table, values), out=chosen)
     return chosen
 
 
@@ -108,7 +153,20 @@ def _column(table: pa.Table, name: str) -> Any:
     return column
 
 
-def _given(value: Value, values: Mapping[str, Any] | None) -> list[Any]:
+def given_values(value: Value, values: Mapping[str, Any] | None) -> list[Any]:
+    """Return what a value of an expression stands for: itself, or what ``$NAME`` was given.
+
+    Raises
+    ------
+    ParameterError
+        A ``$NAME`` without a value.
+
+    Examples
+    --------
+    >>> from penchant.retrieval.expressions import Parameter
+    >>> given_values(Parameter("GENRES"), {"GENRES": ["Comedy", "Drama"]})
+    ['Comedy', 'Drama']
+    """
     if not isinstance(value, Parameter):
         return [value]
     if values is None or value.name not in values:
@@ -137,22 +195,25 @@ def _is_text(kind: Any) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _has_elements(column: Any) -> bool:
-    if _is_list(column):
-        return True
-    return _is_text(column.type) and bool(pc.any(pc.match_substring(column, "|")).as_py())
+def _split(column: Any) -> tuple[Any, Any] | None:
+    """Return the elements of lists, or of texts joined by ``|``, and the row of each."""
+    if not _is_list(column):
+        if not _is_text(column.type) or not pc.any(pc.match_substring(column, "|")).as_py():
+            return None
+        column = pc.split_pattern(column, "|")
+    lists = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    return pc.list_flatten(lists), np.asarray(pc.list_parent_indices(lists))
 
 
-def _any_element(name: str, column: Any, wanted: list[Any]) -> NDArray[np.bool_]:
+def _any_element(table: Attributes, name: str, wanted: list[Any]) -> NDArray[np.bool_]:
     """Return where the column, or any of its elements, is one of some values."""
-    chosen = np.zeros(len(column), dtype=np.bool_)
-    if not _has_elements(column):
+    column, parts = table.column(name), table.elements(name)
+    if parts is None:
         return _bools(pc.is_in(column, value_set=_as(name, column.type, wanted)))
-    whole = column if _is_list(column) else pc.split_pattern(column, "|")
-    lists = pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], whole.type)
-    elements = pc.list_flatten(lists)
+    elements, rows = parts
+    chosen = np.zeros(len(column), dtype=np.bool_)
     found = _bools(pc.is_in(elements, value_set=_as(name, elements.type, wanted)))
-    chosen[np.asarray(pc.list_parent_indices(lists))[found]] = True
+    chosen[rows[found]] = True
     if not _is_list(column):  # the text as a whole counts too
         chosen |= _bools(pc.is_in(column, value_set=_as(name, column.type, wanted)))
     return chosen

@@ -1,0 +1,314 @@
+"""Which items and users filter expressions choose, in either grammar of `retrieval.expressions`.
+
+Of Amazon Personalize's statements those that include are joined, and what others exclude is taken
+away from that, as its documentation has it (Combining multiple expressions). A statement whose
+``IF CurrentUser...`` does not hold is as if it were not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from penchant.errors import ParameterError, UnsupportedError
+from penchant.retrieval.expressions import Clause, Node, parse_personalize, parse_where
+from penchant.retrieval.filters import ItemFilter, RowLists, distinct_lists, merged, take_lists
+from penchant.retrieval.matching import Attributes, given_values, matching_rows
+
+if TYPE_CHECKING:
+    from penchant.models.fitted import FittedModel
+
+Flags = NDArray[np.bool_]
+Side = Literal["item", "user"]
+Values = Mapping[str, Any] | None
+Kept = TypeVar("Kept")
+
+_KEPT = 64  # flags of so many expressions are kept
+
+
+class Asker(NamedTuple):
+    """For whom a filter is evaluated.
+
+    Attributes
+    ----------
+    codes : int array of shape (q,)
+        The user of each query, -1 for strangers.
+    taken : callable
+        Returns the items that each of them has events with, as `RowLists`.
+    """
+
+    codes: NDArray[np.integer[Any]]
+    taken: Callable[[], RowLists]
+
+
+def check_values(values: Values, *expressions: str | None) -> None:
+    """Raise a ParameterError when values are given and there is no expression for them."""
+    if values and all(expression is None for expression in expressions):
+        raise ParameterError("where_values are for $NAMES of an expression: give where=... too")
+
+
+def item_table(model: FittedModel) -> pa.Table:
+    """Return the item table, with the ids as a column of their own name; made once."""
+    return _attributes(model, "item").table
+
+
+def item_filter(model: FittedModel, where: str, values: Values, asker: Asker) -> ItemFilter:
+    """Return which items an expression on the item table allows each query.
+
+    Parameters
+    ----------
+    model : FittedModel
+    where : str
+    values : mapping or None
+        What ``$NAME`` stands for.
+    asker : Asker
+        Users, for statements on their attributes and events.
+
+    Raises
+    ------
+    ParameterError, ColumnError
+        See `penchant.retrieval.matching.matching_rows`.
+    UnsupportedError
+        Statements about users, or about types of events.
+    """
+    if not _is_statement(where):
+        return ItemFilter(chosen(model, "item", where, values))
+    clauses = _kept(model, ("statements", where), lambda: parse_personalize(where))
+    for clause in clauses:
+        _check_item_clause(clause, values)
+    if all(clause.user is None and not clause.events for clause in clauses):
+        return ItemFilter(chosen(model, "item", where, values))
+    return _Statements(model, clauses, values, asker).filter()
+
+
+def chosen(model: FittedModel, side: Side, where: str, values: Values) -> Flags:
+    """Return which items or users an expression chooses, the same for everybody who asks.
+
+    Raises
+    ------
+    ParameterError, ColumnError
+        See `penchant.retrieval.matching.matching_rows`.
+    UnsupportedError
+        Statements about the other side, or about events.
+    """
+    if not _is_statement(where):
+        return _kept(
+            model,
+            (side, where, _key(values)),
+            lambda: matching_rows(parse_where(where), _attributes(model, side), values),
+        )
+
+    def make() -> Flags:
+        clauses = parse_personalize(where)
+        for clause in clauses:
+            _check_common_clause(clause, side)
+        flags = [_holds(model, clause, side, values) for clause in clauses]
+        n = _attributes(model, side).table.num_rows
+        applies = np.ones((len(clauses), n), dtype=np.bool_)
+        for row, clause in zip(applies, clauses, strict=True):
+            if clause.user is not None:  # every user in turn is the current one
+                row[:] = current_users(model, clause.user, values)
+        return _combined(clauses, flags, applies)
+
+    return _kept(model, (side, where, _key(values)), make)
+
+
+def current_users(model: FittedModel, condition: Node, values: Values) -> Flags:
+    """Return for which users a condition on ``CurrentUser`` holds.
+
+    It holds for none without a row of the user table.
+    """
+
+    def make() -> Flags:
+        table = _attributes(model, "user")
+        known = np.ones(table.table.num_rows, dtype=np.bool_)
+        if model.user_features_ is not None:
+            columns = model.user_features_.columns
+            known = np.any([np.asarray(column.is_valid()) for column in columns], axis=0)
+        return matching_rows(condition, table, values) & known
+
+    return _kept(model, ("current", repr(condition), _key(values)), make)
+
+
+class _Statements:
+    """Statements that hold for some queries and not for others.
+
+    Queries for which the same statements hold share a row of flags; events are lists.
+    """
+
+    def __init__(
+        self, model: FittedModel, clauses: tuple[Clause, ...], values: Values, asker: Asker
+    ) -> None:
+        self._clauses = clauses
+        self._asker = asker
+        self._n_items = len(model.items_)
+        self._flags = [
+            None if clause.events else _holds(model, clause, "item", values) for clause in clauses
+        ]
+        codes = np.asarray(asker.codes)
+        applies = np.ones((len(codes), len(clauses)), dtype=np.bool_)
+        for column, clause in zip(applies.T, clauses, strict=True):
+            if clause.user is not None:
+                column[:] = codes >= 0
+                column[codes >= 0] = current_users(model, clause.user, values)[codes[codes >= 0]]
+        self._applies = applies
+        self._patterns, group = np.unique(applies, axis=0, return_inverse=True)
+        self._group = group.reshape(-1).astype(np.int32)
+
+    def filter(self) -> ItemFilter:
+        """Return the filter of all queries."""
+        by_lists = any(clause.include and clause.events for clause in self._clauses)
+        tables = [clause for clause in self._clauses if not clause.events]
+        flags = [own for own in self._flags if own is not None]
+        own = np.array([not clause.events for clause in self._clauses], dtype=np.bool_)
+        allowed = np.ones((len(self._patterns), self._n_items), dtype=np.bool_)
+        for row, pattern in zip(allowed, self._patterns, strict=True):
+            held = [
+                (clause, chosen)
+                for clause, chosen, here in zip(tables, flags, pattern[own], strict=True)
+                if here and not (by_lists and clause.include)
+            ]
+            ones = np.ones((len(held), 1), dtype=np.bool_)
+            if held:
+                row[:] = _combined([c for c, _ in held], [f for _, f in held], ones)
+        found = ItemFilter()
+        if len(allowed) == 1:
+            found = ItemFilter(allowed[0])
+        elif len(allowed):
+            found = ItemFilter(allowed, allowed_rows=self._group)
+        for number, clause in enumerate(self._clauses):
+            if clause.events and not clause.include:
+                found = found.without(self._events(number))
+        return found.only(self._included()) if by_lists else found
+
+    def _events(self, number: int) -> RowLists:
+        """Return the items with events of the queries for which a statement holds."""
+        rows = np.arange(len(self._applies))
+        return take_lists(self._asker.taken(), np.where(self._applies[:, number], rows, -1))
+
+    def _included(self) -> RowLists:
+        """Return the items that the statements that include have for each query."""
+        owners, items = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for number, pattern in enumerate(self._patterns):
+            including = [
+                index
+                for index, clause in enumerate(self._clauses)
+                if clause.include and pattern[index]
+            ]
+            flags = np.full(self._n_items, not including)
+            for index in including:
+                own = self._flags[index]
+                if own is not None:
+                    flags |= own
+            items.append(np.flatnonzero(flags))
+            owners.append(np.full(len(items[-1]), number))
+        n = len(self._patterns)
+        lists = distinct_lists(np.concatenate(owners), np.concatenate(items), n)
+        found = take_lists(lists, self._group)
+        for number, clause in enumerate(self._clauses):
+            if clause.events and clause.include:
+                found = merged(found, self._events(number))
+        return found
+
+
+def _combined(
+    clauses: tuple[Clause, ...] | list[Clause], flags: list[Flags], applies: NDArray[np.bool_]
+) -> Flags:
+    """Join what statements include, and take away what others exclude.
+
+    `applies` says for which rows (or, one wide, whether) each statement holds.
+    """
+    n = len(flags[0])
+    included = np.zeros(n, dtype=np.bool_)
+    excluded = np.zeros(n, dtype=np.bool_)
+    restricted = np.zeros(n, dtype=np.bool_)
+    for clause, own, here in zip(clauses, flags, applies, strict=True):
+        if clause.include:
+            included |= own & here
+            restricted |= here
+        else:
+            excluded |= own & here
+    result: Flags = (included | ~restricted) & ~excluded
+    return result
+
+
+def _holds(model: FittedModel, clause: Clause, side: Side, values: Values) -> Flags:
+    """Return which items or users the condition of a statement chooses."""
+    condition = clause.condition
+    assert condition is not None
+    return _kept(
+        model,
+        (side, repr(condition), _key(values)),
+        lambda: matching_rows(condition, _attributes(model, side), values),
+    )
+
+
+def _check_item_clause(clause: Clause, values: Values) -> None:
+    if clause.about != "items":
+        raise UnsupportedError(
+            "INCLUDE or EXCLUDE UserID is about users: give it to recommend_users(users_where=...);"
+            " what recommend filters is ItemID"
+        )
+    if not clause.events:
+        return
+    wanted = [one for event in clause.events for one in given_values(event, values)]
+    if "*" not in wanted:
+        raise UnsupportedError(
+            "the model does not keep the types of events: Interactions.EVENT_TYPE can only be "
+            f'IN ("*"), any event at all, not {", ".join(map(repr, wanted))}'
+        )
+
+
+def _check_common_clause(clause: Clause, side: Side) -> None:
+    if clause.about != f"{side}s":
+        other = "ItemID ... goes into where" if side == "user" else "UserID ... into users_where"
+        raise UnsupportedError(f"a statement on {clause.about} does not fit here: {other}")
+    if clause.events or (side == "item" and clause.user is not None):
+        raise UnsupportedError(
+            "recommend_users takes one set of items for all users: statements on "
+            "Interactions.EVENT_TYPE and IF CurrentUser cannot be used; use exclude_seen and "
+            "users_where"
+        )
+
+
+def _is_statement(where: str) -> bool:
+    if not isinstance(where, str):
+        parse_where(where)  # says what is wrong
+    return where.lstrip()[:7].lower() in ("include", "exclude")
+
+
+def _attributes(model: FittedModel, side: Side) -> Attributes:
+    """Return the table of items or users with their ids as a column."""
+    found: Attributes | None = model._derived.get(f"{side} table")
+    if found is None:
+        ids, name, table = model.items_, model.columns_.item, model.item_features_
+        if side == "user":
+            ids, name, table = model.users_, model.columns_.user, model.user_features_
+        if table is None or name not in table.column_names:
+            column = ids.take(np.arange(len(ids), dtype=np.int32))
+            table = pa.table({name: column}) if table is None else table.append_column(name, column)
+        found = model._derived[f"{side} table"] = Attributes(table)
+    return found
+
+
+def _key(values: Values) -> str:
+    # Lists, since the repr of a long array leaves its middle out.
+    given = {name: v if np.isscalar(v) else list(v) for name, v in (values or {}).items()}
+    return repr(sorted(given.items()))
+
+
+def _kept(model: FittedModel, key: tuple[str, ...], make: Callable[[], Kept]) -> Kept:
+    """Return what was made for a key before, or make it."""
+    kept: dict[tuple[str, ...], Any] = model._derived.setdefault("where", {})
+    if key in kept:
+        found: Kept = kept[key]
+        return found
+    made = make()
+    while len(kept) >= _KEPT:
+        kept.pop(next(iter(kept)), None)
+    kept[key] = made
+    return made
