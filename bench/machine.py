@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_OTHERS = ("implicit", "faiss-cpu", "numpy", "scipy", "pandas", "pyarrow")
+_OTHERS = ("implicit", "faiss-cpu", "hnswlib", "usearch", "numpy", "scipy", "pandas", "pyarrow")
 _ATTEMPTS = 5
 
 

@@ -14,6 +14,7 @@ import pytest
 import sklearn.base
 
 import penchant as pc
+from model_checks_ann import AnnChecks
 from model_checks_audience import AudienceChecks
 from model_checks_explain import ExplainChecks
 from model_checks_filters import FilterChecks
@@ -56,6 +57,7 @@ class ModelChecks(
     ScoreChecks,
     StatementChecks,
     TrainingChecks,
+    AnnChecks,
 ):
     """Subclass as ``TestX`` in ``tests/models``."""
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from penchant import _core
 from penchant.errors import ParameterError, choose
 from penchant.models import expressions, results
-from penchant.models.ranker import Ranker, Rows, Scores
+from penchant.models.indexed import IndexedRanker
+from penchant.models.ranker import Rows, Scores
 from penchant.retrieval.exact import check_k
 from penchant.retrieval.filters import ItemFilter, RowLists, offsets, owners_of, take_lists
 from penchant.retrieval.protocol import Index
@@ -22,7 +23,7 @@ Reduce = Literal["max", "mean"]
 _PAIRS_AT_ONCE = 1 << 22  # bounds the memory of scores that are made one by one
 
 
-class AudienceRanker(Ranker):
+class AudienceRanker(IndexedRanker):
     """Adds what asks for users instead of items."""
 
     def similar_users(

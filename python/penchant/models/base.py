@@ -21,9 +21,9 @@ from penchant.models import results, state
 from penchant.models.capabilities import capabilities
 from penchant.models.expressions import Asker, item_table
 from penchant.models.histories import read_histories
-from penchant.models.incremental import GrowingRanker
 from penchant.models.item_filter import read_filter
 from penchant.models.ranker import Scores, Shown
+from penchant.models.vector_frames import VectorFrames
 from penchant.retrieval.exact import check_k
 from penchant.retrieval.filters import RowLists, take_lists
 
@@ -32,7 +32,7 @@ __all__ = ["Recommender"]
 Unknown = Literal["error", "drop", "popular"]
 
 
-class Recommender(GrowingRanker):
+class Recommender(VectorFrames):
     """Base class of the models; use one of them, such as `penchant.BPR`."""
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
@@ -56,6 +56,7 @@ class Recommender(GrowingRanker):
         pool: int | None = None,
         scores: Shown = "raw",
         unknown: Unknown = "error",
+        index: Literal["exact"] | None = None,
         num_threads: int | None = None,
     ) -> Any:
         """Recommend items to users of the training data, or to strangers by their history.
@@ -106,6 +107,8 @@ class Recommender(GrowingRanker):
             the most popular items with the number of their users as the score. In a history it
             is about items: raise, or go by the others; where there are none left, "drop" leaves
             the stranger out and "popular" recommends what is popular.
+        index : "exact", optional
+            Search exactly, also where `build_index` made an approximate index.
         num_threads : int, optional
             Default: the model's ``num_threads``. The answer does not depend on it.
 
@@ -126,8 +129,8 @@ class Recommender(GrowingRanker):
         DataError
             `users` is a whole frame, not one column of ids.
         ParameterError
-            `k`, `pool`, `unknown` or `num_threads` is out of range; both `users` and `history`;
-            an expression that cannot be read; something that is no re-ranker.
+            `k`, `pool`, `unknown`, `index` or `num_threads` is out of range; both `users` and
+            `history`; an expression that cannot be read; something that is no re-ranker.
         ColumnError
             The item table lacks a column that `where` or `with_columns` names.
         NotFittedError
@@ -161,6 +164,7 @@ class Recommender(GrowingRanker):
             "rerank": rerank,
             "pool": pool,
             "scores": scores,
+            "index": index,
             "num_threads": num_threads,
         }
         if history is not None:
@@ -334,63 +338,3 @@ class Recommender(GrowingRanker):
         )
         scores[known] = self._finish(found)
         return scores, users, items
-
-    def user_vectors(self) -> Any:
-        """Return the user factors, one row per user.
-
-        Returns
-        -------
-        frame of n_users rows
-            Columns factor_0, factor_1, ... (float32). pandas: indexed by user id; polars and
-            pyarrow: the id is the first column.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        UnsupportedError
-            The model learns no vectors.
-
-        Examples
-        --------
-        >>> import penchant as pc
-        >>> data = pc.Interactions.from_sequences([["tea", "jam"], ["tea", "milk"]])
-        >>> model = pc.BPR(factors=4, epochs=3).fit(data, progress=False)
-        >>> model.user_vectors().shape
-        (2, 4)
-        """
-        return self._vector_frame("user")
-
-    def item_vectors(self) -> Any:
-        """Return the item factors, one row per item; biases are in ``item_biases_``.
-
-        Returns
-        -------
-        frame of n_items rows
-            Columns factor_0, factor_1, ... (float32). pandas: indexed by item id; polars and
-            pyarrow: the id is the first column.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        UnsupportedError
-            The model learns no vectors.
-
-        Examples
-        --------
-        >>> import penchant as pc
-        >>> data = pc.Interactions.from_sequences([["tea", "jam"], ["tea", "milk"]])
-        >>> model = pc.BPR(factors=4, epochs=3).fit(data, progress=False)
-        >>> model.item_vectors().index.tolist()
-        ['jam', 'milk', 'tea']
-        >>> model.item_vectors().shape
-        (3, 4)
-        """
-        return self._vector_frame("item")
-
-    def _vector_frame(self, side: Literal["user", "item"]) -> Any:
-        self._check_fitted()
-        ids = self.users_ if side == "user" else self.items_
-        name = self.columns_.user if side == "user" else self.columns_.item
-        return results.vector_frame(ids, self._vectors(side), name, self.backend_)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from penchant.models.attributes import most_alike
 from penchant.models.base import Recommender
 from penchant.models.ranker import Rows, Scores
 from penchant.retrieval.filters import RowLists, take_lists
+from penchant.retrieval.graph_report import Options
+from penchant.retrieval.graph_search import SAMPLE, GraphSearch
 
 if TYPE_CHECKING:
     from penchant.models.growth import Growth
@@ -51,6 +54,39 @@ class FactorModel(Recommender, abstract=True):
     def _queries(self, codes: Rows | None) -> NDArray[np.float32]:
         users = self._factors().users
         return np.ascontiguousarray(users if codes is None else users[codes])
+
+    # ---- the approximate index ------------------------------------------------------------------
+
+    def _make_graph(self, options: Options, num_threads: int) -> GraphSearch:
+        _, items, biases = self._factors()
+        queries = items[:SAMPLE]  # vectors from elsewhere come without users
+        if len(self.users_):
+            chosen = np.random.default_rng(0).permutation(len(self.users_))[:SAMPLE]
+            queries = self._queries(np.sort(chosen))
+        return GraphSearch.build(self._index(), items, biases, "ip", options, queries, num_threads)
+
+    def _kept_index(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
+        graph: GraphSearch | None = self._derived.get("graph")
+        return None if graph is None else graph.state()
+
+    def _restore_index(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        _, items, biases = self._factors()
+        self._derived["graph"] = GraphSearch.restore(self._index(), items, biases, meta, arrays)
+
+    def _params_changed(self) -> None:
+        """Keep the graph if the new hyperparameters leave the vectors of items as they are."""
+        before = self.__dict__.get("_derived", {})
+        factors = self._factors() if "graph" in before else None
+        super()._params_changed()
+        if factors is None:
+            return
+        new = self._factors()
+        old_biases, biases = (
+            np.empty(0, np.float32) if part.biases is None else part.biases
+            for part in (factors, new)
+        )
+        if np.array_equal(factors.items, new.items) and np.array_equal(old_biases, biases):
+            self._derived["graph"] = before["graph"]
 
     def _vectors(self, side: Literal["user", "item"]) -> NDArray[np.float32]:
         return self._factors().users if side == "user" else self._factors().items

@@ -208,6 +208,14 @@ class FittedModel(Parameterized):
         if self.__sklearn_is_fitted__():
             self._weights_changed()
 
+    def _kept_index(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
+        """Return the approximate index as JSON and arrays, None without one."""
+        return None
+
+    def _restore_index(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Make the approximate index again of what `_kept_index` returned; trust nothing."""
+        raise DataError(f"{type(self).__name__} has no approximate index")
+
     def _check_fitted(self) -> None:
         if "_derived" not in self.__dict__:
             raise NotFittedError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,23 @@ Shown = Literal["raw", "softmax"]
 
 EVERYTHING = ItemFilter()
 NUM_THREADS = Integer(1, MAX_THREADS, optional=True)
+
+
+class How(NamedTuple):
+    """How a question is answered; see `Ranker.recommend_codes`."""
+
+    k: int
+    scores: Shown
+    by: Literal["exact"] | None  # the argument `index`
+    num_threads: int | None
+
+    def checked(self) -> How:
+        """Return it; an error names what is out of range."""
+        check_k(self.k)
+        choose("scores", self.scores, ("raw", "softmax"))
+        if self.by is not None:
+            choose("index", self.by, ("exact",))
+        return self
 
 
 class Ranker(FittedModel):
@@ -107,6 +124,7 @@ class Ranker(FittedModel):
         rerank: Any = (),
         pool: int | None = None,
         scores: Shown = "raw",
+        index: Literal["exact"] | None = None,
         num_threads: int | None = None,
     ) -> tuple[Rows, Scores]:
         """Recommend for rows of the user factors: the array form of `recommend`.
@@ -128,6 +146,8 @@ class Ranker(FittedModel):
         scores : {"raw", "softmax"}, default "raw"
             The model's scores, or their softmax over the whole catalogue, whatever the filters;
             see `Recommender.recommend`.
+        index : "exact", optional
+            Search exactly, also where `build_index` made an approximate index.
         num_threads : int, optional
             Default: the model's ``num_threads``. The answer does not depend on it.
 
@@ -160,26 +180,26 @@ class Ranker(FittedModel):
         ([[0, -1], [1, 0]], [[2.0, -inf], [3.0, 2.0]])
         """
         self._check_fitted()
-        check_k(k)
-        choose("scores", scores, ("raw", "softmax"))
+        how = How(k, scores, index, num_threads).checked()
         if _reranks(rerank, pool):
-            search = {"exclude_seen": exclude_seen, "item_filter": item_filter}
+            search: dict[str, Any] = {"exclude_seen": exclude_seen, "item_filter": item_filter}
+            search["index"] = index
             asked = np.arange(len(self.users_)) if users is None else np.asarray(users, np.int64)
             found = reranked_codes(self, asked, k, rerank, pool, num_threads=num_threads, **search)
             if scores == "raw":
                 return found
             known = asked >= 0
-            return self._relative(found[0], known, self._queries(asked[known]), num_threads)
+            return self._relative(found[0], known, self._queries(asked[known]), how)
         if users is None:
             wanted = item_filter.without(self.seen_ if exclude_seen else None)
-            return self._search(self._queries(None), wanted, k, scores, num_threads)
+            return self._search(self._queries(None), wanted, how)
         codes = np.asarray(users, dtype=np.int64)
         known = codes >= 0
         chosen = codes[known]
         seen = take_lists(self.seen_, chosen) if exclude_seen else None
         wanted = item_filter.take(np.flatnonzero(known)).without(seen)
-        found = self._search(self._queries(chosen), wanted, k, scores, num_threads)
-        return self._fill_popular(known, found, item_filter, scores, num_threads)
+        found = self._search(self._queries(chosen), wanted, how)
+        return self._fill_popular(known, found, item_filter, how)
 
     def recommend_histories(
         self,
@@ -191,6 +211,7 @@ class Ranker(FittedModel):
         rerank: Any = (),
         pool: int | None = None,
         scores: Shown = "raw",
+        index: Literal["exact"] | None = None,
         num_threads: int | None = None,
     ) -> tuple[Rows, Scores]:
         """Recommend to strangers: the array form of ``recommend(history=...)``.
@@ -199,7 +220,7 @@ class Ranker(FittedModel):
         ----------
         histories : Histories
             Item codes and values, oldest first. An empty history gets the most popular items.
-        k, exclude_seen, item_filter, rerank, pool, scores, num_threads
+        k, exclude_seen, item_filter, rerank, pool, scores, index, num_threads
             As in `recommend_codes`.
 
         Returns
@@ -208,11 +229,11 @@ class Ranker(FittedModel):
             As in `recommend_codes`, one row for each history.
         """
         self._check_fitted()
-        check_k(k)
-        choose("scores", scores, ("raw", "softmax"))
+        how = How(k, scores, index, num_threads).checked()
         histories.check(len(self.items_))
         if _reranks(rerank, pool):
-            search = {"exclude_seen": exclude_seen, "item_filter": item_filter}
+            search: dict[str, Any] = {"exclude_seen": exclude_seen, "item_filter": item_filter}
+            search["index"] = index
             found = reranked_histories(
                 self, histories, k, rerank, pool, num_threads=num_threads, **search
             )
@@ -220,53 +241,55 @@ class Ranker(FittedModel):
                 return found
             known = np.diff(histories.indptr) > 0
             own = self._fold_in(histories.take(np.flatnonzero(known)))
-            return self._relative(found[0], known, own, num_threads)
+            return self._relative(found[0], known, own, how)
         known = np.diff(histories.indptr) > 0
         places = np.flatnonzero(known)
         some = histories.take(places)
         matrix = some.matrix()
         seen = RowLists(matrix.indptr, matrix.indices) if exclude_seen else None
         wanted = item_filter.take(places).without(seen)
-        found = self._search(self._fold_in(some), wanted, k, scores, num_threads)
-        return self._fill_popular(known, found, item_filter, scores, num_threads)
+        found = self._search(self._fold_in(some), wanted, how)
+        return self._fill_popular(known, found, item_filter, how)
 
-    def _search(
-        self, queries: Any, wanted: ItemFilter, k: int, shown: Shown, num_threads: int | None
-    ) -> tuple[Rows, Scores]:
-        rows, scores = self._index().search(
-            queries, min(int(k), len(self.items_)), **self._filters(wanted, num_threads)
+    def _searcher(self, index: str | None) -> Index:
+        """Return what answers `recommend`: the index, or an approximate one in front of it."""
+        raise NotImplementedError
+
+    def _search(self, queries: Any, wanted: ItemFilter, how: How) -> tuple[Rows, Scores]:
+        rows, scores = self._searcher(how.by).search(
+            queries, min(int(how.k), len(self.items_)), **self._filters(wanted, how.num_threads)
         )
-        found = (
-            self._finish(scores)
-            if shown == "raw"
-            else self._softmax(queries, scores, self._threads(num_threads))
-        )
+        found = self._finish(scores) if how.scores == "raw" else self._softmax(queries, scores, how)
         return rows, np.where(rows >= 0, found, scores)
 
-    def _softmax(self, queries: Any, scores: Scores, num_threads: int) -> Scores:
+    def _softmax(self, queries: Any, scores: Scores, how: How) -> Scores:
         """Return exp(score) over its sum over all items, for scores of the index."""
-        log_sum_exp = getattr(self._index(), "log_sum_exp", None)
+        searcher = self._searcher(how.by)
+        log_sum_exp = getattr(searcher, "log_sum_exp", None)
         if log_sum_exp is None:
+            advice = "" if searcher is self._index() else "search with index='exact', or "
             raise UnsupportedError(
-                "scores='softmax' needs the scores of all items, which an approximate index does "
-                "not compute: search exactly, or use scores='raw'"
+                "scores='softmax' needs the scores of all items, and this search does not make "
+                f"them: {advice}use scores='raw'"
             )
-        sums: NDArray[np.float64] = log_sum_exp(queries, num_threads=num_threads)
+        sums: NDArray[np.float64] = log_sum_exp(queries, num_threads=self._threads(how.num_threads))
         return np.exp(scores - sums[:, None]).astype(np.float32)
 
     def _relative(
-        self, rows: Rows, known: NDArray[np.bool_], queries: Any, num_threads: int | None
+        self, rows: Rows, known: NDArray[np.bool_], queries: Any, how: How
     ) -> tuple[Rows, Scores]:
         """Return rows with their softmax scores; `queries` are of those who are known."""
         scores = np.full(rows.shape, -np.inf, dtype=np.float32)
         place = np.cumsum(known) - 1
         query, column = np.nonzero((rows >= 0) & known[:, None])
         raw = np.full((int(np.count_nonzero(known)), rows.shape[1]), -np.inf, dtype=np.float32)
-        threads = self._threads(num_threads)
         raw[place[query], column] = self._index().score_pairs(
-            queries, place[query], rows[query, column], num_threads=threads
+            queries,
+            place[query],
+            rows[query, column],
+            num_threads=self._threads(how.num_threads),
         )
-        scores[known] = self._softmax(queries, raw, threads)
+        scores[known] = self._softmax(queries, raw, how)
         others = ~known[:, None] & (rows >= 0)
         scores[others] = self._shares(self.item_counts_[rows[others]])
         return rows, np.where(rows >= 0, scores, np.float32(-np.inf))
@@ -290,8 +313,7 @@ class Ranker(FittedModel):
         known: NDArray[np.bool_],
         found: tuple[Rows, Scores],
         item_filter: ItemFilter,
-        shown: Shown,
-        num_threads: int | None,
+        how: How,
     ) -> tuple[Rows, Scores]:
         """Give the popular items, by the number of their users, to those who are not known.
 
@@ -307,9 +329,9 @@ class Ranker(FittedModel):
         rows[others], scores[others] = self._popularity().search(
             np.zeros((len(others), 1), dtype=np.float32),
             k,
-            **self._filters(item_filter.take(others), num_threads),
+            **self._filters(item_filter.take(others), how.num_threads),
         )
-        if shown == "softmax":
+        if how.scores == "softmax":
             scores[others] = self._shares(scores[others])
         return rows, scores
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from penchant._version import __version__
 from penchant.data.ids import IdMap
 from penchant.data.interactions import Columns
-from penchant.errors import ArtifactError, PenchantError
+from penchant.errors import ArtifactError, MissingExtraError, PenchantError, notice
 from penchant.models.history import history_rows, history_table
 from penchant.models.params import plain
 from penchant.retrieval.filters import RowLists
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from penchant.models.base import Recommender
     from penchant.models.fitted import FittedModel
 
+_INDEX = "index_"  # arrays whose names begin like this are an approximate index
 _BACKENDS = ("pandas", "polars", "pyarrow")
 _REGISTRY: dict[str, type[Recommender]] = {}
 
@@ -96,6 +97,9 @@ def capture(model: FittedModel) -> State:
     for name in model._weights:
         if getattr(model, name) is not None:
             arrays[name.rstrip("_")] = getattr(model, name)
+    if (kept := model._kept_index()) is not None:
+        meta["index"] = kept[0]
+        arrays.update({f"{_INDEX}{name}": array for name, array in kept[1].items()})
     tables = {
         "users": pa.table({"id": users}),
         "items": pa.table({"id": items}),
@@ -159,6 +163,23 @@ def restore(model: FittedModel, state: State) -> None:
     if problem:
         raise ArtifactError(problem)
     model._weights_changed()
+    if "index" in meta:
+        _read_index(model, meta["index"], arrays)
+
+
+def _read_index(model: FittedModel, saved: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Restore the approximate index; where usearch is missing, answers are exact."""
+    parts = {
+        name.removeprefix(_INDEX): array
+        for name, array in arrays.items()
+        if name.startswith(_INDEX)
+    }
+    try:
+        model._restore_index(saved, parts)
+    except MissingExtraError as error:
+        notice(f"the saved approximate index is left out and answers are exact: {error}")
+    except (PenchantError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"its approximate index cannot be used: {error}") from error
 
 
 def _read_trained(model: FittedModel, saved: Any) -> None:

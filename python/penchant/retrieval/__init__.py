@@ -1,6 +1,8 @@
-"""Exact nearest-neighbour search and the filters that go with it."""
+"""Nearest-neighbour search, exact and approximate, and the filters that go with it."""
 
+from penchant.retrieval.approximate import ApproximateIndex
 from penchant.retrieval.exact import ExactIndex
+from penchant.retrieval.graph_report import IndexReport
 from penchant.retrieval.neighbors import NeighborIndex
 
-__all__ = ["ExactIndex", "NeighborIndex"]
+__all__ = ["ApproximateIndex", "ExactIndex", "IndexReport", "NeighborIndex"]

@@ -1,0 +1,1 @@
+"""Approximate top-k over clustered vectors: penchant and hnswlib at equal M and recall."""
