@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import penchant as pc
+from penchant.models.state import head
 
 N_USERS, N_ITEMS = 40, 30
 COLUMNS = ["customer", "product", "score", "rank"]
@@ -59,7 +60,7 @@ def bits(array: Any) -> bytes:
 
 def assert_same_model(model: Any, other: Any) -> None:
     assert type(model) is type(other)
-    assert model.get_params() == other.get_params()
+    assert parameters(model) == parameters(other)
     assert model.users_.to_list() == other.users_.to_list()
     assert model.items_.to_list() == other.items_.to_list()
     assert model.columns_ == other.columns_
@@ -69,7 +70,20 @@ def assert_same_model(model: Any, other: Any) -> None:
         assert bits(mine) == bits(theirs)
     for name in model._weights:
         assert bits(getattr(model, name)) == bits(getattr(other, name)), name
+    for mine, theirs in zip(inner_models(model), inner_models(other), strict=True):
+        assert_same_model(mine, theirs)
     assert_same_answers(model, other)
+
+
+def parameters(model: Any) -> dict[str, Any]:
+    """Hyperparameters to compare: models among them by their class and hyperparameters."""
+    return head(model)["parameters"]
+
+
+def inner_models(model: Any) -> list[Any]:
+    """The fitted models that a model is made of."""
+    found = [getattr(model, name) for name in ("retrieve_", "rank_") if hasattr(model, name)]
+    return [inner for part in found for inner in getattr(part, "models", {"": part}).values()]
 
 
 def assert_same_answers(model: Any, other: Any) -> None:

@@ -27,8 +27,8 @@ TOP_LEVEL = {
 }  # fmt: skip
 CALLERS_OF_CORE = {"data", "retrieval", "models", "evaluation", "config.py"}
 HEAVY = {
-    "duckdb", "fastapi", "flask", "joblib", "matplotlib", "mlflow", "pandas", "plotly", "ray",
-    "scipy", "sklearn", "starlette", "typer", "uvicorn",
+    "duckdb", "fastapi", "flask", "joblib", "lightgbm", "matplotlib", "mlflow", "pandas", "plotly",
+    "ray", "scipy", "sklearn", "starlette", "typer", "uvicorn",
 }  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def test_version_has_a_changelog_entry():
 
 def test_extras(distribution):
     extras = set(distribution.metadata.get_all("Provides-Extra"))
-    assert {"plot", "serve", "polars", "ann", "all"} <= extras
+    assert {"plot", "serve", "polars", "ann", "lightgbm", "all"} <= extras
 
 
 def test_every_requirement_has_a_lower_bound(distribution):

@@ -18,6 +18,7 @@ _OPTIONAL = {
     "fastapi": "serve",
     "uvicorn": "serve",
     "polars": "polars",
+    "lightgbm": "lightgbm",
     "scipy": "",
     "scikit-learn": "",
 }

@@ -82,6 +82,53 @@ class TestProd2Vec(ModelChecks):
             super().test_one_event()
 
 
+class TestPipeline(ModelChecks):
+    model = pc.Pipeline
+    folds_in = True
+    params: ClassVar[dict[str, Any]] = {
+        "retrieve": pc.IALS(factors=7, epochs=3),
+        "k": 30,
+        "rank": pc.ItemKNN(neighbors=5),
+    }
+    other_params: ClassVar[dict[str, Any]] = {
+        "retrieve": pc.BPR(factors=9, num_threads=2),
+        "k": 17,
+        "rank": pc.SVD(rating_scale=(0.5, 5)),
+    }
+
+
+class TestPipelineOfRatings(TestPipeline):
+    rated = True
+    params: ClassVar[dict[str, Any]] = {
+        "retrieve": pc.IALS(factors=7, epochs=3),
+        "rank": pc.SVD(factors=3, epochs=3),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:LambdaMART. the trees do not better the order")
+class TestPipelineOfTrees(TestPipeline):
+    params: ClassVar[dict[str, Any]] = {
+        "retrieve": pc.IALS(factors=7, epochs=3),
+        "rank": pc.LambdaMART(
+            models=[pc.ItemKNN()], n_estimators=12, min_child_samples=5, validation=0
+        ),
+    }
+    other_params: ClassVar[dict[str, Any]] = {
+        "rank": pc.LambdaMART(models=(pc.ItemKNN(neighbors=3), pc.IALS()), item_columns=["price"])
+    }
+
+    @pytest.fixture(autouse=True)
+    def _lightgbm(self):
+        pytest.importorskip("lightgbm")
+
+
+class TestPipelineInPipeline(TestPipeline):
+    params: ClassVar[dict[str, Any]] = {
+        "retrieve": pc.Pipeline(retrieve=pc.IALS(factors=7, epochs=3), rank=pc.EASE()),
+        "rank": pc.ItemKNN(neighbors=5),
+    }
+
+
 class TestProd2VecCbow(TestProd2Vec):
     params: ClassVar[dict[str, Any]] = {
         "vector_size": 16,

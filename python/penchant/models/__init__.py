@@ -8,6 +8,8 @@ from penchant.models.ease import EASE
 from penchant.models.histories import Histories
 from penchant.models.ials import IALS
 from penchant.models.item_knn import ItemKNN
+from penchant.models.lambdamart import LambdaMART
+from penchant.models.pipeline import Pipeline
 from penchant.models.popularity import Popularity
 from penchant.models.prod2vec import Prod2Vec
 from penchant.models.state import load
@@ -25,6 +27,8 @@ __all__ = [
     "Callback",
     "Histories",
     "ItemKNN",
+    "LambdaMART",
+    "Pipeline",
     "Popularity",
     "Prod2Vec",
     "Recommender",

@@ -95,6 +95,13 @@ class FittedModel(Parameterized):
         """Say what is wrong with the arrays of `_weights` beyond shape, dtype, NaN and infinity."""
         return None
 
+    def _add_parts(self, captured: state.State) -> state.State:
+        """Return the state with that of models inside this one."""
+        return captured
+
+    def _restore_parts(self, saved: state.State) -> None:
+        """Take out of a state what `_add_parts` put in."""
+
     # ---- fitting --------------------------------------------------------------------------------
 
     def fit(
@@ -190,7 +197,7 @@ class FittedModel(Parameterized):
 
     def _training_begins(self) -> None:
         """Take down the hyperparameters: answers go by those, whatever `set_params` says later."""
-        self._trained = SimpleNamespace(**self.get_params())
+        self._trained = SimpleNamespace(**self.get_params(deep=False))
 
     def _forget(self) -> None:
         """Drop everything fitted."""

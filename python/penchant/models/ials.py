@@ -166,7 +166,7 @@ class IALS(FactorModel):
 
     def _check_params(self, params: Mapping[str, Any] | None = None) -> None:
         super()._check_params(params)
-        chosen = self.get_params() if params is None else params
+        chosen = self.get_params(deep=False) if params is None else params
         if chosen["regularization"] == 0 and chosen["unobserved_weight"] == 0:
             raise ParameterError(
                 f"{type(self).__name__}: regularization and unobserved_weight are both 0, so "

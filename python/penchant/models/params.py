@@ -147,7 +147,7 @@ class Parameterized:
         Parameters
         ----------
         deep : bool, default True
-            Accepted for scikit-learn's sake; there are no nested estimators.
+            Add those of models that are hyperparameters themselves, as ``retrieve__factors``.
 
         Returns
         -------
@@ -160,7 +160,14 @@ class Parameterized:
         >>> pc.BPR(factors=32).get_params()["factors"]
         32
         """
-        return {name: getattr(self, name) for name in self._defaults()}
+        own = {name: getattr(self, name) for name in self._defaults()}
+        nested = {
+            f"{name}__{inner}": found
+            for name, value in own.items()
+            if deep and isinstance(value, Parameterized)
+            for inner, found in value.get_params().items()
+        }
+        return {**own, **nested}
 
     def set_params(self: ParamsT, **params: Any) -> ParamsT:
         """Change hyperparameters.
@@ -171,7 +178,8 @@ class Parameterized:
         Parameters
         ----------
         **params
-            Hyperparameter names and values.
+            Hyperparameter names and values; ``retrieve__factors`` is the hyperparameter `factors`
+            of the model that is the hyperparameter `retrieve`.
 
         Returns
         -------
@@ -188,25 +196,54 @@ class Parameterized:
         >>> pc.BPR().set_params(factors=8).factors
         8
         """
+        self._check_all(params)
+        own, nested = self._own_and_nested(params)
+        for name, value in own.items():
+            setattr(self, name, value)
+        for name, inner in nested.items():
+            getattr(self, name).set_params(**inner)
+        self._params_changed()
+        return self
+
+    def _own_and_nested(
+        self, params: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        """Tell ``k`` from ``retrieve__factors``; the names of this model itself must be known."""
         known = self._defaults()
-        for name in params:
-            if name not in known:
+        own: dict[str, Any] = {}
+        nested: dict[str, dict[str, Any]] = {}
+        for name, value in params.items():
+            first, separator, inner = name.partition("__")
+            if first not in known:
                 raise ParameterError(
                     f"{type(self).__name__} has no parameter {name!r}; "
                     f"its parameters are {', '.join(known) or '(none)'}"
                 )
-        self._check_params({**self.get_params(), **params})
-        for name, value in params.items():
-            setattr(self, name, value)
-        self._params_changed()
-        return self
+            if separator:
+                nested.setdefault(first, {})[inner] = value
+            else:
+                own[name] = value
+        return own, nested
+
+    def _check_all(self, params: Mapping[str, Any]) -> None:
+        """Raise the ParameterError of `set_params` without changing anything."""
+        own, nested = self._own_and_nested(params)
+        self._check_params({**self.get_params(deep=False), **own})
+        for name, inner in nested.items():
+            part = own.get(name, getattr(self, name))
+            if not isinstance(part, Parameterized):
+                raise ParameterError(
+                    f"{type(self).__name__}: {name}={part!r} has no parameters of its own, such as "
+                    f"{name}__{next(iter(inner))}: set {name} to a model first"
+                )
+            part._check_all(inner)
 
     def _params_changed(self) -> None:
         """Do what changed hyperparameters ask for at once."""
 
     def _check_params(self, params: Mapping[str, Any] | None = None) -> None:
         """Raise a ParameterError for the first value that its rule refuses."""
-        for name, value in (self.get_params() if params is None else params).items():
+        for name, value in (self.get_params(deep=False) if params is None else params).items():
             rule = self._rules[name]
             if not rule.accepts(value):
                 raise ParameterError(
@@ -218,7 +255,7 @@ class Parameterized:
         defaults = self._defaults()
         changed = (
             f"{name}={plain(value)!r}"
-            for name, value in self.get_params().items()
+            for name, value in self.get_params(deep=False).items()
             if plain(value) != defaults[name]
         )
         return f"{type(self).__name__}({', '.join(changed)})"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,7 @@ from penchant.data.ids import IdMap
 from penchant.data.interactions import Columns
 from penchant.errors import ArtifactError, MissingExtraError, PenchantError, notice
 from penchant.models.history import history_rows, history_table
-from penchant.models.params import plain
+from penchant.models.params import Parameterized, plain
 from penchant.retrieval.filters import RowLists
 from penchant.storage import read_artifact, write_artifact
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _INDEX = "index_"  # arrays whose names begin like this are an approximate index
 _BACKENDS = ("pandas", "polars", "pyarrow")
 _REGISTRY: dict[str, type[Recommender]] = {}
+_PARTS: dict[str, type[Parameterized]] = {}  # no models, but hyperparameters of some
 
 
 class Weight(NamedTuple):
@@ -51,6 +52,10 @@ class Weight(NamedTuple):
 
 # The values of `seen_`, of models that go by values.
 HISTORY_VALUES = {"history_values_": Weight(("entries",), optional=True, given=True)}
+
+
+class _UnknownClass(ArtifactError):  # noqa: N818  never leaves this module
+    """An artifact names a class that is not registered."""
 
 
 class State(NamedTuple):
@@ -73,6 +78,11 @@ def register(cls: type[Recommender]) -> None:
     _REGISTRY[class_name(cls)] = cls
 
 
+def register_part(cls: type[Parameterized]) -> None:
+    """Make loadable what is no model by itself, but a hyperparameter of one."""
+    _PARTS[class_name(cls)] = cls
+
+
 def capture(model: FittedModel) -> State:
     """Take the state out of a fitted model; arrays are not copied."""
     users, users_meta = model.users_.to_state()
@@ -83,8 +93,8 @@ def capture(model: FittedModel) -> State:
         "users": users_meta,
         "items": items_meta,
     }
-    trained = {name: plain(value) for name, value in vars(model._trained).items()}
-    if trained != {name: plain(value) for name, value in model.get_params().items()}:
+    trained = {name: written(value) for name, value in vars(model._trained).items()}
+    if trained != head(model)["parameters"]:
         meta["trained_with"] = trained
     arrays: dict[str, NDArray[Any]] = {
         "seen_indptr": model.seen_.indptr,
@@ -108,7 +118,7 @@ def capture(model: FittedModel) -> State:
     for name in ("item_features", "user_features"):
         if (table := getattr(model, f"{name}_")) is not None:
             tables[name] = table
-    return State(meta, arrays, tables)
+    return model._add_parts(State(meta, arrays, tables))
 
 
 def restore(model: FittedModel, state: State) -> None:
@@ -155,6 +165,7 @@ def restore(model: FittedModel, state: State) -> None:
             shape = (None,) * len(weight.shape)
             dtype = np.dtype(weight.dtype)
             setattr(model, name, None if absent else _array(arrays, key, dtype, shape))
+        model._restore_parts(state)
     except PenchantError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, pa.ArrowException) as error:
@@ -282,11 +293,23 @@ def _check_seen(seen: RowLists, n_items: int) -> None:
 def save(model: FittedModel, path: str | PathLike[str]) -> None:
     """Write a fitted model as an artifact."""
     meta, arrays, tables = capture(model)
-    head = {
+    write_artifact(path, meta={**head(model), **meta}, arrays=arrays, tables=tables)
+
+
+def head(model: Parameterized) -> dict[str, Any]:
+    """Return class and hyperparameters as JSON has them."""
+    parameters = model.get_params(deep=False).items()
+    return {
         "class": class_name(type(model)),
-        "parameters": {name: plain(value) for name, value in model.get_params().items()},
+        "parameters": {name: written(value) for name, value in parameters},
     }
-    write_artifact(path, meta={**head, **meta}, arrays=arrays, tables=tables)
+
+
+def written(value: Any) -> Any:
+    """Return a hyperparameter as JSON has it; a model is its class and hyperparameters."""
+    if isinstance(value, Parameterized):
+        return head(value)
+    return [written(part) for part in value] if isinstance(value, list | tuple) else plain(value)
 
 
 def models() -> list[str]:
@@ -340,36 +363,61 @@ def load(path: str | PathLike[str], verify: Literal["full", "size"] = "full") ->
     BPR(factors=4, epochs=3)
     """
     artifact = read_artifact(path, verify=verify)
-    meta = dict(artifact.meta)
-    name, parameters = meta.pop("class", None), meta.pop("parameters", None)
-    cls = _REGISTRY.get(name) if isinstance(name, str) else None
-    if cls is None:
-        raise ArtifactError(
-            f"{path}: holds a model of class {name!r:.80}, which Penchant {__version__} does not "
-            f"know; it knows {', '.join(sorted(_REGISTRY))}. Import the module that defines your "
-            "own model before loading it, or upgrade penchant"
-        )
     try:
-        if not isinstance(parameters, dict):
-            raise ArtifactError("its parameters are missing")
-        model = cls(**{name: as_given(value) for name, value in parameters.items()})
-        restore(model, State(meta, artifact.arrays, artifact.tables))
-    except TypeError as error:
+        return revive(State(artifact.meta, artifact.arrays, artifact.tables))
+    except (TypeError, RecursionError) as error:
         raise ArtifactError(f"{path}: {error}; it may need a newer penchant") from error
+    except _UnknownClass as error:
+        raise ArtifactError(f"{path}: {error}") from error
+    except MissingExtraError:
+        raise
     except PenchantError as error:
         raise ArtifactError(f"{path}: damaged: {error}") from error
+
+
+def revive(state: State) -> Recommender:
+    """Make the model of a state whose `meta` has its class and hyperparameters as well."""
+    meta = dict(state.meta)
+    name, parameters = meta.pop("class", None), meta.pop("parameters", None)
+    cls = _known(name, _REGISTRY)
+    model = cls(**_given(parameters))
+    restore(model, state._replace(meta=meta))
     return model
 
 
+KnownT = TypeVar("KnownT")
+
+
+def _known(name: Any, registry: Mapping[str, KnownT]) -> KnownT:
+    found = registry.get(name) if isinstance(name, str) else None
+    if found is None:
+        raise _UnknownClass(
+            f"holds a model of class {name!r:.80}, which Penchant {__version__} does not "
+            f"know; it knows {', '.join(sorted(registry))}. Import the module that defines your "
+            "own model before loading it, or upgrade penchant"
+        )
+    return found
+
+
+def _given(parameters: Any) -> dict[str, Any]:
+    if not isinstance(parameters, dict):
+        raise ArtifactError("its parameters are missing")
+    return {name: as_given(value) for name, value in parameters.items()}
+
+
 def as_given(value: Any) -> Any:
-    """Return a hyperparameter as it was before JSON, which has no tuples."""
-    return tuple(value) if isinstance(value, list) else value
+    """Return a hyperparameter as it was before JSON, which has no tuples and no models."""
+    if isinstance(value, dict):
+        return _known(value.get("class"), {**_REGISTRY, **_PARTS})(
+            **_given(value.get("parameters"))
+        )
+    return tuple(as_given(part) for part in value) if isinstance(value, list) else value
 
 
 def pickled(model: FittedModel) -> dict[str, Any]:
     """Return what pickle keeps: the hyperparameters and, where fitted, the saved state."""
     fitted = capture(model)._asdict() if model.__sklearn_is_fitted__() else None
-    return {"version": __version__, "parameters": model.get_params(), "fitted": fitted}
+    return {"version": __version__, "parameters": model.get_params(deep=False), "fitted": fitted}
 
 
 def unpickle(model: FittedModel, content: Mapping[str, Any]) -> None:

@@ -91,6 +91,7 @@ class FitMonitor:
         self._train = train
         self._callbacks = callbacks
         self._epochs = epochs
+        self.progress = progress  # whether models inside the model show their bars
         self._show = progress and epochs > 0
         self._bar: Progress | None = None
         self._losses: list[float] = []

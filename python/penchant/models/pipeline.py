@@ -1,0 +1,289 @@
+"""Two stages in one model: retrieve a few hundred items, then rank those."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penchant.errors import ArtifactError, UnsupportedError, require
+from penchant.models import results, state
+from penchant.models.base import Recommender
+from penchant.models.histories import Histories
+from penchant.models.ials import IALS
+from penchant.models.lambdamart import LambdaMART
+from penchant.models.learnt_ranking import LearntRanking, fit_ranking
+from penchant.models.params import Integer, Rule
+from penchant.models.parts import add_part, take_part, unfitted
+from penchant.models.ranker import Rows, Scores
+from penchant.models.stage_rules import Model
+from penchant.models.two_stages import (
+    NO_SCORE,
+    Asked,
+    ModelRanks,
+    Retriever,
+    Second,
+    Stage,
+    TwoStageIndex,
+)
+
+if TYPE_CHECKING:
+    from penchant.data.interactions import Interactions
+    from penchant.models.training import FitMonitor
+
+
+class Pipeline(Recommender):
+    """Retrieves with one model and ranks what it has found with another, as one model.
+
+    The first stage finds its `k` best items for each user, under all filters; the second scores
+    just those, and its score is the one that is shown. So a model that is good at finding, and
+    quick, goes together with one that is good at ordering a few, such as one of ratings or trees
+    over features (the two stages of Covington et al. [1]_).
+
+    Every answer is by the score of the second stage, ties by the lower code:
+
+    - `recommend` returns at most `k` items for each user, however many are asked for;
+    - `predict` and `recommend_users` score any pair, whether or not it would be retrieved;
+    - items or users that the ranking model does not know (`Prod2Vec` leaves out rare ones) come
+      after all others, in the order of the first stage, with the lowest finite float32 as their
+      score. What the *retrieving* model does not know is not part of the pipeline.
+    - strangers (``recommend(history=...)``) are answered where both stages can fold in;
+    - `similar_items`, `similar_users`, `item_vectors` and `user_vectors` are those of the first
+      stage, for the second has no say in what is alike;
+    - `explain` is for the stages: ``model.retrieve_.explain(...)``.
+
+    `fit` makes new models of the same hyperparameters as the two given, which stay as they are;
+    the fitted ones are `retrieve_` and `rank_`. Callbacks of `fit` are not passed on to them.
+
+    Parameters
+    ----------
+    retrieve : model, optional
+        The first stage. None is ``IALS()``.
+    k : int, default 200
+        Items retrieved for each user. A change by `set_params` acts at once.
+    rank : model or LambdaMART, optional
+        The second stage: a model ranks by its own score, `LambdaMART` learns from the scores of
+        models and the item and user tables. None is ``LambdaMART()``.
+
+    Attributes
+    ----------
+    retrieve_ : Recommender
+        The fitted first stage.
+    rank_ : Recommender or LearntRanking
+        The fitted second stage.
+    feature_importances_ : frame
+        What the trees of `LambdaMART` go by.
+    validation_ : dict
+        See `LambdaMART`.
+
+    References
+    ----------
+    .. [1] Covington, Adams, Sargin: "Deep neural networks for YouTube recommendations", RecSys
+       2016.
+
+    Examples
+    --------
+    >>> import pandas as pd, penchant as pc
+    >>> rows = [("ann", "tea", 5), ("ann", "jam", 3), ("bob", "tea", 4), ("eve", "jam", 2)]
+    >>> frame = pd.DataFrame(rows, columns=["who", "what", "stars"])
+    >>> data = pc.Interactions.from_frame(frame, user="who", item="what", value="stars")
+    >>> model = pc.Pipeline(retrieve=pc.ItemKNN(), k=50, rank=pc.SVD(factors=2))
+    >>> model.fit(data, progress=False).recommend("bob", k=1)["what"].to_list()
+    ['jam']
+    >>> model.set_params(rank__factors=4)
+    Pipeline(retrieve=ItemKNN(), k=50, rank=SVD(factors=4))
+    """
+
+    _rules: ClassVar[Mapping[str, Rule]] = {
+        "retrieve": Model(),
+        "k": Integer(1, 2**31 - 1),
+        "rank": Model(others=(LambdaMART,)),
+    }
+    retrieve_: Recommender
+    rank_: Recommender | LearntRanking
+
+    def __init__(
+        self,
+        *,
+        retrieve: Recommender | None = None,
+        k: int = 200,
+        rank: Recommender | LambdaMART | None = None,
+    ) -> None:
+        self.retrieve = retrieve
+        self.k = k
+        self.rank = rank
+        self._check_params()
+
+    # ---- training -------------------------------------------------------------------------------
+
+    def _stages(self) -> tuple[Recommender, Recommender | LambdaMART]:
+        """Return new objects with the hyperparameters of the two stages."""
+        retrieve = IALS() if self.retrieve is None else unfitted(self.retrieve)
+        return retrieve, LambdaMART() if self.rank is None else unfitted(self.rank)
+
+    def _start(self, train: Interactions) -> None:
+        retrieve, rank = self._stages()
+        seen = train.csr("distinct")
+        retrieve._begin(train, seen)
+        if isinstance(rank, LambdaMART):
+            require("lightgbm", "lightgbm")  # before anything is trained
+            self._set_stages(retrieve, LearntRanking.untrained(rank, int(self.k)))
+        else:
+            rank._begin(train, seen)
+            self._set_stages(retrieve, rank)
+
+    def _fit(self, train: Interactions, monitor: FitMonitor) -> None:
+        retrieve, rank = self._stages()
+        shown = monitor.progress
+        if isinstance(rank, LambdaMART):
+            learnt = fit_ranking(rank, retrieve, train, int(self.k), shown)
+            self._set_stages(retrieve.fit(train, progress=shown), learnt)
+        else:
+            retrieve.fit(train, progress=shown)
+            self._set_stages(retrieve, rank.fit(train, progress=shown))
+        self._weights_changed()
+
+    def _set_stages(self, retrieve: Recommender, rank: Recommender | LearntRanking) -> None:
+        self.retrieve_, self.rank_ = retrieve, rank
+        # It may leave out items, and users who took nothing else.
+        self.users_, self.items_ = retrieve.users_, retrieve.items_
+        self.seen_, self.item_counts_ = retrieve.seen_, retrieve.item_counts_
+        self.item_features_ = retrieve.item_features_
+        self.user_features_ = retrieve.user_features_
+
+    def _training_begins(self) -> None:
+        super()._training_begins()
+        for name in ("retrieve", "rank"):  # as they are now, whatever becomes of the caller's
+            if (part := getattr(self, name)) is not None:
+                setattr(self._trained, name, unfitted(part))
+
+    def _forget(self) -> None:
+        super()._forget()
+        for name in ("retrieve_", "rank_"):
+            self.__dict__.pop(name, None)
+
+    # ---- what was learnt ------------------------------------------------------------------------
+
+    @property
+    def feature_importances_(self) -> Any:
+        """Frame of what the trees go by: feature, gain (of all its splits), splits; best first.
+
+        Raises
+        ------
+        UnsupportedError
+            A model ranks, not `LambdaMART`.
+        NotFittedError
+            Before `fit`.
+        """
+        return results.to_frame(self._learnt().importances(), self.backend_)
+
+    @property
+    def validation_(self) -> dict[str, float]:
+        """ndcg@10 of the retrieved order and of the trees; see `LambdaMART`.
+
+        Raises
+        ------
+        UnsupportedError
+            A model ranks, not `LambdaMART`.
+        NotFittedError
+            Before `fit`.
+        """
+        return dict(self._learnt().validation)
+
+    def _learnt(self) -> LearntRanking:
+        self._check_fitted()
+        if not isinstance(self.rank_, LearntRanking):
+            raise UnsupportedError(
+                f"{type(self.rank_).__name__} ranks by its own score: only rank=LambdaMART() "
+                "learns from features"
+            )
+        return self.rank_
+
+    # ---- answers --------------------------------------------------------------------------------
+
+    def _index(self) -> TwoStageIndex:
+        index: TwoStageIndex | None = self._derived.get("two stages")
+        if index is None:
+            retriever = Retriever(self.retrieve_)
+            second: Second
+            if isinstance(self.rank_, LearntRanking):
+                second = self.rank_.bind(retriever)
+            else:
+                second = ModelRanks(Stage(self.rank_, self.users_, self.items_))
+            index = TwoStageIndex(retriever, second, int(self.k))
+            self._derived["two stages"] = index
+        return index
+
+    def _queries(self, codes: Rows | None) -> Asked:
+        everyone = np.arange(len(self.users_), dtype=np.int64)
+        return Asked(everyone if codes is None else codes)
+
+    def _fold_in(self, histories: Histories) -> Asked:
+        self._check_folds_in()
+        return Asked(histories=histories)
+
+    def _check_folds_in(self) -> None:
+        self.retrieve_._check_folds_in()
+        if isinstance(self.rank_, LearntRanking):
+            for model in self.rank_.models.values():
+                model._check_folds_in()
+        else:
+            self.rank_._check_folds_in()
+
+    @property
+    def capabilities_(self) -> frozenset[str]:
+        """What the pipeline can do: what its first stage can, strangers only with all models.
+
+        Examples
+        --------
+        >>> import penchant as pc
+        >>> sorted(pc.Pipeline(retrieve=pc.ItemKNN(), rank=pc.IALS()).capabilities_)
+        ['history', 'similar_items']
+        """
+        retrieve, rank = self._stages()
+        models = rank.models if isinstance(rank, LambdaMART) else (rank,)
+        missing = {"explain", "partial_fit", "new_items", "approximate_index"}
+        if any("history" not in model.capabilities_ for model in models):
+            missing.add("history")
+        return retrieve.capabilities_ - missing
+
+    def _contributions(self, history: Histories, item: int) -> NDArray[np.float32]:
+        raise UnsupportedError(
+            "a Pipeline does not explain its scores: ask a stage, as in "
+            "model.retrieve_.explain(...), or see feature_importances_ of LambdaMART"
+        )
+
+    def _finish(self, scores: Scores) -> Scores:
+        if isinstance(self.rank_, LearntRanking):
+            return scores
+        return np.where(scores == NO_SCORE, scores, self.rank_._finish(scores))
+
+    def _neighbors(self, codes: Rows, k: int, num_threads: int) -> tuple[Rows, Scores]:
+        return self.retrieve_._neighbors(codes, k, num_threads)
+
+    def _vectors(self, side: Literal["user", "item"]) -> NDArray[np.float32]:
+        return self.retrieve_._vectors(side)
+
+    # ---- state ----------------------------------------------------------------------------------
+
+    def _add_parts(self, captured: state.State) -> state.State:
+        whole = add_part(captured, "retrieve", self.retrieve_)
+        if isinstance(self.rank_, LearntRanking):
+            return self.rank_.add_to(whole)
+        return add_part(whole, "rank", self.rank_)
+
+    def _restore_parts(self, saved: state.State) -> None:
+        retrieve = take_part(saved, "retrieve")
+        if retrieve.users_ != self.users_ or retrieve.items_ != self.items_:
+            raise ArtifactError("its first stage has other users or items")
+        rank: Recommender | LearntRanking
+        if "ranking" in saved.meta:
+            settings = LambdaMART() if self._trained.rank is None else self._trained.rank
+            if not isinstance(settings, LambdaMART):
+                raise ArtifactError("its second stage is not that of its hyperparameters")
+            rank = LearntRanking.take_from(saved, settings)
+        else:
+            rank = take_part(saved, "rank")
+        self._set_stages(retrieve, rank)
