@@ -22,12 +22,13 @@ class ExplainChecks(ModelFactory):
             "history": lambda: model.recommend(history=self.history("item 03")),
             "explain": lambda: model.explain(history=self.history("item 03"), item="item 05"),
             "partial_fit": lambda: model.partial_fit(interactions()).recommend(),
+            "softmax": lambda: model.recommend(scores="softmax"),
             "similar_items": lambda: model.similar_items("item 03"),
             "similar_users": lambda: model.similar_users(1000),
             "user_vectors": model.user_vectors,
             "item_vectors": model.item_vectors,
         }
-        assert model.capabilities_ <= {*asked, "new_items"}
+        assert model.capabilities_ <= {*asked, "new_items", "approximate_index"}
         for name, call in asked.items():
             if name in model.capabilities_:
                 assert len(call()) > 0

@@ -192,14 +192,15 @@ class Recommender(VectorFrames):
         """What the model can do of what not every model can.
 
         "history" (`recommend` for strangers), "explain", "partial_fit", "new_items" (`partial_fit`
-        with items that have no events), "similar_items", "similar_users", "user_vectors" and
+        with items that have no events), "softmax" (``recommend(scores="softmax")``),
+        "approximate_index" (`build_index`), "similar_items", "similar_users", "user_vectors" and
         "item_vectors". What is missing raises `UnsupportedError`.
 
         Examples
         --------
         >>> import penchant as pc
         >>> sorted(pc.ItemKNN().capabilities_)
-        ['explain', 'history', 'partial_fit', 'similar_items']
+        ['explain', 'history', 'partial_fit', 'similar_items', 'softmax']
         """
         return capabilities(type(self))
 

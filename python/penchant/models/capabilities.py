@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from penchant.models.incremental import GrowingRanker
+from penchant.models.indexed import IndexedRanker
 from penchant.models.ranker import Ranker
 
 
@@ -15,6 +16,8 @@ def capabilities(cls: type[GrowingRanker]) -> frozenset[str]:
         "explain": folds_in and cls._explains,
         "partial_fit": cls._grow is not GrowingRanker._grow,
         "new_items": cls._describes,
+        "softmax": cls._has_softmax,
+        "approximate_index": cls._make_graph is not IndexedRanker._make_graph,
         "similar_items": vectors or cls._neighbors is not Ranker._neighbors,
         "similar_users": vectors,
         "user_vectors": vectors,

@@ -101,6 +101,8 @@ class Pipeline(Recommender):
         "k": Integer(1, 2**31 - 1),
         "rank": Model(others=(LambdaMART,)),
     }
+    _has_softmax: ClassVar[bool] = False  # the second stage does not score everything
+
     retrieve_: Recommender
     rank_: Recommender | LearntRanking
 
@@ -244,7 +246,7 @@ class Pipeline(Recommender):
         """
         retrieve, rank = self._stages()
         models = rank.models if isinstance(rank, LambdaMART) else (rank,)
-        missing = {"explain", "partial_fit", "new_items", "approximate_index"}
+        missing = {"explain", "partial_fit", "new_items", "approximate_index", "softmax"}
         if any("history" not in model.capabilities_ for model in models):
             missing.add("history")
         return retrieve.capabilities_ - missing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,6 +46,8 @@ class Ranker(FittedModel):
     """Ranks items for codes of users and for histories; `Recommender` adds ids and frames."""
 
     # ---- what a model defines -------------------------------------------------------------------
+
+    _has_softmax: ClassVar[bool] = True
 
     def _index(self) -> Index:
         """Return what the queries of `_queries` and `_fold_in` search."""
