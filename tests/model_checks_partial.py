@@ -100,6 +100,21 @@ class PartialFitChecks(ModelFactory):
         growing.save(tmp_path / "after")
         assert_same_model(pc.load(tmp_path / "after"), growing)
 
+    def test_new_items_know_when_they_appeared(self, growing):
+        days = pd.date_range("2024-01-01", periods=len(NEW), freq="D")
+        old = interactions().to_frame().assign(at=pd.Timestamp("2023-01-01"))
+
+        def dated(frame):
+            return pc.Interactions.from_frame(
+                frame, user="customer", item="product", value="stars", timestamp="at"
+            )
+
+        model = self.fitted(dated(old)).partial_fit(dated(NEW.assign(at=days)))
+        codes = model.items_.codes(["item 03", "new 1", "new 2"])
+        seen = pd.to_datetime(model.item_first_seen_[codes], unit="us")
+        assert seen.strftime("%Y-%m-%d").tolist() == ["2023-01-01", "2024-01-05", "2024-01-02"]
+        assert pd.Timestamp(model.last_event_, unit="us") == days[-1]
+
     def test_a_failure_leaves_the_model_as_it_was(self, growing, monkeypatch):
         before, answer = dict(vars(growing)), growing.recommend()
 

@@ -12,7 +12,7 @@ from penchant import _core
 from penchant.models.params import Choice, Integer, Pair, Real, Rule
 from penchant.models.ranker import NUM_THREADS, Rows
 from penchant.models.ratings import RatingModel
-from penchant.models.state import Weight
+from penchant.models.weights import Weight
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions

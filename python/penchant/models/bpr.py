@@ -13,7 +13,7 @@ from penchant.errors import notice
 from penchant.models.factor_model import FactorModel, Factors
 from penchant.models.params import Choice, Flag, Integer, Real, Rule
 from penchant.models.ranker import NUM_THREADS, Rows
-from penchant.models.state import Weight
+from penchant.models.weights import Weight
 
 if TYPE_CHECKING:
     from penchant.data.interactions import CSR, Interactions

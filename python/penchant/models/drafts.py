@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from penchant.models.state import finite_problem
+from penchant.models.weights import finite_problem
 
 if TYPE_CHECKING:
     from penchant.models.base import Recommender

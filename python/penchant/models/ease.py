@@ -14,7 +14,7 @@ from penchant.models.memory import available_memory
 from penchant.models.neighbor_model import NEIGHBOR_WEIGHTS, VALUES, NeighborModel, Values
 from penchant.models.params import Integer, Real, Rule
 from penchant.models.ranker import NUM_THREADS
-from penchant.models.state import Weight
+from penchant.models.weights import Weight
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions

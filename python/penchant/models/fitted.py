@@ -16,6 +16,7 @@ from penchant.models.callbacks import Callback
 from penchant.models.history import history_table, plot_rows
 from penchant.models.params import Parameterized
 from penchant.models.training import FitMonitor, prepare_callbacks
+from penchant.models.weights import Weight, weights_problem
 from penchant.retrieval.filters import RowLists
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class FittedModel(Parameterized):
         Kind of frame the training data came from, and results come as.
     """
 
-    _weights: ClassVar[Mapping[str, state.Weight]] = {}
+    _weights: ClassVar[Mapping[str, Weight]] = {}
     _may_lack_users: ClassVar[bool] = False  # vectors from elsewhere have none
     # Whether training makes the loss smaller, so that one far above the lowest is a divergence.
     _descends: ClassVar[bool] = True
@@ -166,7 +167,7 @@ class FittedModel(Parameterized):
             self._begin(train, seen)
             with monitor:
                 self._fit(train, monitor)
-            problem = state.weights_problem(self)
+            problem = weights_problem(self)
             if problem:
                 raise DivergenceError(
                     f"{type(self).__name__}: training diverged: {problem}; "
@@ -174,7 +175,7 @@ class FittedModel(Parameterized):
                 )
         except BaseException:
             # Whole epochs stay; without one the model is what it was.
-            if not monitor.has_learnt or state.weights_problem(self):
+            if not monitor.has_learnt or weights_problem(self):
                 self.__dict__.clear()
                 self.__dict__.update(before)
             raise

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from penchant.data.times import event_times
 from penchant.errors import DataError
 from penchant.retrieval.filters import RowLists, offsets
 
@@ -105,6 +106,11 @@ def widen(model: FittedModel, new: Interactions | None, rows: pa.Table | None) -
     model.seen_ = RowLists(offsets(lengths), places["items"][indices])
     model.user_features_ = _spread(model.user_features_, places["users"], model.users_, user_tables)
     model.item_features_ = _spread(model.item_features_, places["items"], model.items_, item_tables)
+    if model.item_first_seen_ is not None and model.last_event_ is not None:
+        # What came without a time came last.
+        first = np.full(sizes["items"], model.last_event_, dtype=np.int64)
+        first[places["items"]] = model.item_first_seen_
+        model.item_first_seen_ = first
     known = {axis: np.zeros(size, dtype=np.bool_) for axis, size in sizes.items()}
     for axis, flags in known.items():
         flags[places[axis]] = True
@@ -157,6 +163,16 @@ def _filled(table: pa.Table, more: pa.Table, ids: IdMap) -> pa.Table:
     rows = np.arange(table.num_rows)
     rows[ids.codes(more[ids.name])] = table.num_rows + np.arange(more.num_rows)
     return both.take(pa.array(rows))
+
+
+def merge_times(model: FittedModel, events: Interactions, items: Codes, known: Known) -> None:
+    """Note when new items appeared, and the last event; `items` are the codes of the events'."""
+    times = event_times(events)
+    if times is None or model.item_first_seen_ is None or model.last_event_ is None:
+        return
+    fresh = ~known.items[items]
+    model.item_first_seen_[items[fresh]] = times.first_seen[fresh]
+    model.last_event_ = max(model.last_event_, times.last)
 
 
 def own_codes(ids: IdMap, others: IdMap) -> Codes:

@@ -14,7 +14,7 @@ from penchant.models import results
 from penchant.models.factor_model import FactorModel, Factors
 from penchant.models.params import Choice, Integer, Real, Rule
 from penchant.models.ranker import NUM_THREADS, Rows
-from penchant.models.state import HISTORY_VALUES, Weight
+from penchant.models.weights import HISTORY_VALUES, Weight
 
 if TYPE_CHECKING:
     from penchant.data.ids import IdMap

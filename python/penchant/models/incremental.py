@@ -10,16 +10,18 @@ import pyarrow as pa
 from penchant.data.frames import to_arrow
 from penchant.data.interactions import Interactions
 from penchant.errors import DataError, DivergenceError, ParameterError, UnsupportedError
-from penchant.models import results, state
+from penchant.models import results
 from penchant.models.explain import ExplainingRanker
 from penchant.models.growth import (
     Growth,
     in_fixed_order,
     in_own_codes,
     merge_events,
+    merge_times,
     own_codes,
     widen,
 )
+from penchant.models.weights import weights_problem
 
 ModelT = TypeVar("ModelT", bound="GrowingRanker")
 
@@ -104,7 +106,7 @@ class GrowingRanker(ExplainingRanker):
         before = dict(self.__dict__)
         try:
             self._take_in(new, self._item_rows(items))
-            problem = state.weights_problem(self)
+            problem = weights_problem(self)
             if problem:
                 raise DivergenceError(f"{type(self).__name__}: partial_fit failed: {problem}")
         except BaseException:
@@ -156,6 +158,7 @@ class GrowingRanker(ExplainingRanker):
                 events.csr(reduction), own_codes(self.users_, events.users), event_items
             )
             merge_events(self, matrix, reduction)
+            merge_times(self, events, event_items, known)
             touched, taken[matrix.items] = np.unique(matrix.users), True
         fresh = ~known.items
         described = np.flatnonzero(fresh & ~taken)

@@ -9,7 +9,7 @@ from penchant import _core
 from penchant.models.neighbor_model import NEIGHBOR_WEIGHTS, VALUES, NeighborModel, Values
 from penchant.models.params import Choice, Integer, Real, Rule
 from penchant.models.ranker import NUM_THREADS
-from penchant.models.state import Weight
+from penchant.models.weights import Weight
 
 
 class ItemKNN(NeighborModel):

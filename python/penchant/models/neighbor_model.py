@@ -14,7 +14,7 @@ from penchant.models.base import Recommender
 from penchant.models.histories import Histories
 from penchant.models.params import Choice
 from penchant.models.ranker import Rows, Scores
-from penchant.models.state import HISTORY_VALUES, Weight
+from penchant.models.weights import HISTORY_VALUES, Weight
 from penchant.retrieval.filters import RowLists, offsets, owners_of, take_lists
 
 if TYPE_CHECKING:

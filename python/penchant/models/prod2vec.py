@@ -14,7 +14,7 @@ from penchant.models.factor_model import Factors
 from penchant.models.params import Choice, Flag, Integer, Real, Rule
 from penchant.models.ranker import NUM_THREADS, Rows
 from penchant.models.results import keep_rows
-from penchant.models.state import Weight
+from penchant.models.weights import Weight
 from penchant.models.word2vec_exchange import Word2VecExchange
 from penchant.retrieval.exact import unit_rows
 from penchant.retrieval.filters import RowLists, near_pairs, offsets, recode

@@ -12,7 +12,7 @@ from penchant.errors import DataError
 from penchant.models.factor_model import FactorModel, Factors
 from penchant.models.params import Real
 from penchant.models.ranker import Rows, Scores
-from penchant.models.state import HISTORY_VALUES, Weight
+from penchant.models.weights import HISTORY_VALUES, Weight
 
 if TYPE_CHECKING:
     from penchant.data.interactions import CSR, Interactions

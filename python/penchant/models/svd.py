@@ -20,7 +20,7 @@ from penchant.models.ratings import (
     USERS,
     RatingModel,
 )
-from penchant.models.state import Weight
+from penchant.models.weights import Weight
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions

@@ -12,8 +12,8 @@ from penchant import _core
 from penchant.models.params import Rule
 from penchant.models.ranker import Rows
 from penchant.models.ratings import IMPLICIT
-from penchant.models.state import Weight
 from penchant.models.svd import SgdRatingModel
+from penchant.models.weights import Weight
 from penchant.retrieval.filters import RowLists, take_lists
 
 if TYPE_CHECKING:

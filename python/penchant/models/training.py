@@ -11,7 +11,7 @@ from penchant.errors import DivergenceError, ParameterError
 from penchant.models.callbacks import Callback
 from penchant.models.drafts import Drafts
 from penchant.models.progress import Progress
-from penchant.models.state import weights_problem
+from penchant.models.weights import weights_problem
 
 if TYPE_CHECKING:
     from types import TracebackType
