@@ -17,6 +17,7 @@ import penchant as pc
 from model_checks_ann import AnnChecks
 from model_checks_audience import AudienceChecks
 from model_checks_explain import ExplainChecks
+from model_checks_fallback import FallbackChecks
 from model_checks_filters import FilterChecks
 from model_checks_history import HistoryChecks
 from model_checks_partial import PartialFitChecks
@@ -52,6 +53,7 @@ class ModelChecks(
     FilterChecks,
     AudienceChecks,
     HistoryChecks,
+    FallbackChecks,
     ExplainChecks,
     PartialFitChecks,
     RerankChecks,

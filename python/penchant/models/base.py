@@ -10,6 +10,7 @@ the answer).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from penchant.errors import ColumnError, ParameterError, closest
 from penchant.models import results, state
 from penchant.models.capabilities import capabilities
 from penchant.models.expressions import Asker, item_table
+from penchant.models.fallback import read_among, stand_ins
 from penchant.models.histories import read_histories
 from penchant.models.item_filter import read_filter
 from penchant.models.ranker import Scores, Shown
@@ -56,6 +58,7 @@ class Recommender(VectorFrames):
         pool: int | None = None,
         scores: Shown = "raw",
         unknown: Unknown = "error",
+        popular_within: str | None = None,
         index: Literal["exact"] | None = None,
         num_threads: int | None = None,
     ) -> Any:
@@ -107,6 +110,11 @@ class Recommender(VectorFrames):
             the most popular items with the number of their users as the score. In a history it
             is about items: raise, or go by the others; where there are none left, "drop" leaves
             the stranger out and "popular" recommends what is popular.
+        popular_within : str, optional
+            With ``unknown="popular"``, go by those with the same attribute. A column of the user
+            table (`users` being a frame of ids and that column): what is popular among users with
+            the same value. A column of the item table (`history` being a frame with it): for an
+            unknown item go by the ten items of the same value that have the most users.
         index : "exact", optional
             Search exactly, also where `build_index` made an approximate index.
         num_threads : int, optional
@@ -153,6 +161,8 @@ class Recommender(VectorFrames):
         """
         self._check_fitted()
         about = self._item_columns(with_columns)
+        if popular_within is not None and unknown != "popular":
+            raise ParameterError("popular_within says what is popular: give unknown='popular' too")
         said = {
             "candidates": candidates,
             "exclude": exclude,
@@ -171,13 +181,18 @@ class Recommender(VectorFrames):
             if users is not None:
                 raise ParameterError("give users or history, not both")
             self._check_folds_in()
-            labels, histories = read_histories(history, self.items_, self.columns_, unknown)
+            others = None
+            if popular_within is not None:
+                others = popular_within, partial(stand_ins, self, column=popular_within)
+            labels, histories = read_histories(history, self.items_, self.columns_, unknown, others)
             strangers = np.full(histories.n, -1)
             asker = Asker(strangers, lambda: RowLists(*histories.matrix("distinct")[:2]))
             wanted = read_filter(self, labels, asker, **said)
             found = self.recommend_histories(histories, k, item_filter=wanted, **search)
         else:
             policies = ("error", "drop", "popular")
+            if popular_within is not None:
+                users, search["among"] = read_among(self, users, popular_within)
             asked = results.resolve(self.users_, users, "user", unknown, policies)
             labels = asked.labels
             asker = Asker(asked.codes, lambda: take_lists(self.seen_, asked.codes))

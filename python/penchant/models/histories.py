@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -105,7 +105,11 @@ class Histories(NamedTuple):
 
 
 def read_histories(
-    history: Any, items: IdMap, columns: Columns, unknown: str
+    history: Any,
+    items: IdMap,
+    columns: Columns,
+    unknown: str,
+    stand_ins: tuple[str, Callable[[Any], RowLists]] | None = None,
 ) -> tuple[Any | None, Histories]:
     """Read what the caller gave as `history`.
 
@@ -119,6 +123,9 @@ def read_histories(
         Column names of the training data.
     unknown : {"error", "drop", "popular"}
         What happens to unknown items, and to histories without a known one.
+    stand_ins : pair of str and function, optional
+        A column of `history`, and what returns the known items for each of its values that take
+        the place of an unknown item.
 
     Returns
     -------
@@ -132,7 +139,15 @@ def read_histories(
         See `Recommender.recommend`.
     """
     many = hasattr(history, "columns")
+    attributes = None
+    if stand_ins is not None and not many:
+        raise ParameterError(
+            f"popular_within={stand_ins[0]!r} is about an attribute of unknown items: pass history "
+            "as a frame that has it as a column"
+        )
     if many:
+        if stand_ins is not None:
+            attributes = to_arrow(history, [stand_ins[0]])[0].column(0)
         names = [columns.user, columns.item]
         if columns.value is not None and columns.value in column_names(history):
             names.append(columns.value)
@@ -158,15 +173,33 @@ def read_histories(
             labels.take(pa.array(present)),
             len(present),
         )
+    found = codes.codes
+    if stand_ins is not None:
+        others = stand_ins[1](attributes)
+        lists = _replaced(found, others)
+        rows = np.repeat(np.arange(len(found)), np.diff(lists.indptr))
+        found, owners, values = lists.indices, owners[rows], values[rows]
     order = np.argsort(owners, kind="stable")
-    order = order[codes.codes[order] >= 0]
+    order = order[found[order] >= 0]
     lengths = np.bincount(owners[order], minlength=n_histories)
-    histories = Histories(offsets(lengths), codes.codes[order], values[order], valued)
+    histories = Histories(offsets(lengths), found[order], values[order], valued)
     if unknown == "drop":
         kept = np.flatnonzero(lengths)
         histories = histories.take(kept)
         labels = None if labels is None else labels.take(pa.array(kept))
     return labels, histories
+
+
+def _replaced(codes: NDArray[np.int32], others: RowLists) -> RowLists:
+    """Return a list for each item: itself where it is known, else those that stand in for it."""
+    known = codes >= 0
+    lengths = np.where(known, 1, np.diff(others.indptr))
+    items = np.empty(lengths.sum(), dtype=np.int32)
+    indptr = offsets(lengths)
+    items[indptr[:-1][known]] = codes[known]
+    rows = np.repeat(np.arange(len(codes)), lengths)
+    items[~known[rows]] = take_lists(others, np.flatnonzero(~known)).indices
+    return RowLists(indptr, items)
 
 
 def _codes(encoded: Any, name: str) -> NDArray[np.int64]:

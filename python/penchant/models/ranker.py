@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from penchant import _core
 from penchant.errors import ParameterError, UnsupportedError, choose
+from penchant.models.fallback import Among
 from penchant.models.fitted import FittedModel
 from penchant.models.histories import Histories
 from penchant.models.params import Integer
@@ -32,6 +33,7 @@ class How(NamedTuple):
     scores: Shown
     by: Literal["exact"] | None  # the argument `index`
     num_threads: int | None
+    among: Among | None = None
 
     def checked(self) -> How:
         """Return it; an error names what is out of range."""
@@ -127,6 +129,7 @@ class Ranker(FittedModel):
         pool: int | None = None,
         scores: Shown = "raw",
         index: Literal["exact"] | None = None,
+        among: Among | None = None,
         num_threads: int | None = None,
     ) -> tuple[Rows, Scores]:
         """Recommend for rows of the user factors: the array form of `recommend`.
@@ -150,6 +153,8 @@ class Ranker(FittedModel):
             see `Recommender.recommend`.
         index : "exact", optional
             Search exactly, also where `build_index` made an approximate index.
+        among : Among, optional
+            Whose favourites users with code -1 get; default: everybody's.
         num_threads : int, optional
             Default: the model's ``num_threads``. The answer does not depend on it.
 
@@ -182,10 +187,10 @@ class Ranker(FittedModel):
         ([[0, -1], [1, 0]], [[2.0, -inf], [3.0, 2.0]])
         """
         self._check_fitted()
-        how = How(k, scores, index, num_threads).checked()
+        how = How(k, scores, index, num_threads, among).checked()
         if _reranks(rerank, pool):
             search: dict[str, Any] = {"exclude_seen": exclude_seen, "item_filter": item_filter}
-            search["index"] = index
+            search |= {"index": index, "among": among}
             asked = np.arange(len(self.users_)) if users is None else np.asarray(users, np.int64)
             found = reranked_codes(self, asked, k, rerank, pool, num_threads=num_threads, **search)
             if scores == "raw":
@@ -293,7 +298,10 @@ class Ranker(FittedModel):
         )
         scores[known] = self._softmax(queries, raw, how)
         others = ~known[:, None] & (rows >= 0)
-        scores[others] = self._shares(self.item_counts_[rows[others]])
+        if how.among is None:
+            scores[others] = self._shares(self.item_counts_[rows[others]])
+        else:
+            scores[others] = how.among.shares(rows)[others]
         return rows, np.where(rows >= 0, scores, np.float32(-np.inf))
 
     def _shares(self, counts: NDArray[Any]) -> Scores:
@@ -328,11 +336,17 @@ class Ranker(FittedModel):
         rows = np.empty((len(known), k), dtype=np.int64)
         scores = np.empty((len(known), k), dtype=np.float32)
         rows[known], scores[known] = found
-        rows[others], scores[others] = self._popularity().search(
-            np.zeros((len(others), 1), dtype=np.float32),
-            k,
-            **self._filters(item_filter.take(others), how.num_threads),
-        )
+        wanted = self._filters(item_filter.take(others), how.num_threads)
+        if how.among is not None:
+            among = how.among.take(others)
+            popular = _core.TopkIndex(among.vectors())
+            rows[others], found_scores = popular.search(among.queries(), k, **wanted)
+            counts = np.floor(found_scores)
+            totals = among.totals()[:, None] if how.scores == "softmax" else np.float32(1)
+            scores[others] = counts / totals
+            return rows, scores
+        nothing = np.zeros((len(others), 1), dtype=np.float32)
+        rows[others], scores[others] = self._popularity().search(nothing, k, **wanted)
         if how.scores == "softmax":
             scores[others] = self._shares(scores[others])
         return rows, scores

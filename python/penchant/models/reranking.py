@@ -17,6 +17,7 @@ from penchant.retrieval.rerank.exploration import mixed
 from penchant.retrieval.rerank.lists import Catalogue, Flags, Rows, Scores
 
 if TYPE_CHECKING:
+    from penchant.models.fallback import Among
     from penchant.models.ranker import Ranker
 
 
@@ -51,10 +52,12 @@ def reranked_codes(
 ) -> tuple[Rows, Scores]:
     """Answer `Ranker.recommend_codes` with re-rankers; `search` has its other arguments."""
     wanted: ItemFilter = search.pop("item_filter")
+    among: Among | None = search.pop("among")
 
     def find(part: Rows, n: int, flags: Flags | None) -> tuple[Rows, Scores]:
         some = wanted.take(part).flagged(flags)
-        return model.recommend_codes(codes[part], n, item_filter=some, **search)
+        own = None if among is None else among.take(part)
+        return model.recommend_codes(codes[part], n, item_filter=some, among=own, **search)
 
     return _reranked(model, codes.astype(np.uint64), k, rerank, pool, find, search["num_threads"])
 
