@@ -22,6 +22,7 @@ TASKS = {
     "knn": ("bench.knn.task", "item-item neighbourhoods: time to build, the same neighbours"),
     "topk": ("bench.topk.task", "exact top-k over random vectors, beside faiss"),
     "ann": ("bench.ann.task", "approximate top-k over clustered vectors, beside hnswlib"),
+    "anti_testset": ("bench.anti_testset.task", "all users by all items, beside Surprise"),
     "recommend_all": ("bench.recommend_all.task", "ten new items for every user"),
     "demo": ("bench.demo.task", "the whole of `penchant demo`"),
     "svd": ("bench.svd.task", "SVD: updates per second, errors on MovieLens 100k"),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 import penchant as pc
 from penchant.models import Recommender
 from penchant.models.factor_model import FactorModel, Factors
-from penchant.models.state import Weight
+from penchant.models.weights import Weight
 
 
 class GivenFactors(FactorModel):

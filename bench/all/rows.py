@@ -41,6 +41,9 @@ RUNS: dict[str, Run] = {
     "svd-best": Run("svd --data ml-100k --best", 6),
     "ease-quality": Run("ease --quality", 1),
     "knn": Run("knn", 0.3),
+    "topk": Run("topk", 4),
+    "anti-testset": Run("anti_testset", 2),
+    "bpr-fold-in": Run("bpr --data gowalla --fold-in", 2),
     "import": Run("import --repeats 3", 0.2),
     "threads": Run("threads", 1),
     "scale": Run("scale --repeats 1", 3),
@@ -107,6 +110,50 @@ ROWS: list[Row] = [
         4,
     ),
     Row("... against BM25Recommender", "knn", "penchant ItemKNN('bm25').fit"),
+    *(
+        Row(f"Top {k}, 10,000 queries, {n:,} x 64: against faiss", "topk", name, 1.3, 3)
+        for n in (41_000, 200_000, 1_000_000)
+        for k in (10, 100)
+        for name in [f"batch, top {k} of {n:,} x 64: ratio"]
+    ),
+    *(
+        Row(
+            f"... one query, top 10 of {n:,}", "topk", f"single, top 10 of {n:,} x 64: ratio", 3, 10
+        )
+        for n in (41_000, 1_000_000)
+    ),
+    Row(
+        "... 1,000 candidates for each query, of 1,000,000",
+        "topk",
+        "candidates, top 10 of 1,000,000 x 64: ratio",
+        5,
+        50,
+    ),
+    Row(
+        "... cost of 50 excluded vectors for each query, of 200,000",
+        "topk",
+        "exclude, top 10 of 200,000 x 64: cost",
+        0.15,
+        0.05,
+        smaller_is_better=True,
+    ),
+    Row("All users x all films, MovieLens: against Surprise", "anti-testset", "ratio", 300, 2000),
+    Row(
+        "BPR, Gowalla: share of recall@20 lost by folding strangers in",
+        "bpr-fold-in",
+        "lost",
+        0.10,
+        0.03,
+        smaller_is_better=True,
+    ),
+    Row(
+        "... a stranger with 50 items, ms",
+        "bpr-fold-in",
+        "milliseconds",
+        1.0,
+        0.1,
+        smaller_is_better=True,
+    ),
     Row("import penchant, seconds", "import", "import penchant", 0.8, 0.3, smaller_is_better=True),
     Row(
         "Growth: exponent of time over rows, 0.5 to 5 M rows, largest of 8 models",

@@ -24,7 +24,7 @@ from penchant.models.expressions import Asker, item_table
 from penchant.models.fallback import read_among, stand_ins
 from penchant.models.histories import read_histories
 from penchant.models.item_filter import read_filter
-from penchant.models.ranker import Scores, Shown
+from penchant.models.ranker import Rows, Scores, Shown
 from penchant.models.vector_frames import VectorFrames
 from penchant.retrieval.exact import check_k
 from penchant.retrieval.filters import RowLists, take_lists
@@ -177,30 +177,54 @@ class Recommender(VectorFrames):
             "index": index,
             "num_threads": num_threads,
         }
-        if history is not None:
-            if users is not None:
-                raise ParameterError("give users or history, not both")
-            self._check_folds_in()
-            others = None
-            if popular_within is not None:
-                others = popular_within, partial(stand_ins, self, column=popular_within)
-            labels, histories = read_histories(history, self.items_, self.columns_, unknown, others)
-            strangers = np.full(histories.n, -1)
-            asker = Asker(strangers, lambda: RowLists(*histories.matrix("distinct")[:2]))
-            wanted = read_filter(self, labels, asker, **said)
-            found = self.recommend_histories(histories, k, item_filter=wanted, **search)
+        if history is None:
+            found = self._recommend_known(users, k, unknown, popular_within, said, search)
+        elif users is not None:
+            raise ParameterError("give users or history, not both")
         else:
-            policies = ("error", "drop", "popular")
-            if popular_within is not None:
-                users, search["among"] = read_among(self, users, popular_within)
-            asked = results.resolve(self.users_, users, "user", unknown, policies)
-            labels = asked.labels
-            asker = Asker(asked.codes, lambda: take_lists(self.seen_, asked.codes))
-            wanted = read_filter(self, labels, asker, **said)
-            codes = None if users is None else asked.codes
-            found = self.recommend_codes(codes, k, item_filter=wanted, **search)
+            found = self._recommend_strangers(history, k, unknown, popular_within, said, search)
         names = (self.columns_.user, self.columns_.item)
-        return results.ranked_frame(labels, self.items_, *found, names, self.backend_, about)
+        labels, rows, shown = found
+        return results.ranked_frame(labels, self.items_, rows, shown, names, self.backend_, about)
+
+    def _recommend_known(
+        self,
+        users: Any,
+        k: int,
+        unknown: Unknown,
+        popular_within: str | None,
+        said: dict[str, Any],
+        search: dict[str, Any],
+    ) -> tuple[Any, Rows, Scores]:
+        """Answer for users by their ids: labels, rows and scores."""
+        if popular_within is not None:
+            users, search["among"] = read_among(self, users, popular_within)
+        policies = ("error", "drop", "popular")
+        asked = results.resolve(self.users_, users, "user", unknown, policies)
+        asker = Asker(asked.codes, lambda: take_lists(self.seen_, asked.codes))
+        wanted = read_filter(self, asked.labels, asker, **said)
+        codes = None if users is None else asked.codes
+        return asked.labels, *self.recommend_codes(codes, k, item_filter=wanted, **search)
+
+    def _recommend_strangers(
+        self,
+        history: Any,
+        k: int,
+        unknown: Unknown,
+        popular_within: str | None,
+        said: dict[str, Any],
+        search: dict[str, Any],
+    ) -> tuple[Any, Rows, Scores]:
+        """Answer for histories: labels, rows and scores."""
+        self._check_folds_in()
+        others = None
+        if popular_within is not None:
+            others = popular_within, partial(stand_ins, self, column=popular_within)
+        labels, histories = read_histories(history, self.items_, self.columns_, unknown, others)
+        strangers = np.full(histories.n, -1)
+        asker = Asker(strangers, lambda: RowLists(*histories.matrix("distinct")[:2]))
+        wanted = read_filter(self, labels, asker, **said)
+        return labels, *self.recommend_histories(histories, k, item_filter=wanted, **search)
 
     @property
     def capabilities_(self) -> frozenset[str]:

@@ -1,0 +1,1 @@
+"""All users by all films they have not rated, and the ten best: penchant and Surprise."""
