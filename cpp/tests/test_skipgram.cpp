@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <functional>
+#include <random>
 #include <thread>
 #include <vector>
 
@@ -81,7 +82,7 @@ SkipgramParams quick(bool skip_gram = true, int threads = 2) {
 
 TEST_CASE("the same bits for any number of threads") {
   const Sequences sequences = two_tastes(3000, 900, 11);
-  const SkipgramPlan plan = skipgram_plan(33);
+  const SkipgramPlan plan = skipgram_plan(33, 900, quick().window);
   REQUIRE(plan.chunks_per_round > 1);
   REQUIRE(33000 > 2 * plan.chunk_words * plan.chunks_per_round);  // several rounds
   for (const bool skip_gram : {true, false}) {
@@ -251,7 +252,7 @@ TEST_CASE("every parameter changes what is learnt") {
 
 TEST_CASE("the learning rate falls within an epoch too") {
   const Sequences sequences = two_tastes(900, 100, 9);
-  REQUIRE(sequences.view().entries() > 4 * skipgram_plan(8).chunk_words);
+  REQUIRE(sequences.view().entries() > 4 * skipgram_plan(8, 100, quick().window).chunk_words);
   SkipgramParams falling = quick();
   falling.epochs = 1;
   SkipgramParams constant = falling;
@@ -279,9 +280,39 @@ TEST_CASE("a popular item that every lane moves does not run off") {
   CHECK(model.history.back().loss <= model.history.front().loss * 1.01);
 }
 
+TEST_CASE("rounds are shorter where items are few or windows wide") {
+  const auto words = [](std::int64_t n_items, std::int32_t window) {
+    const SkipgramPlan plan = skipgram_plan(64, n_items, window);
+    return plan.chunk_words * plan.chunks_per_round;
+  };
+  CHECK(words(100'000, 10) == words(1'000'000, 10));
+  CHECK(words(1'682, 10) <= 1'682);
+  CHECK(words(4'000, 20) <= 2'000);
+  CHECK(words(3, 10) == 256);  // one chunk at a time
+}
+
+// Every item occurs in most sequences: without short rounds this diverges.
+TEST_CASE("long sequences over few items are learnt") {
+  std::mt19937 random(5);
+  Sequences sequences;
+  for (int s = 0; s < 400; ++s) {
+    std::vector<std::int32_t> items;
+    for (int i = 0; i < 110; ++i) {
+      const double u = std::uniform_real_distribution<double>(0.0, 1.0)(random);
+      items.push_back(static_cast<std::int32_t>(1500.0 * u * u * u));
+    }
+    sequences.add(items);
+  }
+  SkipgramParams params = quick();
+  params.epochs = 4;
+  params.window = 10;
+  const Model model = train(sequences, 1500, 64, params);
+  for (const SkipgramEpoch& epoch : model.history) CHECK(epoch.loss < 6.0 * std::log(2.0));
+}
+
 TEST_CASE("chunks shrink with the size of a row, but not too far") {
-  CHECK(skipgram_plan(16).chunk_words > skipgram_plan(256).chunk_words);
-  CHECK(skipgram_plan(2048).chunk_words >= 256);
+  CHECK(skipgram_plan(16, 100'000, 10).chunk_words > skipgram_plan(256, 100'000, 10).chunk_words);
+  CHECK(skipgram_plan(2048, 100'000, 10).chunk_words >= 256);
 }
 
 TEST_CASE("a history is folded in as its weighted mean") {

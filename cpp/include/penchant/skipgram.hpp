@@ -61,13 +61,14 @@ struct SkipgramVectors {
 // Called after each epoch, on the calling thread; false stops the training.
 using SkipgramEpochCallback = std::function<bool(const SkipgramEpoch&)>;
 
-// How an epoch is cut. It must not depend on the number of threads.
+// How an epoch is cut. It must not depend on the number of threads. Few items make rounds short: a
+// round may not use a row too often.
 struct SkipgramPlan {
   std::int64_t chunk_words = 0;  // a chunk takes whole sequences until it has this many words;
                                  // longer sequences are cut there
   std::int32_t chunks_per_round = 0;
 };
-SkipgramPlan skipgram_plan(std::int64_t vector_size);
+SkipgramPlan skipgram_plan(std::int64_t vector_size, std::int64_t n_items, std::int32_t window);
 
 // Trains on sequences of items in [0, vectors.input.rows); returns the number of whole epochs run.
 std::int32_t fit_skipgram(const SequencesView& sequences, const SkipgramVectors& vectors,
