@@ -29,8 +29,11 @@ class ExplainingRanker(AudienceRanker):
         """Say which items of a history argue for an item.
 
         `EASE`, `ItemKNN`, `IALS` and `Prod2Vec` have scores that are sums over the history: its
-        summands are returned, exactly [1]_. Of other models an item contributes what the score
-        loses when the item is left out of the history and the rest folded in.
+        summands are returned, exactly [1]_. They add up to the score of
+        ``recommend(history=...)``; in `Prod2Vec` to the cosine in it, without what the item's
+        popularity adds. The vector that an `IALS` user has from training differs from that of
+        their history a little, and so does their score. Of other models an item contributes what
+        the score loses when the item is left out of the history and the rest folded in.
 
         Parameters
         ----------

@@ -73,7 +73,7 @@ def unknown_message(missing: Any, kind: str, policies: tuple[str, ...]) -> str:
     count = "1 id is" if len(missing) == 1 else f"{len(missing)} ids are"
     return (
         f"{count} not among the {kind}s of the training data: {', '.join(examples)}"
-        f"{', ...' if len(missing) > len(examples) else ''}; pass {options} to go on without"
+        f"{', ...' if len(missing) > len(examples) else ''}; pass {options} to go on"
     )
 
 
