@@ -60,6 +60,9 @@ TABLE = pa.table(
         ("'Drama' in genres", [0, 1]),
         ("genres = 'Comedy|Drama'", [0]),
         ("genres in ('Comedy', 'Horror')", [0, 3]),
+        ("genres != 'Drama'", [3]),  # none of the elements is equal
+        ("not genres != 'Drama'", [0, 1]),
+        ("tags <> 'b'", [1]),
         ("`Item Name` = 'y'", [1]),
         ("seen >= '2020-01-03'", [2, 3]),
         ("kind = 'p'", [0, 3]),

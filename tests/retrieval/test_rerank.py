@@ -106,7 +106,7 @@ def test_what_the_catalogue_lacks_is_named_even_where_nobody_asks():
         ([rerank.Exploration(age_column="when")], DataError, "when"),
         ([rerank.Exploration(age_column="number")], ParameterError, "timestamp_unit"),
         (["mmr"], ParameterError, "re-rankers such as"),
-        ("mmr", ParameterError, "re-rankers such as"),
+        ("mmr", ParameterError, "got 'mmr'"),
         (7, ParameterError, "got 7"),
     ]:
         for users in ([0], []):

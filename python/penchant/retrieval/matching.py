@@ -66,7 +66,7 @@ def matching_rows(
 
     A missing value (null, NaN) matches no comparison, ``!=`` included; ``is null`` finds it. A
     text that joins values by ``|``, as genres in MovieLens, and a list match ``in`` and ``==`` by
-    any of their elements.
+    any of their elements, and ``!=`` where none of them is equal.
 
     Parameters
     ----------
@@ -122,8 +122,9 @@ def _matching(node: Node, table: Attributes, values: Mapping[str, Any] | None) -
         raise ParameterError(
             f"filter expression: {node.column} {node.operator} wants one value, not {len(wanted)}"
         )
-    if node.operator == "==" and table.elements(node.column) is not None:
-        return _any_element(table, node.column, wanted)
+    if node.operator in ("==", "!=") and table.elements(node.column) is not None:
+        equal = _any_element(table, node.column, wanted)
+        return equal if node.operator == "==" else ~equal & ~_missing(column)
     return _bools(_compared(node, column, wanted[0]))
 
 

@@ -45,7 +45,8 @@ def read_rerankers(given: Any) -> tuple[Reranker, ...]:
     """
     if given is None:
         return ()
-    rerankers = (given,) if not isinstance(given, Iterable) else tuple(given)
+    single = isinstance(given, str) or not isinstance(given, Iterable)
+    rerankers = (given,) if single else tuple(given)
     for one in rerankers:
         if not isinstance(one, Reranker):
             hint = f": call it, {one.__name__}(...)" if isinstance(one, type) else ""
