@@ -1,12 +1,11 @@
 #include <pybind11/stl.h>
 
-#include <algorithm>
-
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "filter.hpp"
 #include "penchant/simd.hpp"
 #include "penchant/topk.hpp"
+#include "topk_queries.hpp"
 
 namespace penchant::python {
 namespace {
@@ -23,22 +22,6 @@ TopkIndex make_index(const Array<float>& vectors, const OptionalBiases& biases, 
   const float* bias_data = finite_biases(biases, view.rows, "biases");
   const py::gil_scoped_release release;
   return TopkIndex(view, bias_data, num_threads);
-}
-
-MatrixView<const float> checked_queries(const TopkIndex& index, const Array<float>& queries) {
-  const auto view = matrix(queries, "queries");
-  if (view.cols != index.dim())
-    fail("queries have " + std::to_string(view.cols) + " columns, the index has " +
-         std::to_string(index.dim()));
-  check_finite(view, "queries");
-  float largest = 0.0F;
-  for (std::int64_t i = 0; i < view.size(); ++i)
-    largest = std::max(largest, std::abs(view.data[i]));
-  if (index.score_bound(largest) > std::numeric_limits<float>::max() / 4)
-    fail(
-        "queries and vectors are so large that their scores would overflow float32; scale them "
-        "down");
-  return view;
 }
 
 std::pair<Array<std::int64_t>, Array<float>> search(

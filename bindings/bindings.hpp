@@ -8,6 +8,7 @@ namespace penchant::python {
 void bind_bayesian_svd(pybind11::module_& m);
 void bind_bpr(pybind11::module_& m);
 void bind_ease(pybind11::module_& m);
+void bind_graph_index(pybind11::module_& m);
 void bind_ials(pybind11::module_& m);
 void bind_k_largest(pybind11::module_& m);
 void bind_knn(pybind11::module_& m);

@@ -55,4 +55,5 @@ PYBIND11_MODULE(_core, m) {
   penchant::python::bind_stable_order(m);
   penchant::python::bind_svd(m);
   penchant::python::bind_topk(m);
+  penchant::python::bind_graph_index(m);  // takes a TopkIndex
 }

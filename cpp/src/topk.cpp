@@ -228,4 +228,24 @@ void TopkIndex::score_pairs(MatrixView<const float> queries,
   });
 }
 
+void TopkIndex::score_rows(const float* query, std::span<const std::int32_t> vector_rows,
+                           std::vector<std::int32_t>* places, std::span<float> scores) const {
+  constexpr std::int64_t kFloatsOfLine = 16;
+  places->clear();
+  for (const std::int32_t row : vector_rows) {
+    places->push_back(place_of_[static_cast<std::size_t>(row)]);
+    const float* vector = vectors_.data() + places->back() * dim_;
+    for (std::int64_t d = 0; d < dim_; d += kFloatsOfLine) __builtin_prefetch(vector + d);
+    __builtin_prefetch(biases_.data() + places->back());
+  }
+  constexpr std::size_t kAtOnce = 64;
+  std::array<const float*, kAtOnce> queries;
+  queries.fill(query);
+  for (std::size_t first = 0; first < places->size(); first += kAtOnce)
+    kernels().score_pairs(queries.data(), vectors_.data(), biases_.data(), dim_,
+                          places->data() + first,
+                          static_cast<std::int64_t>(std::min(kAtOnce, places->size() - first)),
+                          scores.data() + first);
+}
+
 }  // namespace penchant

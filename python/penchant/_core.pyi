@@ -13,6 +13,7 @@ import numpy.typing
 __all__: list[str] = [
     "BprFoldIn",
     "EaseParams",
+    "GraphIndex",
     "IalsFoldIn",
     "NeighborIndex",
     "RatingFoldIn",
@@ -280,6 +281,70 @@ class TopkIndex:
     def dim(self) -> int:
         """
         Length of a vector.
+        """
+    @property
+    def size(self) -> int:
+        """
+        Number of vectors.
+        """
+
+class GraphIndex:
+    """
+    Approximate top-k search by a graph of near neighbours; owns a copy of all it is made of.
+    """
+    def __init__(
+        self,
+        vectors: numpy.typing.NDArray[numpy.float32],
+        biases: numpy.typing.NDArray[numpy.float32] | None,
+        links: tuple[
+            numpy.typing.NDArray[numpy.int16],
+            numpy.typing.NDArray[numpy.int32],
+            numpy.typing.NDArray[numpy.int32],
+            int,
+        ],
+        order: numpy.typing.NDArray[numpy.int64],
+        dtype: str,
+        *,
+        num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> None:
+        """
+        Of links (levels, base, upper, entry), every one of which is checked, with vectors in memory in the given order of rows, rounded to 'i8', 'bf16' or 'f32'.
+        """
+    def links(
+        self,
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.int16],
+        numpy.typing.NDArray[numpy.int32],
+        numpy.typing.NDArray[numpy.int32],
+        int,
+    ]:
+        """
+        What it was made of: (levels, base, upper, entry).
+        """
+    def search(
+        self,
+        exact: TopkIndex,
+        queries: numpy.typing.NDArray[numpy.float32],
+        k: typing.SupportsInt | typing.SupportsIndex,
+        efforts: numpy.typing.NDArray[numpy.int32],
+        *,
+        exclude: tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int32]]
+        | None = None,
+        allowed: numpy.typing.NDArray[numpy.uint8] | None = None,
+        num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]:
+        """
+        About the k best rows for every query and their scores by the exact index over the same vectors, of candidates that the graph offers: efforts has pairs of how many (0 for none), and how many are kept on the way. -1 and -inf pad.
+        """
+    @property
+    def dim(self) -> int:
+        """
+        Length of a vector.
+        """
+    @property
+    def n_bytes(self) -> int:
+        """
+        Memory of links and vectors.
         """
     @property
     def size(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from dataclasses import replace
 
@@ -13,7 +14,6 @@ from penchant.retrieval import ApproximateIndex, ExactIndex
 
 pytest.importorskip("usearch")
 
-from penchant.retrieval import graph_layout
 from penchant.retrieval.graph import HnswGraph, Settings
 from penchant.retrieval.locality import locality_order
 
@@ -92,7 +92,7 @@ def test_candidates_are_searched_exactly(pair):
         assert np.array_equal(mine, theirs)
 
 
-@pytest.mark.parametrize("dtype", ["i8", "bf16", "f16", "f32"])
+@pytest.mark.parametrize("dtype", ["i8", "bf16", "f32"])
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
 def test_every_dtype_at_every_scale(dtype, scale):
     vectors, queries = clustered(800) * np.float32(scale), clustered(60, seed=1)
@@ -131,7 +131,7 @@ def test_a_recall_below_the_target_is_told():
     assert index.recall < 1
 
 
-def test_searches_of_several_threads_wait_for_each_other(pair):
+def test_searches_of_several_python_threads(pair):
     index, _, queries = pair
     expected = index.search(queries)[0]
     found = []
@@ -148,15 +148,12 @@ def test_searches_of_several_threads_wait_for_each_other(pair):
 
 @pytest.fixture(scope="module")
 def graph():
-    return HnswGraph.build(clustered(900), Settings("ip", "f32", 4, 32))
+    return HnswGraph.build(clustered(900), None, Settings("ip", "f32", 4, 32))
 
 
 def test_links_make_the_same_graph(graph):
-    again = HnswGraph.load(clustered(900), graph.settings, graph.links)
+    again = HnswGraph.load(clustered(900), None, graph.settings, graph.links)
     for mine, theirs in zip(graph.links, again.links, strict=True):
-        assert np.array_equal(mine, theirs)
-    packed = graph_layout.unpack(memoryview(again._index.save()))
-    for mine, theirs in zip(graph.links, packed, strict=True):
         assert np.array_equal(mine, theirs)
 
 
@@ -193,11 +190,12 @@ def damaged(links, name):
 )  # fmt: skip
 def test_damaged_links_are_refused(graph, name):
     with pytest.raises(DataError, match="the graph"):
-        HnswGraph.load(clustered(900), graph.settings, damaged(graph.links, name))
+        HnswGraph.load(clustered(900), None, graph.settings, damaged(graph.links, name))
 
 
-def test_without_usearch_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "usearch.index", None)
+def test_without_usearch_the_extra_is_named(graph, monkeypatch):
+    monkeypatch.setitem(sys.modules, "usearch.index", None)
+    assert len(HnswGraph.load(clustered(900), None, graph.settings, graph.links)) == 900
     with pytest.raises(MissingExtraError, match=r"pip install 'penchant\[ann\]'"):
         ApproximateIndex(clustered(50))
 

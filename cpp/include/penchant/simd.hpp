@@ -142,6 +142,18 @@ struct RowDotsArgs {
   float* dots;
 };
 
+// dots[i] = query . rows[which[i]], rounded vectors of a graph; see graph_index.hpp. Numbers of int8
+// come with a query of int16 that is small enough for sums of 32 bits, bfloat16 with one of float.
+struct GraphDotsArgs {
+  const void* query;
+  const void* rows;
+  std::int64_t width;  // numbers of a row, zeros at its end: a multiple of kGraphMultiple
+  const std::int32_t* which;
+  std::int64_t n;
+  float* dots;  // out: room for n rounded up to a multiple of 4
+};
+inline constexpr std::int64_t kGraphMultiple = 32;
+
 // sums[c] = sum over r of values[r] * rows[r][c], added in the order of the rows.
 struct SumRowsArgs {
   const float* const* rows;
@@ -195,6 +207,8 @@ struct Kernels {
   // Largest of `n` finite values, and the sum of exp(value - largest).
   ExpSum (*exp_sum)(const float* values, std::int64_t n);
   void (*exp_sums)(const ExpSumsArgs* args);
+  void (*graph_dots_bfloat16)(const GraphDotsArgs* args);
+  void (*graph_dots_int8)(const GraphDotsArgs* args);
   // Rows of implicit ALS; the size functions say how many floats of scratch a row of n entries
   // takes.
   void (*ials_block)(const IalsRowArgs* args, IalsRowResult* result);

@@ -54,6 +54,10 @@ class TopkIndex {
   // vectors.
   void log_sum_exp(MatrixView<const float> queries, std::span<double> sums, int num_threads) const;
 
+  // scores[i] = score of vector vector_rows[i] for one query, on this thread; `places` is scratch.
+  void score_rows(const float* query, std::span<const std::int32_t> vector_rows,
+                  std::vector<std::int32_t>* places, std::span<float> scores) const;
+
  private:
   friend class TileSearch;
 

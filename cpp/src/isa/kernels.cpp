@@ -17,6 +17,8 @@ namespace {
 //
 #include "isa/gemm.inl"
 //
+#include "isa/graph_dots.inl"
+//
 #include "isa/ials_rows.inl"
 //
 #include "isa/ials_block.inl"
@@ -48,6 +50,8 @@ const Kernels kKernels = {
     .bpr_cell = bpr_cell,
     .exp_sum = exp_sum,
     .exp_sums = exp_sums,
+    .graph_dots_bfloat16 = graph_dots_bfloat16,
+    .graph_dots_int8 = graph_dots_int8,
     .ials_block = ials_block,
     .ials_block_scratch = ials_block_scratch,
     .ials_dual = ials_dual,

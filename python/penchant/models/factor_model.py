@@ -63,7 +63,8 @@ class FactorModel(Recommender, abstract=True):
         if len(self.users_):
             chosen = np.random.default_rng(0).permutation(len(self.users_))[:SAMPLE]
             queries = self._queries(np.sort(chosen))
-        return GraphSearch.build(self._index(), items, biases, "ip", options, queries, num_threads)
+        index = self._index()
+        return GraphSearch.build(index, index, items, biases, options, queries, num_threads)
 
     def _kept_index(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
         graph: GraphSearch | None = self._derived.get("graph")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from penchant._version import __version__
 from penchant.data.ids import IdMap
 from penchant.data.interactions import Columns
-from penchant.errors import ArtifactError, MissingExtraError, PenchantError, notice
+from penchant.errors import ArtifactError, PenchantError
 from penchant.models.history import history_rows, history_table
 from penchant.models.params import Parameterized, plain
 from penchant.models.weights import weights_problem
@@ -161,7 +161,7 @@ def restore(model: FittedModel, state: State) -> None:
 
 
 def _read_index(model: FittedModel, saved: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Restore the approximate index; where usearch is missing, answers are exact."""
+    """Restore the approximate index."""
     parts = {
         name.removeprefix(_INDEX): array
         for name, array in arrays.items()
@@ -169,8 +169,6 @@ def _read_index(model: FittedModel, saved: Any, arrays: Mapping[str, NDArray[Any
     }
     try:
         model._restore_index(saved, parts)
-    except MissingExtraError as error:
-        notice(f"the saved approximate index is left out and answers are exact: {error}")
     except (PenchantError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"its approximate index cannot be used: {error}") from error
 

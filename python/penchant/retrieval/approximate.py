@@ -27,10 +27,10 @@ from penchant.retrieval.graph_search import SAMPLE, GraphSearch
 class ApproximateIndex:
     """Finds most of the vectors with the highest scores, in far less time than `ExactIndex`.
 
-    A graph of near neighbours (HNSW, Malkov and Yashunin 2018, in usearch; the extra ``ann``)
+    A graph of near neighbours (HNSW, Malkov and Yashunin 2018, built by usearch; the extra ``ann``)
     offers candidates, and these are scored by the exact search: a score has the same bits as
     `ExactIndex` gives it, and ties go to the lower row. What is approximate is which vectors are
-    candidates. An inner product with biases has them as one dimension more.
+    candidates.
 
     How much is found is measured when the index is made, on queries whose exact answers are
     computed too: `recall` is the share of the true ten best that are found. Unlike everything
@@ -53,7 +53,7 @@ class ApproximateIndex:
         Candidates looked at in a search (ef); default: as few as reach `target_recall`.
     target_recall : float, default 0.95
         A notice says so if `recall` is below it.
-    dtype : {"i8", "bf16", "f16", "f32"}, optional
+    dtype : {"i8", "bf16", "f32"}, optional
         What the graph rounds components to. Default: the first of "i8", "bf16" and "f32" that
         keeps 99 % of the ten best among the candidates.
     num_threads : int, optional
@@ -120,14 +120,13 @@ class ApproximateIndex:
         asked = asked[np.sort(chosen)]
         if metric == "cosine":
             array, asked = unit_rows(array), unit_rows(asked)
+        offsets = None if biases is None else np.asarray(biases, dtype=np.float32).ravel()
+        by_distance = _ByDistance(self.exact) if metric == "l2" else None
+        if by_distance is not None:
+            array, offsets, _ = self.exact._as_products(array)
+        topk = self.exact._index
         self._search = GraphSearch.build(
-            _ScanByDistance(self.exact) if metric == "l2" else self.exact._index,
-            array,
-            None if biases is None else np.asarray(biases, dtype=np.float32).ravel(),
-            "l2" if metric == "l2" else "ip",
-            options,
-            asked,
-            threads,
+            by_distance or topk, topk, array, offsets, options, asked, threads, by_distance
         )
 
     def __len__(self) -> int:
@@ -209,7 +208,7 @@ class ApproximateIndex:
         return pad_columns(rows, scores, k)
 
 
-class _ScanByDistance:
+class _ByDistance:
     """An `ExactIndex` of distances with the methods of the kernel's index."""
 
     def __init__(self, index: ExactIndex) -> None:
@@ -237,3 +236,13 @@ class _ScanByDistance:
         num_threads: int,
     ) -> Float32Array:
         raise NotImplementedError
+
+    def asked(self, queries: Float32Array) -> Float32Array:
+        asked: Float32Array = (queries - self._exact._center).astype(np.float32)
+        return asked
+
+    def measured(
+        self, queries: Float32Array, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], Float32Array]:
+        rows, distances = self._exact._nearest(queries, rows, rows.shape[1])
+        return rows, np.where(rows >= 0, -distances, -np.inf).astype(np.float32)

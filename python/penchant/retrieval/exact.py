@@ -75,10 +75,7 @@ class ExactIndex:
             # Moving the origin to the mean keeps |v|^2 small, and with it the rounding error.
             self._originals = array.copy()
             self._center = array.sum(axis=0, dtype=np.float64) / max(len(array), 1)
-            centred = array - self._center
-            norms = np.square(centred).sum(axis=1)
-            self._reach = float(np.sqrt(norms.max(initial=0.0)))
-            array, offsets = centred.astype(np.float32), (-0.5 * norms).astype(np.float32)
+            array, offsets, self._reach = self._as_products(array)
         self._index = _core.TopkIndex(array, offsets)
 
     def __len__(self) -> int:
@@ -182,6 +179,13 @@ class ExactIndex:
                     break
                 width = min(len(self), 4 * width)
         return rows, np.where(rows >= 0, -distances, -np.inf).astype(np.float32)
+
+    def _as_products(self, array: Float32Array) -> tuple[Float32Array, Float32Array, float]:
+        """Return vectors and biases with inner products for distances; the longest vector."""
+        centred = array - self._center
+        norms = np.square(centred).sum(axis=1)
+        biases = (-0.5 * norms).astype(np.float32)
+        return centred.astype(np.float32), biases, float(np.sqrt(norms.max(initial=0.0)))
 
     def _nearest(
         self, queries: Float32Array, rows: NDArray[np.int64], k: int

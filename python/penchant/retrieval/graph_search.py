@@ -6,14 +6,14 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from penchant import _core
 from penchant.errors import DataError, notice
-from penchant.retrieval.filters import RowLists, offsets, take_lists
+from penchant.retrieval.filters import RowLists, take_lists
 from penchant.retrieval.graph import (
     Dtype,
     HnswGraph,
@@ -34,11 +34,22 @@ DEEP = 100  # results of each, for long lists and for what filters take away
 _MOST = 4096  # candidates that tuning may ask for
 _KEPT = 0.99  # of the ten best must be among the candidates after rounding
 _PRECISION_SAMPLE = 200
-_LIFT = 0.35  # of the dimension that makes all vectors equally long
 _SPARE = 4  # candidates beyond ten
 _MARGIN = 1.25  # candidates beyond the share that a filter leaves
-_ALONE = 8
-_NOBODY = np.iinfo(np.int32).max
+
+
+class Distances(Protocol):
+    """How distances are asked of an index of inner products, and made of its answers."""
+
+    def asked(self, queries: Float32Array) -> Float32Array:
+        """Return what the kernel's indexes take."""
+        ...
+
+    def measured(
+        self, queries: Float32Array, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], Float32Array]:
+        """Return rows and scores by distance, the nearest first."""
+        ...
 
 
 class GraphSearch:
@@ -47,25 +58,35 @@ class GraphSearch:
     Attributes
     ----------
     exact : Index
-        Scores candidates, and answers what the graph cannot.
+        Answers what the graph cannot.
+    topk : _core.TopkIndex
+        Scores candidates.
     graph : HnswGraph
     report : IndexReport
     """
 
-    def __init__(self, exact: Index, graph: HnswGraph, biased: bool, report: IndexReport) -> None:
-        self.exact, self.graph, self.report = exact, graph, report
-        self._biased = biased
+    def __init__(
+        self,
+        exact: Index,
+        topk: _core.TopkIndex,
+        graph: HnswGraph,
+        report: IndexReport,
+        distances: Distances | None = None,
+    ) -> None:
+        self.exact, self.topk, self.graph, self.report = exact, topk, graph, report
+        self._distances = distances
 
     @classmethod
     def build(
         cls,
         exact: Index,
+        topk: _core.TopkIndex,
         vectors: Float32Array,
         biases: Float32Array | None,
-        space: Space,
         options: Options,
         queries: Float32Array,
         num_threads: int,
+        distances: Distances | None = None,
     ) -> GraphSearch:
         """Make a graph, tune it and measure it.
 
@@ -73,26 +94,30 @@ class GraphSearch:
         ----------
         exact : Index
             Over the same vectors.
+        topk : _core.TopkIndex
+            Over `vectors` and `biases`.
         vectors, biases
             float32, of shape (n, d) and (n,), n and d at least 1.
-        space : {"ip", "l2"}
         options : Options
         queries : float32 array of shape (q, d)
             The sample, q at least 1.
         num_threads : int
             0 is the default number.
+        distances : Distances, optional
+            `exact` measures distances, not inner products.
         """
-        extended = _extended(vectors, biases, space)
         began = time.perf_counter()
         deep = _exact_search(exact, queries, min(DEEP, len(vectors)), num_threads)[1]
         exact_seconds = time.perf_counter() - began
         best = deep[:, :MEASURED_AT]
         dtype = options.dtype
         if dtype is None:
-            dtype = _precise_enough(exact, extended, biases is not None, space, queries, best)
+            asked = queries if distances is None else distances.asked(queries)
+            dtype = _precise_enough(exact, vectors, biases, queries, asked, best)
+        space: Space = "ip" if distances is None else "l2"
         settings = Settings(space, dtype, options.connectivity, options.expansion_add)
         began = time.perf_counter()
-        graph = HnswGraph.build(extended, settings, num_threads)
+        graph = HnswGraph.build(vectors, biases, settings, num_threads)
         seconds = time.perf_counter() - began
         made = IndexReport(
             dtype,
@@ -107,7 +132,7 @@ class GraphSearch:
             seconds,
             graph.n_bytes,
         )
-        self = cls(exact, graph, biases is not None, made)
+        self = cls(exact, topk, graph, made, distances)
         self._tune(options.expansion_search, queries, deep, exact_seconds, num_threads)
         return self
 
@@ -155,12 +180,11 @@ class GraphSearch:
     ) -> tuple[int, float, float]:
         """Return the first expansion that finds enough, or the last, its recall and seconds."""
         k = best.shape[1]
-        filters = {"exclude": None, "allowed": None, "num_threads": num_threads}
 
         def measure(expansion: int) -> tuple[int, float, float]:
             began = time.perf_counter()
-            width = min(_width(k), max(expansion, k))
-            scores = self._best_of_graph(queries, k, width, expansion, filters)[1]
+            efforts = np.array([[min(_width(k), max(expansion, k)), expansion]], dtype=np.int32)
+            scores = self._by_graph(queries, k, efforts, num_threads=num_threads)[1]
             spent = time.perf_counter() - began
             # Scores have the bits of the exact ones, so equally good vectors count as found.
             return expansion, float((scores >= best[:, -1:]).mean(dtype=np.float64)), spent
@@ -196,28 +220,13 @@ class GraphSearch:
             if allowed_rows is not None:
                 filters["allowed_rows"] = allowed_rows
             return self.exact.search(queries, k, exclude=exclude, candidates=candidates, **filters)
-        rows = np.full((len(queries), k), -1, dtype=np.int64)
-        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
-        widths = self._widths(len(queries), k, exclude, allowed)
-        for width in np.unique(widths[widths > 0]):
-            chosen = np.flatnonzero(widths == width)
-            part: dict[str, Any] = {
-                "exclude": None if exclude is None else take_lists(exclude, chosen),
-                **filters,
-            }
-            everyone = len(chosen) == len(queries)
-            rows[chosen], scores[chosen] = self._best_of_graph(
-                queries if everyone else queries[chosen],
-                k,
-                int(width),
-                self._expansion(int(width)),
-                part,
-            )
+        efforts = self._efforts(k, exclude, allowed)
+        rows, scores = self._by_graph(queries, k, efforts, exclude=exclude, **filters)
         short = np.flatnonzero(rows[:, -1] < 0)
         if len(short):
-            part = {"exclude": None if exclude is None else take_lists(exclude, short), **filters}
+            lists = None if exclude is None else take_lists(exclude, short)
             rows[short], scores[short] = self.exact.search(
-                queries[short], k, candidates=None, **part
+                queries[short], k, exclude=lists, candidates=None, **filters
             )
         return rows, scores
 
@@ -232,56 +241,48 @@ class GraphSearch:
         """Return the score of each pair of a query and a row."""
         return self.exact.score_pairs(queries, query_rows, vector_rows, num_threads=num_threads)
 
-    def _widths(
-        self,
-        n_queries: int,
-        k: int,
-        exclude: RowLists | None,
-        allowed: NDArray[np.uint8] | None,
-    ) -> NDArray[np.int64]:
-        """Return how many candidates each query needs, 0 where a scan is better.
+    def _efforts(
+        self, k: int, exclude: RowLists | None, allowed: NDArray[np.uint8] | None
+    ) -> NDArray[np.int32]:
+        """Return how many candidates each query needs and the expansion for it, or one for all.
 
         It depends on the query alone, so that its answer does not depend on others in the batch.
+        0 candidates where a scan is better.
         """
+        report = self.report
         if exclude is None and allowed is None and k <= MEASURED_AT:  # as was measured
-            narrow = min(_width(k), max(self.report.expansion_search, MEASURED_AT))
-            return np.full(n_queries, narrow, dtype=np.int64)
-        widths = np.full(n_queries, _width(k), dtype=np.float64)
-        if exclude is not None:  # in powers of two, so that many queries are alike
+            expansion = report.expansion_search
+            narrow = min(_width(k), max(expansion, MEASURED_AT))
+            return np.array([[narrow, expansion]], dtype=np.int32)
+        widths = np.array([float(_width(k))])
+        if exclude is not None:  # in powers of two: an answer rarely changes with one more event
             lengths = np.diff(exclude.indptr)
             steps = np.exp2(np.ceil(np.log2(np.maximum(lengths, 16))))
-            widths += np.where(lengths > 0, steps, 0)
+            widths = widths + np.where(lengths > 0, steps, 0)
         if allowed is not None:
             share = np.count_nonzero(allowed) / len(allowed)
             widths = _MARGIN * widths / max(share, 1 / (2 * len(allowed)))
-        return np.where(widths > self.report.widest, 0, np.ceil(widths)).astype(np.int64)
-
-    def _expansion(self, width: int) -> int:
-        """Return the expansion for that many candidates, on the line through the measured two."""
+        widths = np.where(widths > report.widest, 0, np.ceil(widths))
+        # On the line through the measured two.
         ten, hundred = _width(MEASURED_AT), _width(DEEP)
-        low, high = self.report.expansion_search, self.report.expansion_deep
-        if width >= hundred:
-            return max(width, high * width // hundred)
-        between = max(width - ten, 0) / (hundred - ten)
-        return round(low + between * max(high - low, hundred - ten))
-
-    def _best_of_graph(
-        self, queries: Float32Array, k: int, width: int, expansion: int, filters: dict[str, Any]
-    ) -> tuple[NDArray[np.int64], Float32Array]:
-        rows, counts = self.graph.search(
-            _asked(queries, self._biased, self.graph.dimension),
-            width,
-            expansion,
-            filters["num_threads"],
+        low, high = report.expansion_search, report.expansion_deep
+        slope = max(high - low, hundred - ten) / (hundred - ten)
+        expansions = np.where(
+            widths >= hundred,
+            np.maximum(widths, high * widths // hundred),
+            np.rint(low + slope * np.maximum(widths - ten, 0)),
         )
-        width = rows.shape[1]
-        if len(queries) < _ALONE:  # threads would take longer to start than to answer
-            filters = {**filters, "num_threads": 1}
-        if np.any(counts < width):
-            rows[np.arange(width) >= counts[:, None]] = _NOBODY
-        rows.sort(axis=1)
-        offered = RowLists(offsets(counts), rows.ravel()[rows.ravel() != _NOBODY])
-        return self.exact.search(queries, k, candidates=offered, **filters)
+        most = np.iinfo(np.int32).max
+        return np.stack([widths, expansions], axis=1).clip(0, most).astype(np.int32)
+
+    def _by_graph(
+        self, queries: Float32Array, k: int, efforts: NDArray[np.int32], **filters: Any
+    ) -> tuple[NDArray[np.int64], Float32Array]:
+        if self._distances is None:
+            return self.graph.search(self.topk, queries, k, efforts, **filters)
+        asked = self._distances.asked(queries)
+        rows, _ = self.graph.search(self.topk, asked, k, efforts, **filters)
+        return self._distances.measured(queries, rows)
 
     # ---- state ----------------------------------------------------------------------------------
 
@@ -294,7 +295,7 @@ class GraphSearch:
     @classmethod
     def restore(
         cls,
-        exact: Index,
+        exact: _core.TopkIndex,
         vectors: Float32Array,
         biases: Float32Array | None,
         meta: Mapping[str, Any],
@@ -317,8 +318,7 @@ class GraphSearch:
                 raise DataError(f"the graph's {name} are {arrays[name].dtype}")
         links = Links(arrays["levels"], arrays["base"], arrays["upper"], entry)
         settings = Settings("ip", report.dtype, report.connectivity, report.expansion_add)
-        graph = HnswGraph.load(_extended(vectors, biases, "ip"), settings, links)
-        return cls(exact, graph, biases is not None, report)
+        return cls(exact, exact, HnswGraph.load(vectors, biases, settings, links), report)
 
 
 def _width(k: int) -> int:
@@ -333,35 +333,6 @@ def _ladder(k: int, n: int) -> list[int]:
     return [step for step in dict.fromkeys(steps) if step < most] + [most]
 
 
-def _extended(vectors: Float32Array, biases: Float32Array | None, space: Space) -> Float32Array:
-    """Return what the graph is made of: biases, and for inner products a lift, as dimensions.
-
-    By inner products alone short vectors are near nobody and hard to reach: a walk finds the ten
-    best, but not the hundred best, or what is left of them by a filter. Bachrach et al. 2014 add
-    sqrt(M^2 - |v|^2), M the length of the longest vector, and search the nearest; a query has 0
-    there. That makes a graph in which all are reached, but slowly. A part of it does best.
-    """
-    if biases is not None:
-        vectors = np.hstack([vectors, biases[:, None]])
-    if space == "l2":
-        return vectors
-    squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
-    missing = np.sqrt(np.maximum(squares.max(initial=0.0) - squares, 0))
-    return np.hstack([vectors, (_LIFT * missing).astype(np.float32)[:, None]])
-
-
-def _asked(queries: Float32Array, biased: bool, dimension: int) -> Float32Array:
-    """Return queries for what `_extended` made: 1 meets the bias, 0 the lift."""
-    width = queries.shape[1]
-    if width == dimension:
-        return queries
-    asked = np.zeros((len(queries), dimension), dtype=np.float32)
-    asked[:, :width] = queries
-    if biased:
-        asked[:, width] = 1
-    return asked
-
-
 def _exact_search(
     exact: Index, queries: Float32Array, k: int, num_threads: int
 ) -> tuple[NDArray[np.int64], Float32Array]:
@@ -373,25 +344,22 @@ def _exact_search(
 def _precise_enough(
     exact: Index,
     vectors: Float32Array,
-    biased: bool,
-    space: Space,
+    biases: Float32Array | None,
     queries: Float32Array,
+    asked: Float32Array,
     best: Float32Array,
 ) -> Dtype:
     """Return the shortest dtype with which the ten best stay among the candidates of a scan."""
-    asked, best = queries[:_PRECISION_SAMPLE], best[:_PRECISION_SAMPLE]
+    queries, asked, best = (part[:_PRECISION_SAMPLE] for part in (queries, asked, best))
     k = best.shape[1]
-    extended = _asked(asked, biased, vectors.shape[1])
     coarse: Dtype
     for coarse in ("i8", "bf16"):
-        stored = rounded_vectors(vectors, coarse)
-        norms = -0.5 * np.einsum("ij,ij->i", stored, stored) if space == "l2" else None
-        scan = _core.TopkIndex(stored, norms)
-        rows = scan.search(extended, min(_width(k), len(vectors)))[0].astype(np.int32)
+        scan = _core.TopkIndex(rounded_vectors(vectors, coarse), biases)
+        rows = scan.search(asked, min(_width(k), len(vectors)))[0].astype(np.int32)
         rows.sort(axis=1)
         offered = RowLists(np.arange(len(rows) + 1, dtype=np.int64) * rows.shape[1], rows.ravel())
         found = exact.search(
-            asked, k, exclude=None, candidates=offered, allowed=None, num_threads=0
+            queries, k, exclude=None, candidates=offered, allowed=None, num_threads=0
         )[1]
         if (found >= best[:, -1:]).mean() >= _KEPT:
             return coarse
