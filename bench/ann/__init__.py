@@ -1,1 +1,1 @@
-"""Approximate top-k over clustered vectors: penchant and hnswlib at equal M and recall."""
+"""Approximate top-k over vectors like trained ones: penchant and hnswlib at equal M and recall."""

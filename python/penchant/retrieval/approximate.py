@@ -190,7 +190,8 @@ class ApproximateIndex:
         check_k(k)
         if self._search is None:
             return self.exact.search(queries, k, exclude, candidates, num_threads)
-        array = float_rows(np.atleast_2d(np.asarray(queries)), "queries")
+        array = np.asarray(queries)
+        array = float_rows(array[None] if array.ndim == 1 else array, "queries")
         if array.shape[1] != self.dimension:
             raise ParameterError(
                 f"queries have {array.shape[1]} columns, the vectors {self.dimension}"

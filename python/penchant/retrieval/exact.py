@@ -245,10 +245,11 @@ def float_rows(values: ArrayLike, name: str) -> Float32Array:
         raise DataError(f"{name} must be numbers, got dtype {array.dtype}")
     with np.errstate(over="ignore"):
         array = np.ascontiguousarray(array, dtype=np.float32)
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
-    if len(bad):
+    finite = np.isfinite(array)
+    if not finite.all():
+        bad = np.flatnonzero(~finite.all(axis=1))
         row = int(bad[0])
-        column = int(np.flatnonzero(~np.isfinite(array[row]))[0])
+        column = int(np.flatnonzero(~finite[row])[0])
         raise DataError(
             f"{name} row {row}, column {column} is {array[row, column]} in float32, and so are "
             f"values in {len(bad) - 1} other rows; every value must be finite"

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -222,8 +223,9 @@ class GraphSearch:
             return self.exact.search(queries, k, exclude=exclude, candidates=candidates, **filters)
         efforts = self._efforts(k, exclude, allowed)
         rows, scores = self._by_graph(queries, k, efforts, exclude=exclude, **filters)
-        short = np.flatnonzero(rows[:, -1] < 0)
-        if len(short):
+        missing = rows[:, -1] < 0
+        if missing.any():
+            short = np.flatnonzero(missing)
             lists = None if exclude is None else take_lists(exclude, short)
             rows[short], scores[short] = self.exact.search(
                 queries[short], k, exclude=lists, candidates=None, **filters
@@ -250,10 +252,8 @@ class GraphSearch:
         0 candidates where a scan is better.
         """
         report = self.report
-        if exclude is None and allowed is None and k <= MEASURED_AT:  # as was measured
-            expansion = report.expansion_search
-            narrow = min(_width(k), max(expansion, MEASURED_AT))
-            return np.array([[narrow, expansion]], dtype=np.int32)
+        if exclude is None and allowed is None and k <= MEASURED_AT:
+            return _as_measured(report.expansion_search)
         widths = np.array([float(_width(k))])
         if exclude is not None:  # in powers of two: an answer rarely changes with one more event
             lengths = np.diff(exclude.indptr)
@@ -324,6 +324,13 @@ class GraphSearch:
 def _width(k: int) -> int:
     """Return how many candidates are scored for `k` results: rounding may swap a few."""
     return max(k, MEASURED_AT) + max(_SPARE, k // 5)
+
+
+@lru_cache(maxsize=64)
+def _as_measured(expansion: int) -> NDArray[np.int32]:
+    """Return the effort for ten results or fewer; kept, as a single query takes microseconds."""
+    narrow = min(_width(MEASURED_AT), max(expansion, MEASURED_AT))
+    return np.array([[narrow, expansion]], dtype=np.int32)
 
 
 def _ladder(k: int, n: int) -> list[int]:
