@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <memory>
 #include <tuple>
 #include <vector>
@@ -78,6 +79,19 @@ LinkArrays links_of(const GraphIndex& index) {
   return {std::move(levels), std::move(base), std::move(upper), index.entry()};
 }
 
+// A copy of the links of level 0, with those that let more vectors be reached.
+Array<std::int32_t> connected(const LinkArrays& arrays) {
+  const GraphLinks links = checked_links(arrays, std::get<0>(arrays).size());
+  Array<std::int32_t> base({links.base.rows, links.base.cols});
+  const auto view = mutable_matrix(base, "base");
+  {
+    const py::gil_scoped_release release;
+    std::copy_n(links.base.data, links.base.size(), view.data);
+    connect_links(view, links.entry);
+  }
+  return base;
+}
+
 // Pairs (width, expansion): one for all queries, or one for each.
 std::vector<GraphEffort> checked_efforts(const Efforts& efforts, std::int64_t n_queries) {
   const auto view = matrix(efforts, "efforts");
@@ -119,6 +133,9 @@ std::pair<Array<std::int64_t>, Array<float>> search(const GraphIndex& index, con
 }  // namespace
 
 void bind_graph_index(py::module_& m) {
+  m.def("connect_links", &connected, py::arg("links").noconvert(),
+        "Links of level 0, of (levels, base, upper, entry), with what vectors that no path reaches "
+        "need to be reached.");
   py::class_<GraphIndex>(
       m, "GraphIndex",
       "Approximate top-k search by a graph of near neighbours; owns a copy of all it is made of.")

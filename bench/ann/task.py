@@ -1,4 +1,4 @@
-"""`python -m bench ann`: approximate top-k over vectors like trained ones, and hnswlib, in turns."""
+"""`python -m bench ann`: approximate top-k over vectors like trained ones, beside hnswlib."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -239,6 +240,31 @@ TEST_CASE("links come out as they went in") {
     const std::int32_t* list = links.base.row(row);
     CHECK(std::equal(list, list + list[0] + 1, base.data() + row * links.base.cols));
   }
+}
+
+TEST_CASE("vectors that no path reaches are linked to from near them") {
+  Problem p(5);
+  const MatrixView<std::int32_t> base{p.graph.base.data(), p.n, 2 * p.graph.m + 1};
+  CHECK(connect_links(base, 64) == 0);            // the ring of the graph
+  for (std::int64_t row = 0; row < p.n; ++row) {  // nothing leads to rows 100 to 149 any more
+    std::int32_t* list = base.row(row);
+    const auto lost = [](std::int32_t other) { return other >= 100 && other < 150; };
+    if (!lost(static_cast<std::int32_t>(row)))
+      list[0] =
+          static_cast<std::int32_t>(std::remove_if(list + 1, list + list[0] + 1, lost) - list - 1);
+  }
+  CHECK(connect_links(base, 64) == 0);
+  std::set<std::int64_t> reached = {64};
+  for (std::vector<std::int64_t> ahead = {64}; !ahead.empty();) {
+    const std::int32_t* list = base.row(ahead.back());
+    ahead.pop_back();
+    for (std::int32_t i = 1; i <= list[0]; ++i)
+      if (reached.insert(list[i]).second) ahead.push_back(list[i]);
+  }
+  CHECK(static_cast<std::int64_t>(reached.size()) == p.n);
+  CHECK(problem_of_links(p.graph.links(), p.n).empty());
+  std::fill(p.graph.base.begin(), p.graph.base.end(), 0);  // no way to any
+  CHECK(connect_links(base, 64) == p.n - 1);
 }
 
 TEST_CASE("links that lead anywhere else are refused") {

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from penchant import _core
 from penchant.errors import DataError, MissingExtraError, ParameterError, PenchantWarning
 from penchant.retrieval import ApproximateIndex, ExactIndex
 
@@ -155,6 +156,43 @@ def test_links_make_the_same_graph(graph):
     again = HnswGraph.load(clustered(900), None, graph.settings, graph.links)
     for mine, theirs in zip(graph.links, again.links, strict=True):
         assert np.array_equal(mine, theirs)
+
+
+def test_every_vector_can_be_reached():
+    lengths = np.random.default_rng(5).lognormal(0, 1, (900, 1)).astype(np.float32)
+    vectors = clustered(900) * lengths
+    graph = HnswGraph.build(vectors, None, Settings("ip", "i8", 8, 16))
+    everything = np.array([[900, 900]], dtype=np.int32)
+    rows, _ = graph.search(_core.TopkIndex(vectors, None), clustered(2), 900, everything)
+    assert all(len(set(found)) == 900 for found in rows.tolist())
+
+
+def test_the_kernel_checks_what_it_is_given(graph):
+    vectors, links = clustered(900), graph.links
+    order = np.arange(900)
+    made = _core.GraphIndex(vectors, None, links, order, "i8")
+    assert (made.size, made.dim) == (900, 16)
+    twice = np.where(order == 7, 8, order)
+    for wrong, message in (
+        ((vectors, None, links, twice, "i8"), "order lacks row 7"),
+        ((vectors, None, links, order + 1, "i8"), "outside"),
+        ((vectors, None, links, order, "i4"), "dtype is 'i4'"),
+        ((vectors * np.float32(np.nan), None, links, order, "i8"), "NaN"),
+        ((vectors, np.ones(3, np.float32), links, order, "i8"), "biases has 3 entries"),
+        ((vectors[:-1], None, links, order[:-1], "i8"), "the graph has 900 vectors"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            _core.GraphIndex(*wrong)
+    exact, one = _core.TopkIndex(vectors, None), np.ones((1, 2), np.int32)
+    for index, queries, efforts, message in (
+        (_core.TopkIndex(vectors[1:], None), vectors[:3], one, "over other vectors"),
+        (exact, vectors[:3, :5].copy(), one, "queries have 5 columns"),
+        (exact, vectors[:3], np.ones((2, 2), np.int32), "one, or one a query"),
+        (exact, vectors[:3], one - 2, "width below 0"),
+        (exact, vectors[:3], one - 1, "expansion below 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            made.search(index, queries, 3, efforts)
 
 
 def damaged(links, name):

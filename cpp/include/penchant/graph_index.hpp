@@ -38,6 +38,12 @@ struct GraphLinks {
 // the graph: lists fit, and the vectors in them exist, on the level of the list.
 std::string problem_of_links(const GraphLinks& links, std::int64_t n);
 
+// Lets level 0 lead from the entry to every vector that it can be made to: one that no path reaches
+// is added to the list of a neighbour of its own, or else of a neighbour's neighbour, that has
+// room. Building by inner products leaves some behind. `base` is as in `GraphLinks`, without a
+// problem. Returns how many stay out of reach.
+std::int64_t connect_links(MatrixView<std::int32_t> base, std::int64_t entry);
+
 // How hard a query looks: `expansion` vectors are kept on the way, and the best `width` of them are
 // scored exactly. Width 0 asks for nothing.
 struct GraphEffort {

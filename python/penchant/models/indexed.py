@@ -28,9 +28,9 @@ class IndexedRanker(Ranker):
     ) -> IndexReport | None:
         """Make `recommend` search by an approximate index, or by the exact one again.
 
-        The index is a graph of near neighbours (HNSW, Malkov and Yashunin 2018, in usearch; the
-        extra ``ann``). It pays off from some 100,000 items. Scores have the same bits as those of
-        the exact search; a few of the best items may be missing. How many is measured here, on
+        The index is a graph of near neighbours (HNSW, Malkov and Yashunin 2018, built by usearch;
+        the extra ``ann``). It pays off from some 100,000 items. Scores have the same bits as those
+        of the exact search; a few of the best items may be missing. How many is measured here, on
         users of the model, and told in the report.
 
         Filters hold: more candidates are taken where seen or excluded items have to be left out;

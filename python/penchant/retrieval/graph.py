@@ -119,6 +119,7 @@ class HnswGraph:
                 dtype=settings.dtype,
             )
         links = graph_layout.unpack(memoryview(index.save()))
+        links = links._replace(base=_core.connect_links(links))
         return cls(vectors, biases, settings, links, num_threads)
 
     @classmethod
