@@ -142,8 +142,9 @@ struct RowDotsArgs {
   float* dots;
 };
 
-// dots[i] = query . rows[which[i]], rounded vectors of a graph; see graph_index.hpp. Numbers of int8
-// come with a query of int16 that is small enough for sums of 32 bits, bfloat16 with one of float.
+// dots[i] = query . rows[which[i]], rounded vectors of a graph; see graph_index.hpp. Numbers of
+// int8 come with a query of int16 that is small enough for sums of 32 bits, bfloat16 with one of
+// float.
 struct GraphDotsArgs {
   const void* query;
   const void* rows;
