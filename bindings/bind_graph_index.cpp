@@ -118,7 +118,7 @@ std::pair<Array<std::int64_t>, Array<float>> search(const GraphIndex& index, con
   if (k < 1) fail("k is " + std::to_string(k) + "; it must be at least 1");
   check_size(query_view.rows, k, "the answer");
   const auto checked = checked_efforts(efforts, query_view.rows);
-  const Filter filter(exclude, std::nullopt, allowed, query_view.rows, index.size());
+  const Filter filter(exclude, std::nullopt, allowed, std::nullopt, query_view.rows, index.size());
   Array<std::int64_t> rows({query_view.rows, k});
   Array<float> scores({query_view.rows, k});
   const auto rows_view = mutable_matrix(rows, "rows");

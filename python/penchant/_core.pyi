@@ -20,6 +20,7 @@ __all__: list[str] = [
     "TopkIndex",
     "available_isas",
     "build_info",
+    "cap_attributes",
     "connect_links",
     "default_num_threads",
     "ease_bytes",
@@ -35,9 +36,12 @@ __all__: list[str] = [
     "fold_in_histories",
     "implicit_sums",
     "isa",
+    "k_largest",
     "mark_recommended",
     "random_normal",
     "ranking_metrics",
+    "rerank_dpp",
+    "rerank_mmr",
     "stable_order",
 ]
 
@@ -138,6 +142,19 @@ class NeighborIndex:
     ) -> None: ...
     @typing.overload
     def __init__(self, similarities: numpy.typing.NDArray[numpy.float32]) -> None: ...
+    def log_sum_exp(
+        self,
+        queries: tuple[
+            numpy.typing.NDArray[numpy.int64],
+            numpy.typing.NDArray[numpy.int32],
+            numpy.typing.NDArray[numpy.float32],
+        ],
+        *,
+        num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Log of the sum of exp(score) over all items for every history, float64.
+        """
     def neighbors(
         self,
         items: numpy.typing.NDArray[numpy.int64],
@@ -177,6 +194,7 @@ class NeighborIndex:
         candidates: tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int32]]
         | None = None,
         allowed: numpy.typing.NDArray[numpy.uint8] | None = None,
+        allowed_rows: numpy.typing.NDArray[numpy.int32] | None = None,
         num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]:
         """
@@ -224,6 +242,15 @@ class TopkIndex:
         *,
         num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> None: ...
+    def log_sum_exp(
+        self,
+        queries: numpy.typing.NDArray[numpy.float32],
+        *,
+        num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Log of the sum of exp(score) over all vectors for every query, float64.
+        """
     def score_pairs(
         self,
         queries: numpy.typing.NDArray[numpy.float32],
@@ -245,6 +272,7 @@ class TopkIndex:
         candidates: tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int32]]
         | None = None,
         allowed: numpy.typing.NDArray[numpy.uint8] | None = None,
+        allowed_rows: numpy.typing.NDArray[numpy.int32] | None = None,
         num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]:
         """
@@ -333,6 +361,21 @@ def available_isas() -> list[str]:
 def build_info() -> dict:
     """
     Compiler, parallel backend and pybind11 version of this build.
+    """
+
+def cap_attributes(
+    items: numpy.typing.NDArray[numpy.int64],
+    sets: tuple[
+        typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
+    ],
+    *,
+    n_values: typing.SupportsInt | typing.SupportsIndex,
+    at_most: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+) -> numpy.typing.NDArray[numpy.uint8]:
+    """
+    1 where an item of a list stays when each attribute value may come at_most times.
     """
 
 def connect_links(
@@ -592,6 +635,16 @@ def isa() -> str:
     Instruction set in use.
     """
 
+def k_largest(
+    scores: numpy.typing.NDArray[numpy.float32],
+    k: typing.SupportsInt | typing.SupportsIndex,
+    *,
+    num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]:
+    """
+    Columns and values of the k largest scores of each row, best first, ties to the lower column; -1 and -inf pad where the rest is -inf.
+    """
+
 def mark_recommended(
     recommended: numpy.typing.NDArray[numpy.int64],
     k: typing.SupportsInt | typing.SupportsIndex,
@@ -625,6 +678,72 @@ def ranking_metrics(
 ) -> numpy.typing.NDArray[numpy.float64]:
     """
     Metrics (name, k) of every user's list; NaN for users without relevant items.
+    """
+
+@typing.overload
+def rerank_dpp(
+    items: numpy.typing.NDArray[numpy.int64],
+    relevance: numpy.typing.NDArray[numpy.float64],
+    vectors: numpy.typing.NDArray[numpy.float32],
+    *,
+    relevance_weight: typing.SupportsFloat | typing.SupportsIndex,
+    depth: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    Places of each list in the greedy order of a determinantal point process.
+    """
+
+@typing.overload
+def rerank_dpp(
+    items: numpy.typing.NDArray[numpy.int64],
+    relevance: numpy.typing.NDArray[numpy.float64],
+    sets: tuple[
+        typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
+    ],
+    *,
+    n_values: typing.SupportsInt | typing.SupportsIndex,
+    jaccard: bool,
+    relevance_weight: typing.SupportsFloat | typing.SupportsIndex,
+    depth: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    Places of each list in the greedy order of a determinantal point process.
+    """
+
+@typing.overload
+def rerank_mmr(
+    items: numpy.typing.NDArray[numpy.int64],
+    relevance: numpy.typing.NDArray[numpy.float64],
+    vectors: numpy.typing.NDArray[numpy.float32],
+    *,
+    relevance_weight: typing.SupportsFloat | typing.SupportsIndex,
+    depth: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    Places of each list in the order of maximal marginal relevance.
+    """
+
+@typing.overload
+def rerank_mmr(
+    items: numpy.typing.NDArray[numpy.int64],
+    relevance: numpy.typing.NDArray[numpy.float64],
+    sets: tuple[
+        typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
+    ],
+    *,
+    n_values: typing.SupportsInt | typing.SupportsIndex,
+    jaccard: bool,
+    relevance_weight: typing.SupportsFloat | typing.SupportsIndex,
+    depth: typing.SupportsInt | typing.SupportsIndex,
+    num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    Places of each list in the order of maximal marginal relevance.
     """
 
 def stable_order(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from penchant._version import __version__
 from penchant.data.ids import IdMap
 from penchant.data.interactions import Columns
-from penchant.errors import ArtifactError, PenchantError
+from penchant.errors import ArtifactError, MissingExtraError, PenchantError
 from penchant.models.history import history_rows, history_table
 from penchant.models.params import Parameterized, plain
 from penchant.models.weights import weights_problem
