@@ -156,7 +156,7 @@ class PartialFitChecks(ModelFactory):
                 growing.partial_fit(plain)
         assert vars(growing) == before
 
-    def test_new_items_are_like_those_with_the_same_attributes(self):
+    def test_new_items_are_like_those_with_the_same_attributes(self, tmp_path):
         model = self.fitted(with_items())
         if "partial_fit" not in model.capabilities_:
             pytest.skip("cannot learn more")
@@ -164,6 +164,8 @@ class PartialFitChecks(ModelFactory):
             with pytest.raises(UnsupportedError, match="from events alone"):
                 model.partial_fit(items=pd.DataFrame({"product": ["new 1"], "price": [3.0]}))
             return
+        with pytest.raises(pc.errors.ColumnError, match=r"no column 'kid', did you mean 'kind'"):
+            model.partial_fit(items=pd.DataFrame({"product": ["new 1"], "kid": ["Horror"]}))
         kinds = pd.DataFrame({"product": ["new 1", "new 2"], "kind": ["Comedy|Drama", None]})
         with_kinds = pc.Interactions.from_frame(
             interactions().to_frame(), user="customer", item="product", value="stars",
@@ -183,6 +185,11 @@ class PartialFitChecks(ModelFactory):
             whole = known.dtype.kind == "i"
             means = np.array([known[::3].mean(axis=0), known.mean(axis=0)])
             np.testing.assert_allclose(found, means, rtol=1e-4, atol=0.5 if whole else 1e-6)
+        assert len(model.recommend(history=self.history(), unknown="popular", k=99)) == 32
+        discounted = model.recommend(1000, k=99, rerank=pc.rerank.PopularityDiscount())
+        assert {"new 1", "new 2"} <= set(discounted["product"])
+        model.save(tmp_path)
+        assert_same_model(pc.load(tmp_path), model)
         shown = model.recommend(1000, k=99, with_columns=["kind"]).set_index("product")["kind"]
         assert shown["new 1"] == "Comedy|Drama"
         assert pd.isna(shown["new 2"])

@@ -41,6 +41,11 @@ def align(
             f"a frame of features needs the column {ids.name!r}; "
             f"it has {', '.join(map(repr, frame.column_names))}"
         )
+    if frame.column(ids.name).null_count:
+        row = int(np.flatnonzero(np.asarray(frame.column(ids.name).is_null()))[0])
+        raise DataError(
+            f"the frame of features has no {ids.name} in row {row}: every row needs an id"
+        )
     found = ids.codes(frame.column(ids.name))
     rows = np.flatnonzero(found >= 0)
     place = np.full(len(ids), -1, np.int64)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from penchant import _core
 from penchant.data.frames import to_arrow
 from penchant.errors import ColumnError, ParameterError, closest
 from penchant.retrieval.attributes import column_values
@@ -25,38 +26,50 @@ class Among(NamedTuple):
     Attributes
     ----------
     groups : int64 array of shape (q,)
-        The group of each query; the last stands for everybody.
-    counts : float32 array of shape (n_items, n_groups)
-        How many users of a group took an item.
+        The group of each query; -1 stands for everybody.
+    members : RowLists
+        The users of each group.
+    seen : RowLists
+        The items of each user.
+    everybody : int64 array of shape (n_items,)
+        How many users took an item.
     """
 
     groups: NDArray[np.int64]
-    counts: NDArray[np.float32]
+    members: RowLists
+    seen: RowLists
+    everybody: NDArray[np.int64]
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Among:
         """Return that of some of the queries."""
         return self._replace(groups=self.groups[rows])
 
-    def vectors(self) -> NDArray[np.float32]:
-        """Return the counts with a fraction added that orders equal ones by all users."""
-        everybody = self.counts[:, -1:]
-        most = np.float32(everybody.max(initial=0))
-        found: NDArray[np.float32] = self.counts + everybody / (2 * most + 2)
-        return found
+    def counts(self, group: int) -> NDArray[np.int64]:
+        """Return how many users of a group took each item."""
+        if group < 0:
+            return self.everybody
+        own = self.members.indices[self.members.indptr[group] : self.members.indptr[group + 1]]
+        taken = take_lists(self.seen, own).indices
+        return np.bincount(taken, minlength=len(self.everybody)).astype(np.int64)
 
-    def queries(self) -> NDArray[np.float32]:
-        """Return what picks each query's group out of `vectors`."""
-        return np.eye(self.counts.shape[1], dtype=np.float32)[self.groups]
+    def favourites(self, group: int) -> _core.TopkIndex:
+        """Return an index of which a query of zeros finds what a group takes most.
+
+        A fraction, less than one, orders items that equally many took by all users.
+        """
+        most = int(self.everybody.max(initial=0))
+        values = self.counts(group) + self.everybody / (2 * most + 2)
+        nothing = np.zeros((len(values), 1), dtype=np.float32)
+        return _core.TopkIndex(nothing, values.astype(np.float32))
 
     def shares(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the share that items have of the counts of each query's group; q x k."""
-        counts: NDArray[np.float32] = self.counts[rows, self.groups[:, None]]
-        return counts / self.totals()[:, None]
-
-    def totals(self) -> NDArray[np.float32]:
-        """Return the sum of the counts of each query's group."""
-        sums: NDArray[np.float32] = np.maximum(self.counts.sum(axis=0), 1)[self.groups]
-        return sums
+        found = np.zeros(rows.shape, dtype=np.float32)
+        for group in np.unique(self.groups):
+            counts = self.counts(int(group))
+            own = self.groups == group
+            found[own] = counts[rows[own]] / max(int(counts.sum()), 1)
+        return found
 
 
 def read_among(model: FittedModel, users: Any, column: str) -> tuple[Any, Among]:
@@ -87,14 +100,9 @@ def read_among(model: FittedModel, users: Any, column: str) -> tuple[Any, Among]
     place[place == len(present)] = 0
     member = ~theirs & np.isin(codes, present)
     members = distinct_lists(place[member], rows[member], len(present))
-    counts = np.empty((len(model.items_), len(present) + 1), dtype=np.float32)
-    for group in range(len(present)):
-        own = members.indices[members.indptr[group] : members.indptr[group + 1]]
-        taken = take_lists(model.seen_, own).indices
-        counts[:, group] = np.bincount(taken, minlength=len(model.items_))
-    counts[:, -1] = model.item_counts_
-    groups = np.where(wanted >= 0, np.searchsorted(present, wanted), len(present))
-    return asked[model.columns_.user], Among(groups, counts)
+    groups = np.where(wanted >= 0, np.searchsorted(present, wanted), -1)
+    among = Among(groups.astype(np.int64), members, model.seen_, model.item_counts_)
+    return asked[model.columns_.user], among
 
 
 def stand_ins(model: FittedModel, values: Any, column: str) -> RowLists:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from penchant.data.times import event_times
-from penchant.errors import DataError
+from penchant.errors import ColumnError, DataError, closest, notice
 from penchant.retrieval.filters import RowLists, offsets
 
 if TYPE_CHECKING:
@@ -106,6 +106,9 @@ def widen(model: FittedModel, new: Interactions | None, rows: pa.Table | None) -
     model.seen_ = RowLists(offsets(lengths), places["items"][indices])
     model.user_features_ = _spread(model.user_features_, places["users"], model.users_, user_tables)
     model.item_features_ = _spread(model.item_features_, places["items"], model.items_, item_tables)
+    counts = np.zeros(sizes["items"], dtype=np.int64)
+    counts[places["items"]] = model.item_counts_
+    model.item_counts_ = counts
     if model.item_first_seen_ is not None and model.last_event_ is not None:
         # What came without a time came last.
         first = np.full(sizes["items"], model.last_event_, dtype=np.int64)
@@ -135,6 +138,11 @@ def _spread(
 ) -> pa.Table | None:
     """Return a table with a row for each id: those it has at their places, then those of `more`."""
     if table is None:
+        if any(part is not None and part.num_columns > 1 for part in more):
+            notice(
+                f"partial_fit: the attributes of each {ids.name} are left out, since the model was "
+                "trained without such a table"
+            )
         return None
     rows = np.full(len(ids), -1, dtype=np.int64)
     rows[places] = np.arange(len(places))
@@ -146,7 +154,14 @@ def _spread(
 
 
 def _filled(table: pa.Table, more: pa.Table, ids: IdMap) -> pa.Table:
-    """Return the table with the rows of `more`; columns that it does not have are left out."""
+    """Return the table with the rows of `more`; columns that those do not have are null."""
+    for name in more.column_names:
+        if name not in (*table.column_names, ids.name):
+            raise ColumnError(
+                f"partial_fit: the table of the training data has no column {name!r}"
+                f"{closest(name, table.column_names)}; it has "
+                f"{', '.join(map(repr, table.column_names))}"
+            )
     columns = []
     for field in table.schema:
         column = pa.nulls(more.num_rows, field.type)
@@ -155,8 +170,8 @@ def _filled(table: pa.Table, more: pa.Table, ids: IdMap) -> pa.Table:
                 column = more[field.name].cast(field.type)
             except pa.ArrowException as error:
                 raise DataError(
-                    f"the item table holds {field.type} in column {field.name!r}, and that of the "
-                    f"new items does not: {error}"
+                    f"partial_fit: the table of the training data holds {field.type} in column "
+                    f"{field.name!r}, and the new one does not: {error}"
                 ) from error
         columns.append(column)
     both = pa.concat_tables([table, pa.table(columns, schema=table.schema)])

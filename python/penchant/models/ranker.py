@@ -336,19 +336,21 @@ class Ranker(FittedModel):
         rows = np.empty((len(known), k), dtype=np.int64)
         scores = np.empty((len(known), k), dtype=np.float32)
         rows[known], scores[known] = found
-        wanted = self._filters(item_filter.take(others), how.num_threads)
-        if how.among is not None:
-            among = how.among.take(others)
-            popular = _core.TopkIndex(among.vectors())
-            rows[others], found_scores = popular.search(among.queries(), k, **wanted)
-            counts = np.floor(found_scores)
-            totals = among.totals()[:, None] if how.scores == "softmax" else np.float32(1)
-            scores[others] = counts / totals
-            return rows, scores
-        nothing = np.zeros((len(others), 1), dtype=np.float32)
-        rows[others], scores[others] = self._popularity().search(nothing, k, **wanted)
-        if how.scores == "softmax":
+        groups = np.full(len(others), -1) if how.among is None else how.among.groups[others]
+        for group in np.unique(groups):
+            own = others[groups == group]
+            index = self._popularity() if how.among is None else how.among.favourites(int(group))
+            rows[own], found_scores = index.search(
+                np.zeros((len(own), 1), dtype=np.float32),
+                k,
+                **self._filters(item_filter.take(own), how.num_threads),
+            )
+            scores[own] = np.floor(found_scores)
+        if how.scores == "softmax" and how.among is None:
             scores[others] = self._shares(scores[others])
+        elif how.scores == "softmax" and how.among is not None:
+            shares = how.among.take(others).shares(rows[others])
+            scores[others] = np.where(rows[others] >= 0, shares, np.float32(-np.inf))
         return rows, scores
 
     def _popularity(self) -> _core.TopkIndex:

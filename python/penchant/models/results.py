@@ -70,10 +70,11 @@ def unknown_message(missing: Any, kind: str, policies: tuple[str, ...]) -> str:
     """Say which ids are unknown and what can be done about it."""
     examples = list(dict.fromkeys(repr(value) for value in missing.to_pylist()))[:5]
     options = " or ".join(f"unknown={policy!r}" for policy in policies)
+    advice = f"; pass {options} to go on" if options else ""
     count = "1 id is" if len(missing) == 1 else f"{len(missing)} ids are"
     return (
         f"{count} not among the {kind}s of the training data: {', '.join(examples)}"
-        f"{', ...' if len(missing) > len(examples) else ''}; pass {options} to go on"
+        f"{', ...' if len(missing) > len(examples) else ''}{advice}"
     )
 
 
