@@ -154,7 +154,11 @@ def _spread(
 
 
 def _filled(table: pa.Table, more: pa.Table, ids: IdMap) -> pa.Table:
-    """Return the table with the rows of `more`; columns that those do not have are null."""
+    """Return the table with the values of `more`.
+
+    Null says nothing: a known row keeps what it has, for the tables of `Interactions` have a row
+    for everyone with events.
+    """
     for name in more.column_names:
         if name not in (*table.column_names, ids.name):
             raise ColumnError(
@@ -162,22 +166,26 @@ def _filled(table: pa.Table, more: pa.Table, ids: IdMap) -> pa.Table:
                 f"{closest(name, table.column_names)}; it has "
                 f"{', '.join(map(repr, table.column_names))}"
             )
+    codes = ids.codes(more[ids.name])
     columns = []
     for field in table.schema:
-        column = pa.nulls(more.num_rows, field.type)
+        column = table[field.name]
         if field.name in more.column_names:
             try:
-                column = more[field.name].cast(field.type)
+                new = more[field.name].cast(field.type)
             except pa.ArrowException as error:
                 raise DataError(
                     f"partial_fit: the table of the training data holds {field.type} in column "
                     f"{field.name!r}, and the new one does not: {error}"
                 ) from error
+            there = np.flatnonzero(new.is_valid().to_numpy())
+            rows = np.arange(table.num_rows)
+            rows[codes[there]] = table.num_rows + there
+            column = pa.chunked_array([*column.chunks, *new.chunks], field.type).take(
+                pa.array(rows)
+            )
         columns.append(column)
-    both = pa.concat_tables([table, pa.table(columns, schema=table.schema)])
-    rows = np.arange(table.num_rows)
-    rows[ids.codes(more[ids.name])] = table.num_rows + np.arange(more.num_rows)
-    return both.take(pa.array(rows))
+    return pa.table(columns, schema=table.schema)
 
 
 def merge_times(model: FittedModel, events: Interactions, items: Codes, known: Known) -> None:

@@ -62,6 +62,7 @@ class GrowingRanker(ExplainingRanker):
         new : Interactions, optional
             Events of known and unknown users and items, under any column names. Their row order
             does not matter: of a pair that repeats without a time the largest value is the last.
+            What their tables say of users and items replaces what was known; null says nothing.
         items : frame, optional
             Attributes of new items: the item column of the training data, and columns of its item
             table. Items with events may have a row too.
