@@ -14,10 +14,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from penchant.errors import ParameterError, UnsupportedError
+from penchant.errors import ColumnError, ParameterError, UnsupportedError
 from penchant.retrieval.expressions import Clause, Node, parse_personalize, parse_where
-from penchant.retrieval.filters import ItemFilter, RowLists, distinct_lists, merged, take_lists
+from penchant.retrieval.filters import ItemFilter, RowLists, offsets, owners_of, take_lists
+from penchant.retrieval.given import check_names, is_read_once, plain_values
 from penchant.retrieval.matching import Attributes, given_values, matching_rows
+from penchant.retrieval.tokens import tokenize
 
 if TYPE_CHECKING:
     from penchant.models.fitted import FittedModel
@@ -27,6 +29,7 @@ Side = Literal["item", "user"]
 Values = Mapping[str, Any] | None
 Kept = TypeVar("Kept")
 
+_FLAGS_AT_ONCE = 1 << 22  # bounds the memory of flags for each query
 _KEPT = 64  # flags of so many expressions are kept
 
 
@@ -46,9 +49,30 @@ class Asker(NamedTuple):
 
 
 def check_values(values: Values, *expressions: str | None) -> None:
-    """Raise a ParameterError when values are given and there is no expression for them."""
-    if values and all(expression is None for expression in expressions):
+    """Check what ``$NAME`` of expressions is given, before the values are read.
+
+    Raises
+    ------
+    ParameterError
+        Values without an expression or that no expression uses, what is no mapping of names, or
+        an iterator where two expressions want its values.
+    """
+    if values is None:
+        return
+    names = check_names(values)
+    used = [_used(expression) for expression in expressions if expression is not None]
+    if values and not used:
         raise ParameterError("where_values are for $NAMES of an expression: give where=... too")
+    everywhere = sorted(set().union(*used))
+    for name, key in names.items():
+        if name not in everywhere:
+            known = ", ".join(f"${one}" for one in everywhere) or "no $NAME at all"
+            raise ParameterError(f"where_values has {key!r}, but the expression uses {known}")
+        if sum(name in one for one in used) > 1 and is_read_once(values[key]):
+            raise ParameterError(
+                f"where_values[{key!r}] is an iterator, which can be read only once, and two "
+                "expressions use it: give a list"
+            )
 
 
 def item_table(model: FittedModel) -> pa.Table:
@@ -75,6 +99,7 @@ def item_filter(model: FittedModel, where: str, values: Values, asker: Asker) ->
     UnsupportedError
         Statements about users, or about types of events.
     """
+    values = _read(where, values)
     if not _is_statement(where):
         return ItemFilter(chosen(model, "item", where, values))
     clauses = _kept(model, ("statements", where), lambda: parse_personalize(where))
@@ -95,11 +120,12 @@ def chosen(model: FittedModel, side: Side, where: str, values: Values) -> Flags:
     UnsupportedError
         Statements about the other side, or about events.
     """
+    values = _read(where, values)
     if not _is_statement(where):
         return _kept(
             model,
             (side, where, _key(values)),
-            lambda: matching_rows(parse_where(where), _attributes(model, side), values),
+            lambda: _matching(model, side, parse_where(where), values),
         )
 
     def make() -> Flags:
@@ -129,7 +155,7 @@ def current_users(model: FittedModel, condition: Node, values: Values) -> Flags:
         if model.user_features_ is not None:
             columns = model.user_features_.columns
             known = np.any([np.asarray(column.is_valid()) for column in columns], axis=0)
-        return matching_rows(condition, table, values) & known
+        return _matching(model, "user", condition, values) & known
 
     return _kept(model, ("current", repr(condition), _key(values)), make)
 
@@ -183,36 +209,63 @@ class _Statements:
         for number, clause in enumerate(self._clauses):
             if clause.events and not clause.include:
                 found = found.without(self._events(number))
-        return found.only(self._included()) if by_lists else found
+        return self._included(found) if by_lists and len(allowed) else found
 
     def _events(self, number: int) -> RowLists:
         """Return the items with events of the queries for which a statement holds."""
         rows = np.arange(len(self._applies))
         return take_lists(self._asker.taken(), np.where(self._applies[:, number], rows, -1))
 
-    def _included(self) -> RowLists:
-        """Return the items that the statements that include have for each query."""
-        owners, items = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        for number, pattern in enumerate(self._patterns):
-            including = [
-                index
-                for index, clause in enumerate(self._clauses)
-                if clause.include and pattern[index]
-            ]
-            flags = np.full(self._n_items, not including)
-            for index in including:
-                own = self._flags[index]
+    def _included(self, found: ItemFilter) -> ItemFilter:
+        """Narrow a filter to what the statements that include have for each query.
+
+        That is what tables say, the same for all queries of a pattern, and the events of each.
+        It is written either as those items, or as flags of what any query of the pattern may
+        have, less what only others of them have events with: whichever lists are shorter.
+        """
+        flags: Flags = np.zeros((len(self._patterns), self._n_items), dtype=np.bool_)
+        for row, pattern in zip(flags, self._patterns, strict=True):
+            held = [i for i, clause in enumerate(self._clauses) if clause.include and pattern[i]]
+            row[:] = not held
+            for own in (self._flags[index] for index in held):
                 if own is not None:
-                    flags |= own
-            items.append(np.flatnonzero(flags))
-            owners.append(np.full(len(items[-1]), number))
-        n = len(self._patterns)
-        lists = distinct_lists(np.concatenate(owners), np.concatenate(items), n)
-        found = take_lists(lists, self._group)
-        for number, clause in enumerate(self._clauses):
-            if clause.events and clause.include:
-                found = merged(found, self._events(number))
-        return found
+                    row |= own
+        by_events = [clause.include and bool(clause.events) for clause in self._clauses]
+        holds = np.asarray(self._applies[:, by_events].any(axis=1))
+        events = take_lists(self._asker.taken(), np.where(holds, np.arange(len(holds)), -1))
+        others: Flags = np.zeros_like(flags)
+        others[self._group[owners_of(events)], events.indices] = True
+        others &= ~flags
+        sizes = [np.count_nonzero(part, axis=1)[self._group].sum() for part in (flags, others)]
+        if sizes[0] + len(events.indices) < sizes[1]:
+            return found.only(self._listed(flags, events, with_events=True))
+        allowed = flags | others
+        if found.allowed is not None:
+            allowed &= found.allowed
+        # Rows of flags also for a single pattern: approximate indexes answer them exactly.
+        found = found._replace(allowed=allowed, allowed_rows=self._group)
+        if sizes[1] == 0:
+            return found
+        return found.without(self._listed(others, events, with_events=False))
+
+    def _listed(self, flags: Flags, events: RowLists, *, with_events: bool) -> RowLists:
+        """Return the items flagged for each query's pattern, with its events or without them."""
+        counts, items = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
+        some = np.asarray(flags.any(axis=0))
+        some[events.indices] |= with_events
+        columns = np.flatnonzero(some).astype(np.int32)
+        place = np.cumsum(some) - 1
+        flags = flags[:, columns]
+        step = max(1, _FLAGS_AT_ONCE // max(len(columns), 1))
+        for start in range(0, len(self._group), step):
+            part = np.arange(start, min(start + step, len(self._group)))
+            chosen = flags[self._group[part]]
+            own = take_lists(events, part)
+            here = some[own.indices]
+            chosen[owners_of(own)[here], place[own.indices[here]]] = with_events
+            counts.append(np.count_nonzero(chosen, axis=1))
+            items.append(columns[np.nonzero(chosen)[1]])
+        return RowLists(offsets(np.concatenate(counts)), np.concatenate(items))
 
 
 def _combined(
@@ -243,8 +296,21 @@ def _holds(model: FittedModel, clause: Clause, side: Side, values: Values) -> Fl
     return _kept(
         model,
         (side, repr(condition), _key(values)),
-        lambda: matching_rows(condition, _attributes(model, side), values),
+        lambda: _matching(model, side, condition, values),
     )
+
+
+def _matching(model: FittedModel, side: Side, condition: Node, values: Values) -> Flags:
+    table = model.user_features_ if side == "user" else model.item_features_
+    try:
+        return matching_rows(condition, _attributes(model, side), values)
+    except ColumnError as error:
+        if table is not None:
+            raise
+        raise ColumnError(
+            f"{error}; the model has no table of {side}s: give {side}_features= when reading the "
+            "data and fit again"
+        ) from None
 
 
 def _check_item_clause(clause: Clause, values: Values) -> None:
@@ -295,10 +361,17 @@ def _attributes(model: FittedModel, side: Side) -> Attributes:
     return found
 
 
+def _used(where: str) -> set[str]:
+    return {str(token.value) for token in tokenize(where) if token.kind == "parameter"}
+
+
+def _read(where: str, values: Values) -> Values:
+    """Return the values that an expression uses, each read once."""
+    return plain_values(values, _used(where)) if values else values
+
+
 def _key(values: Values) -> str:
-    # Lists, since the repr of a long array leaves its middle out.
-    given = {name: v if np.isscalar(v) else list(v) for name, v in (values or {}).items()}
-    return repr(sorted(given.items()))
+    return repr(sorted((values or {}).items()))
 
 
 def _kept(model: FittedModel, key: tuple[str, ...], make: Callable[[], Kept]) -> Kept:

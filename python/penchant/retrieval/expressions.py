@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NoReturn, TypeAlias
 
 from penchant.errors import ParameterError
-from penchant.retrieval.tokens import Token, tokenize
+from penchant.retrieval.tokens import Token, hint_on, tokenize
 
 __all__ = [
     "And",
@@ -213,7 +213,8 @@ class _Parser:
         place, shown = self.next.place, self.next.text or "the end"
         start = max(place - 30, 0)
         raise ParameterError(
-            f"filter expression, character {place + 1}: {problem}, found {shown!r}\n"
+            f"filter expression, character {place + 1}: {problem}, found {shown!r}"
+            f"{hint_on(shown)}\n"
             f"  {self._text[start : place + 30]}\n  {' ' * (place - start)}^"
         )
 

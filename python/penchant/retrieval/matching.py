@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from penchant.errors import ColumnError, ParameterError, closest
 from penchant.retrieval.expressions import And, Compare, In, IsNull, Node, Not, Or, Parameter, Value
+from penchant.retrieval.given import date_text, is_date, plain_number, plain_values
 
 _COMPARE = {
     **{"==": pc.equal, "!=": pc.not_equal, "<": pc.less, "<=": pc.less_equal},
@@ -75,7 +77,7 @@ def matching_rows(
     table : pyarrow.Table or Attributes
         `Attributes` keep what is computed of a column for the next expression.
     values : mapping of str, optional
-        What ``$NAME`` stands for: a value or a sequence of values.
+        What ``$NAME`` stands for: a value or a sequence of values, see `plain_values`.
 
     Returns
     -------
@@ -98,7 +100,8 @@ def matching_rows(
     >>> matching_rows(parse_where("genres not in $tired"), films, {"tired": ["Horror"]}).tolist()
     [True, False, False]
     """
-    return _matching(node, table if isinstance(table, Attributes) else Attributes(table), values)
+    table = table if isinstance(table, Attributes) else Attributes(table)
+    return _matching(node, table, plain_values(values))
 
 
 def _matching(node: Node, table: Attributes, values: Mapping[str, Any] | None) -> NDArray[np.bool_]:
@@ -174,7 +177,7 @@ def given_values(value: Value, values: Mapping[str, Any] | None) -> list[Any]:
         known = ", ".join(values or ()) or "none"
         raise ParameterError(f"the filter wants a value for ${value.name}; given are: {known}")
     given = values[value.name]
-    return [given] if isinstance(given, str | int | float | bool) else list(given)
+    return list(given) if isinstance(given, list | tuple) else [given]
 
 
 def _missing(column: Any) -> NDArray[np.bool_]:
@@ -210,13 +213,13 @@ def _any_element(table: Attributes, name: str, wanted: list[Any]) -> NDArray[np.
     """Return where the column, or any of its elements, is one of some values."""
     column, parts = table.column(name), table.elements(name)
     if parts is None:
-        return _bools(pc.is_in(column, value_set=_as(name, column.type, wanted)))
+        return _bools(pc.is_in(column, value_set=_set(name, column.type, wanted)))
     elements, rows = parts
     chosen = np.zeros(len(column), dtype=np.bool_)
-    found = _bools(pc.is_in(elements, value_set=_as(name, elements.type, wanted)))
+    found = _bools(pc.is_in(elements, value_set=_set(name, elements.type, wanted)))
     chosen[rows[found]] = True
     if not _is_list(column):  # the text as a whole counts too
-        chosen |= _bools(pc.is_in(column, value_set=_as(name, column.type, wanted)))
+        chosen |= _bools(pc.is_in(column, value_set=_set(name, column.type, wanted)))
     return chosen
 
 
@@ -228,8 +231,37 @@ def _compared(node: Compare, column: Any, value: Any) -> Any:
         _refuse(node.column, column.type, value)
 
 
+def _set(name: str, kind: Any, values: list[Any]) -> Any:
+    """Return values as an array of a column's type; decimals that it cannot hold are left out."""
+    if not _are_decimals(kind, values):
+        return _as(name, kind, values)
+    whole = kind.precision - kind.scale
+    held = []
+    for value in map(Decimal, map(str, values)):
+        short = value.normalize()
+        digits = -int(short.as_tuple().exponent)
+        if digits <= kind.scale and (not short or short.adjusted() < whole):
+            held.append(value)
+    return pa.array(held, kind)
+
+
+def _are_decimals(kind: Any, values: list[Any]) -> bool:
+    return (
+        pa.types.is_decimal(kind)
+        and any(isinstance(value, Decimal) for value in values)
+        and all(_is_number(value) and np.isfinite(float(value)) for value in values)
+    )
+
+
 def _as(name: str, kind: Any, values: list[Any]) -> Any:
     """Return values as an array that compares with a column of some type."""
+    if _are_decimals(kind, values):  # not cast: price < 4.505 is a fair question in cents
+        return pa.array([Decimal(str(value)) for value in values])
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        values = [plain_number(value) for value in values]
+    if pa.types.is_temporal(kind):
+        day = pa.types.is_date(kind)
+        values = [date_text(value, day=day) if is_date(value) else value for value in values]
     if pa.types.is_integer(kind) and all(_is_number(value) for value in values):
         # Not cast to the column's own type: year < 1990.5 and numbers beyond it are fair questions.
         whole = all(isinstance(value, int) and abs(value) < 2**63 for value in values)
@@ -240,6 +272,8 @@ def _as(name: str, kind: Any, values: list[Any]) -> Any:
             fits = isinstance(value, bool)
         elif _is_text(kind):
             fits = isinstance(value, str)
+        elif not pa.types.is_floating(kind):
+            fits = not is_date(value)  # those for dates are text by now
         if not fits or pa.types.is_integer(kind):
             _refuse(name, kind, value)
     try:
@@ -249,7 +283,7 @@ def _as(name: str, kind: Any, values: list[Any]) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
 def _refuse(name: str, kind: Any, value: Any) -> NoReturn:

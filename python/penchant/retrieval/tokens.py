@@ -11,6 +11,12 @@ MAX_LENGTH = 10_000
 KEYWORDS = ("and", "or", "not", "in", "is", "null", "between", "where", "include", "exclude", "if")
 _CONSTANTS: dict[str, bool] = {"true": True, "false": False}
 
+_HINTS = dict.fromkeys("\"'`", " (a quote that is never closed?)") | {
+    "&": "; conditions are joined by words: write and / or",
+    "|": "; conditions are joined by words: write and / or",
+    "~": "; write not",
+}
+
 _TOKEN = re.compile(
     r"""
     (?P<space>\s+)
@@ -39,6 +45,11 @@ class Token(NamedTuple):
         return self.text.lower() if self.kind in ("word", "name") else ""
 
 
+def hint_on(text: str) -> str:
+    """Return what to write in place of a sign of another grammar, or nothing."""
+    return _HINTS.get(text, "")
+
+
 def tokenize(text: str) -> list[Token]:
     """Cut an expression into tokens; the last one is of kind "end".
 
@@ -63,10 +74,10 @@ def tokenize(text: str) -> list[Token]:
     while place < len(text):
         match = _TOKEN.match(text, place)
         if match is None:
-            open_quote = " (a quote that is never closed?)" if text[place] in "\"'`" else ""
+            hint = _HINTS.get(text[place], "")
             raise ParameterError(
                 f"filter expression, character {place + 1}: cannot read "
-                f"{text[place : place + 20]!r}{open_quote}"
+                f"{text[place : place + 20]!r}{hint}"
             )
         if match.lastgroup != "space":
             tokens.append(_token(match, place))
