@@ -18,11 +18,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="ml-100k: BayesianSVD, its setting chosen inside each training fold",
     )
+    parser.add_argument("--fold-in", action="store_true", help="ml-100k: users left out")
     compare.add_arguments(parser, repeats=5)
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    if options.best:
+    if options.fold_in:
+        from bench.svd import fold_in
+
+        fold_in.run(options, report)
+    elif options.best:
         from bench.svd import best
 
         best.run(options, report)
