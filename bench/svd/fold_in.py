@@ -50,8 +50,8 @@ def run(options: argparse.Namespace, report: Report) -> None:
         rows.append([f"{name} {params or ''}", *errors, milliseconds(solve)[0]])
         report.results.setdefault("rmse", {})[f"{name} {params}"] = errors
     report.table(
-        f"MovieLens 100k: a fifth of the users left out, RMSE of a fifth of their {strange.sum():,} "
-        f"ratings; {options.threads} threads, {RUNS} runs",
+        "MovieLens 100k: a fifth of the users left out, RMSE of a fifth of their "
+        f"{strange.sum():,} ratings; {options.threads} threads, {RUNS} runs",
         ["", "trained on", "folded in", "one history of at most 50, ms"],
         rows,
     )
