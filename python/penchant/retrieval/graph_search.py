@@ -263,7 +263,7 @@ class GraphSearch:
             share = np.count_nonzero(allowed) / len(allowed)
             widths = _MARGIN * widths / max(share, 1 / (2 * len(allowed)))
         widths = np.where(widths > report.widest, 0, np.ceil(widths))
-        # On the line through the measured two.
+        # On the line through the measured two; it falls short between them where answers are long.
         ten, hundred = _width(MEASURED_AT), _width(DEEP)
         low, high = report.expansion_search, report.expansion_deep
         slope = max(high - low, hundred - ten) / (hundred - ten)
@@ -272,6 +272,8 @@ class GraphSearch:
             np.maximum(widths, high * widths // hundred),
             np.rint(low + slope * np.maximum(widths - ten, 0)),
         )
+        if k > MEASURED_AT:
+            expansions = np.maximum(expansions, high)
         most = np.iinfo(np.int32).max
         return np.stack([widths, expansions], axis=1).clip(0, most).astype(np.int32)
 
