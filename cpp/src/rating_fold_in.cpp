@@ -66,6 +66,10 @@ void RatingFoldIn::solve_row(std::span<const std::int32_t> items, std::span<cons
                              float* row) const {
   const auto n = static_cast<std::int64_t>(items.size());
   const std::int64_t d = mean_.size();
+  if (n == 0) {
+    Eigen::Map<Eigen::VectorXf>(row, d) = mean_.cast<float>();
+    return;
+  }
   Rows own(n, d);
   Eigen::VectorXd rest(n);
   for (std::int64_t j = 0; j < n; ++j) {
