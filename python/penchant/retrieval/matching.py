@@ -225,6 +225,10 @@ def _any_element(table: Attributes, name: str, wanted: list[Any]) -> NDArray[np.
 
 def _compared(node: Compare, column: Any, value: Any) -> Any:
     wanted = _as(node.column, column.type, [value])
+    if pa.types.is_decimal(column.type) and pa.types.is_decimal(wanted.type):
+        # Arrow compares decimals of two scales wrongly now and then.
+        common = pa.decimal256(76, max(column.type.scale, wanted.type.scale))
+        column, wanted = column.cast(common), wanted.cast(common)
     try:
         return _COMPARE[node.operator](column, wanted[0])
     except pa.ArrowException:
