@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 from typing import Any, ClassVar
 
 import numpy as np
@@ -118,3 +121,14 @@ class ModelFactory:
 
     def fitted(self, data: pc.Interactions | None = None, **params: Any) -> Any:
         return self.make(**params).fit(interactions() if data is None else data, progress=False)
+
+
+def run_python(code: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    """Return what a Python of its own says to some code."""
+    return subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )

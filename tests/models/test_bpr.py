@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
-
 import numpy as np
 import pandas as pd
 import pytest
 
 import penchant as pc
-from model_support import bits, events, interactions
+from model_support import bits, events, interactions, run_python
 from penchant.errors import DivergenceError, ParameterError, PenchantWarning
 from penchant.models.drafts import Drafts
 from penchant.models.training import has_diverged
@@ -271,59 +267,6 @@ def test_divergence_keeps_the_last_good_state(monkeypatch):
 )
 def test_when_a_loss_counts_as_diverged(losses, diverged):
     assert has_diverged(losses) is diverged
-
-
-def run_python(code: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-
-
-def test_ctrl_c_stops_within_a_second_and_leaves_the_model_as_it_was():
-    """The signal arrives in the middle of an epoch that takes many seconds.
-
-    What counts is the processor time of all threads, which a busy machine does not stretch.
-    """
-    code = """
-        import os, signal, threading, time
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # the background ignores it
-        import numpy as np, pyarrow as pa
-        import penchant as pc
-
-        rng = np.random.default_rng(0)
-        n = 1_500_000
-        table = pa.table({"u": rng.integers(0, 20_000, n), "i": rng.integers(0, 5_000, n)})
-        data = pc.Interactions.from_frame(table, user="u", item="i")
-        pressed = []
-
-        def press():
-            pressed.append(time.process_time())
-            os.kill(os.getpid(), signal.SIGINT)
-
-        class Start(pc.Callback):
-            def on_fit_begin(self, model, train):
-                threading.Timer(0.7, press).start()
-
-        model = pc.BPR(factors=256, n_candidates=256, epochs=1, num_threads=2)
-        model.fit(data.select(np.arange(500)), progress=False)
-        before = model.recommend(k=5).to_pylist()
-        model.set_params(epochs=1000)
-        try:
-            model.fit(data, progress=False, callbacks=[Start()])
-        except KeyboardInterrupt:
-            print("stopped after", time.process_time() - pressed[0])
-        assert model.recommend(k=5).to_pylist() == before
-        print("epochs", model.history_.num_rows)
-    """
-    done = run_python(code)
-    assert done.returncode == 0, done.stderr
-    stopped, epochs = done.stdout.splitlines()
-    assert float(stopped.removeprefix("stopped after ")) < 2  # a second of two threads
-    assert epochs == "epochs 1", "the epoch was too short for this test to mean anything"
 
 
 def test_ctrl_c_in_a_callback_keeps_the_history():

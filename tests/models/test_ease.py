@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
-
 import numpy as np
 import pytest
 
@@ -161,59 +157,6 @@ def test_the_estimate_grows_with_the_square_of_the_items():
 def test_values_out_of_range_are_named(name, value, allowed):
     with pytest.raises(ParameterError, match=f"EASE: {name} must be {allowed}"):
         pc.EASE(**{name: value})
-
-
-@pytest.mark.parametrize("moment", ["gram", "inverse"])
-def test_ctrl_c_stops_within_a_second_and_leaves_the_model_as_it_was(moment):
-    """The signal arrives while the Gram matrix is made, or in the midst of its inversion."""
-    # Long histories make the Gram matrix slow, many items the inverse.
-    users, items, length, delay = (
-        (4000, 2000, 1500, 0.5) if moment == "gram" else (3000, 7000, 5, 1.0)
-    )
-    code = f"""
-        import os, signal, threading, time
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # the background ignores it
-        import numpy as np, pyarrow as pa
-        import penchant as pc
-
-        rng = np.random.default_rng(0)
-        u = np.repeat(np.arange({users}), {length})
-        i = rng.integers(0, {items}, len(u))
-        data = pc.Interactions.from_frame(pa.table({{"u": u, "i": i}}), user="u", item="i")
-        data.csr()
-        pressed = []
-
-        def press():
-            pressed.append(time.perf_counter())
-            os.kill(os.getpid(), signal.SIGINT)
-
-        class Start(pc.Callback):
-            def on_fit_begin(self, model, train):
-                threading.Timer({delay}, press).start()
-
-        model = pc.EASE(num_threads=1)
-        try:
-            model.fit(data, progress=False, callbacks=[Start()])
-            print("too quick")
-        except KeyboardInterrupt:
-            print("stopped after", time.perf_counter() - pressed[0])
-        try:
-            model.recommend(0, k=5)
-        except pc.errors.NotFittedError:
-            print("not fitted")
-    """
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    stopped, state = done.stdout.splitlines()
-    assert stopped != "too quick", "the fit was too short for this test to mean anything"
-    assert float(stopped.removeprefix("stopped after ")) < 1
-    assert state == "not fitted"
 
 
 def test_what_memory_cannot_hold_is_refused_before_it_is_taken(monkeypatch):
