@@ -22,13 +22,7 @@ class FoldIn {
     check_rows_fit(item_rows.rows, "items");
     check_finite(user_rows, "user_factors");
     check_finite(item_rows, "item_factors");
-    const float* bias_data = nullptr;
-    if (biases) {
-      const auto values = vector(*biases, "item_biases");
-      check_length(values.size(), item_rows.rows, "item_biases");
-      check_finite({values.data(), item_rows.rows, 1}, "item_biases");
-      bias_data = values.data();
-    }
+    const float* bias_data = finite_biases(biases, item_rows.rows, "item_biases");
     if (!(variance > 0.0) || !std::isfinite(variance))
       fail("variance must be a positive finite number");
     shape_ = {item_rows.rows, item_rows.cols};

@@ -13,7 +13,7 @@ from penchant.data.interactions import CSR
 from penchant.models.attributes import most_alike
 from penchant.models.base import Recommender
 from penchant.models.ranker import Rows, Scores
-from penchant.retrieval.filters import RowLists, take_lists
+from penchant.retrieval.filters import RowLists, offsets, owners_of
 from penchant.retrieval.graph_report import Options
 from penchant.retrieval.graph_search import SAMPLE, GraphSearch
 
@@ -159,13 +159,18 @@ class FactorModel(Recommender, abstract=True):
 
     def _takers(self, items: Rows) -> CSR:
         """Return the items x users matrix of some items."""
+        place = np.full(len(self.items_), -1)
+        place[items] = np.arange(len(items))
+        entries = np.flatnonzero(place[self.seen_.indices] >= 0)
+        owners = place[self.seen_.indices[entries]]
+        order = np.argsort(owners, kind="stable")  # users stay ascending
+        entries = entries[order]
         values = self.history_values_
-        if values is None:
-            values = np.ones(len(self.seen_.indices), dtype=np.float32)
-        lists = CSR(*self.seen_, values).transposed(len(self.items_))
-        places = RowLists(lists.indptr, np.arange(len(lists.indices), dtype=np.int32))
-        indptr, chosen = take_lists(places, items)
-        return CSR(indptr, np.ascontiguousarray(lists.indices[chosen]), lists.values[chosen])
+        return CSR(
+            offsets(np.bincount(owners, minlength=len(items))),
+            owners_of(self.seen_)[entries].astype(np.int32),
+            np.ones(len(entries), np.float32) if values is None else values[entries],
+        )
 
     def _describe_items(self, growth: Growth) -> None:
         """Give items the weighted mean of what the known items most like them have learnt."""

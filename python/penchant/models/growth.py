@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from penchant.data.times import event_times
 from penchant.errors import ColumnError, DataError, closest, notice
-from penchant.retrieval.filters import RowLists, offsets
+from penchant.retrieval.filters import RowLists, offsets, owners_of
 
 if TYPE_CHECKING:
     from penchant.data.ids import IdMap
@@ -229,9 +229,7 @@ def merge_events(model: FittedModel, new: Entries, reduction: str) -> None:
 
     Of a pair that is there already "last" replaces the value, "sum" and "count" add to it.
     """
-    indptr, indices = model.seen_
-    owners = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    own = owners << 32 | indices
+    own = owners_of(model.seen_) << 32 | model.seen_.indices
     added = new.users << 32 | new.items
     place = np.searchsorted(own, added)
     there = np.zeros(len(added), dtype=np.bool_)

@@ -12,6 +12,25 @@ from numpy.typing import NDArray
 from penchant.errors import ParameterError
 
 
+def is_list(kind: Any) -> bool:
+    """Return whether a column of a type holds lists."""
+    listed = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(is_kind(kind) for is_kind in listed)
+
+
+def is_text(kind: Any) -> bool:
+    """Return whether a column of a type holds text."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def elements(column: Any) -> tuple[Any, NDArray[np.int64]]:
+    """Return the elements of lists, or of texts joined by ``|``, and the row of each."""
+    if not is_list(column.type):
+        column = pc.split_pattern(column, "|")
+    lists = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    return pc.list_flatten(lists), np.asarray(pc.list_parent_indices(lists)).astype(np.int64)
+
+
 class ColumnValues(NamedTuple):
     """The values of a column, several of a row perhaps.
 
@@ -54,14 +73,8 @@ def column_values(column: Any, name: str, owner: str) -> ColumnValues:
     >>> rows.tolist(), codes.tolist(), n_values
     ([0, 0, 2], [0, 1, 1], 2)
     """
-    kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        column = pc.split_pattern(column, "|")
-    listed = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    if any(is_kind(column.type) for is_kind in listed):
-        lists = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-        rows = np.asarray(pc.list_parent_indices(lists)).astype(np.int64)
-        values = pc.list_flatten(lists)
+    if is_text(column.type) or is_list(column.type):
+        values, rows = elements(column)
     else:
         rows = np.arange(len(column), dtype=np.int64)
         values = column.combine_chunks()
@@ -73,7 +86,7 @@ def column_values(column: Any, name: str, owner: str) -> ColumnValues:
             "values, of lists of them, or of text that joins them by '|'"
         )
     missing = pc.is_null(values, nan_is_null=True)
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+    if is_text(values.type):
         missing = pc.or_(missing, pc.fill_null(pc.equal(values, ""), True))
     there = ~np.asarray(missing).astype(bool)
     encoded = values.filter(pa.array(there)).dictionary_encode()

@@ -251,7 +251,7 @@ def near_pairs(indptr: Int64Array, items: Int32Array, window: int) -> NDArray[np
     >>> near_pairs(np.array([0, 3]), np.array([7, 8, 9], dtype=np.int32), 1).tolist()
     [[7, 8, 8, 9], [8, 9, 7, 8]]
     """
-    owners = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    owners = owners_of(RowLists(indptr, items))
     longest = int(np.diff(indptr).max(initial=0))
     parts = [np.empty((2, 0), dtype=np.int64)]
     for gap in range(1, min(window, longest - 1) + 1):

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from penchant.errors import ColumnError, ParameterError, closest
+from penchant.retrieval.attributes import elements, is_list, is_text
 from penchant.retrieval.expressions import And, Compare, In, IsNull, Node, Not, Or, Parameter, Value
 from penchant.retrieval.given import date_text, is_date, plain_number, plain_values
 
@@ -188,25 +189,12 @@ def _bools(column: Any) -> NDArray[np.bool_]:
     return np.asarray(column.fill_null(False)).astype(np.bool_)
 
 
-def _is_list(column: Any) -> bool:
-    kind = column.type
-    return bool(
-        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    )
-
-
-def _is_text(kind: Any) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _split(column: Any) -> tuple[Any, Any] | None:
-    """Return the elements of lists, or of texts joined by ``|``, and the row of each."""
-    if not _is_list(column):
-        if not _is_text(column.type) or not pc.any(pc.match_substring(column, "|")).as_py():
-            return None
-        column = pc.split_pattern(column, "|")
-    lists = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-    return pc.list_flatten(lists), np.asarray(pc.list_parent_indices(lists))
+def _split(column: Any) -> tuple[Any, NDArray[np.int64]] | None:
+    """Return the elements of a column and the row of each; None where rows are one value."""
+    if is_list(column.type):
+        return elements(column)
+    joined = is_text(column.type) and pc.any(pc.match_substring(column, "|")).as_py()
+    return elements(column) if joined else None
 
 
 def _any_element(table: Attributes, name: str, wanted: list[Any]) -> NDArray[np.bool_]:
@@ -218,7 +206,7 @@ def _any_element(table: Attributes, name: str, wanted: list[Any]) -> NDArray[np.
     chosen = np.zeros(len(column), dtype=np.bool_)
     found = _bools(pc.is_in(elements, value_set=_set(name, elements.type, wanted)))
     chosen[rows[found]] = True
-    if not _is_list(column):  # the text as a whole counts too
+    if not is_list(column.type):  # the text as a whole counts too
         chosen |= _bools(pc.is_in(column, value_set=_set(name, column.type, wanted)))
     return chosen
 
@@ -274,7 +262,7 @@ def _as(name: str, kind: Any, values: list[Any]) -> Any:
         fits = _is_number(value) if pa.types.is_floating(kind) else True
         if pa.types.is_boolean(kind):
             fits = isinstance(value, bool)
-        elif _is_text(kind):
+        elif is_text(kind):
             fits = isinstance(value, str)
         elif not pa.types.is_floating(kind):
             fits = not is_date(value)  # those for dates are text by now

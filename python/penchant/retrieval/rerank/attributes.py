@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from penchant.errors import ParameterError
+from penchant.retrieval.attributes import column_values
 from penchant.retrieval.filters import RowLists, offsets, take_lists
 from penchant.retrieval.rerank.lists import Catalogue
 
@@ -43,7 +41,7 @@ def attribute_sets(catalogue: Catalogue, columns: tuple[str, ...], owner: str) -
 def _read(catalogue: Catalogue, columns: tuple[str, ...], owner: str) -> AttributeSets:
     pairs, n_values = [], 0
     for name in columns:
-        items, codes, n_own = _values(catalogue.column(name, owner), name, owner)
+        items, codes, n_own = column_values(catalogue.column(name, owner), name, owner)
         pairs.append(items << 32 | (codes + n_values))
         n_values += n_own
     unique = np.unique(np.concatenate(pairs))
@@ -51,33 +49,3 @@ def _read(catalogue: Catalogue, columns: tuple[str, ...], owner: str) -> Attribu
     return AttributeSets(
         RowLists(offsets(lengths), (unique & 0xFFFFFFFF).astype(np.int32)), n_values
     )
-
-
-def _values(column: Any, name: str, owner: str) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """Return the items that have values, the codes of those, and how many values there are."""
-    kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        column = pc.split_pattern(column, "|")
-    listed = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    if any(is_kind(column.type) for is_kind in listed):
-        lists = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-        items = np.asarray(pc.list_parent_indices(lists)).astype(np.int64)
-        values = pc.list_flatten(lists)
-    else:
-        items = np.arange(len(column), dtype=np.int64)
-        values = column.combine_chunks()
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    if pa.types.is_nested(values.type):
-        raise ParameterError(
-            f"{owner}: the values of column {name!r} are {values.type}: use a column of single "
-            "values, of lists of them, or of text that joins them by '|'"
-        )
-    missing = pc.is_null(values, nan_is_null=True)
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        missing = pc.or_(missing, pc.fill_null(pc.equal(values, ""), True))
-    there = ~np.asarray(missing).astype(bool)
-    encoded = values.filter(pa.array(there)).dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.unify_dictionaries().combine_chunks()
-    return items[there], np.asarray(encoded.indices).astype(np.int64), len(encoded.dictionary)
