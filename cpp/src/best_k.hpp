@@ -22,9 +22,10 @@ class BestK {
   void start(std::int64_t k, float floor) {
     k_ = static_cast<std::size_t>(k);
     full_ = std::max<std::size_t>(2 * k_, 64);
+    floor_ = floor;
     threshold_ = floor;
     count_ = 0;
-    if (keys_.size() < full_) keys_.resize(full_);
+    room_ = std::min(keys_.size(), full_);
   }
 
   // Scores below it (and NaN) are turned away: callers may do so before they call.
@@ -32,10 +33,31 @@ class BestK {
 
   void offer(float score, std::int32_t item) {
     if (!(score >= threshold_)) return;
+    if (count_ == room_) make_room();
     keys_[count_++] = key(score, item);
-    if (count_ == full_) {
-      cut();
-      if (count_ > 0) threshold_ = scored(keys_[count_ - 1]).score;
+  }
+
+  // Raises the threshold, where so many came since it was raised last that a selection is worth it.
+  void settle() {
+    if (count_ >= (threshold_ > floor_ ? k_ + k_ / 4 + 1 : k_)) raise();
+  }
+
+  // Writes k rows and scores, best first; -1 and -infinity pad.
+  void write(std::int64_t* rows, float* scores) {
+    cut();
+    std::sort(keys_.begin(), last(), std::greater<>());
+    for (std::size_t i = 0; i < k_; ++i) {
+      const Scored hit = i < count_ ? scored(keys_[i]) : Scored{-kInfinity, -1};
+      rows[i] = hit.item;
+      scores[i] = hit.score;
+    }
+  }
+
+  // Offers what the other one holds.
+  void merge(const BestK& other) {
+    for (std::size_t i = 0; i < other.count_; ++i) {
+      const Scored hit = scored(other.keys_[i]);
+      offer(hit.score, hit.item);
     }
   }
 
@@ -75,9 +97,23 @@ class BestK {
     return found_;
   }
 
+  void make_room() {
+    if (room_ == full_) {
+      raise();
+    } else {  // a k that is far beyond what there is should not cost its memory
+      room_ = std::min(full_, std::max<std::size_t>(2 * room_, 64));
+      keys_.resize(room_);
+    }
+  }
+
+  void raise() {
+    cut();
+    if (count_ > 0) threshold_ = scored(keys_[count_ - 1]).score;
+  }
+
   // Leaves the k best, the worst of them last.
   void cut() {
-    if (count_ <= k_) return;
+    if (count_ < k_) return;
     if (k_ > 0)
       std::nth_element(keys_.begin(), keys_.begin() + static_cast<std::ptrdiff_t>(k_ - 1), last(),
                        std::greater<>());
@@ -89,12 +125,15 @@ class BestK {
   }
 
   static constexpr std::uint32_t kSign = 0x80000000U;
+  static constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
   std::size_t k_ = 0;
   std::size_t full_ = 0;
   std::size_t count_ = 0;
-  float threshold_ = -std::numeric_limits<float>::infinity();
-  std::vector<std::uint64_t> keys_;  // room for full_, of which count_ are in use
+  std::size_t room_ = 0;  // of keys_, full_ at most
+  float floor_ = -kInfinity;
+  float threshold_ = -kInfinity;
+  std::vector<std::uint64_t> keys_;  // of which count_ are in use
   std::vector<Scored> found_;
 };
 

@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 
+#include "best_k.hpp"
 #include "graph_pool.hpp"
 #include "penchant/parallel.hpp"
 #include "penchant/simd.hpp"
@@ -26,7 +27,7 @@ struct GraphScratch {
   HeapPool wide;
   std::vector<std::int32_t> found;
   std::vector<std::int32_t> places;
-  TopkHeap best;
+  BestK best;
 };
 
 namespace {
@@ -320,7 +321,8 @@ void GraphIndex::answer(const TopkIndex& exact, const float* query, std::int64_t
   }
   scratch->scores.resize(std::max(scratch->scores.size(), found.size()));
   exact.score_rows(query, found, &scratch->places, scratch->scores);
-  scratch->best.reset(static_cast<std::int64_t>(rows.size()));
+  scratch->best.start(static_cast<std::int64_t>(rows.size()),
+                      -std::numeric_limits<float>::infinity());
   for (std::size_t i = 0; i < found.size(); ++i) scratch->best.offer(scratch->scores[i], found[i]);
   scratch->best.write(rows.data(), scores.data());
 }

@@ -68,7 +68,7 @@ void TopkIndex::sort_by_reach(MatrixView<const float> vectors, const float* bias
   place_of_.resize(size);
   norms_.resize(size);
   biases_.assign(static_cast<std::size_t>(padded(size_)), 0.0F);
-  vectors_.resize(static_cast<std::size_t>(size_ * dim_));
+  vectors_ = LargeArray<float>(size_ * dim_);
   parallel_chunks(size_, 4096, num_threads, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t place = begin; place < end; ++place) {
       const auto at = static_cast<std::size_t>(place);
@@ -87,7 +87,7 @@ void TopkIndex::quantize(int num_threads) {
   scales_.assign(size, 0.0F);
   corrections_.assign(size, 0);
   errors_.assign(size, 0.0F);
-  panels_.assign(size * static_cast<std::size_t>(groups_ * 4), 0);
+  panels_ = LargeArray<std::int8_t>(padded(size_) * groups_ * 4);
   const int offset = kernels().query_levels + 1;
   parallel_chunks(size_, 4096, num_threads, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t place = begin; place < end; ++place) {

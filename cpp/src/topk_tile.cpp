@@ -9,40 +9,6 @@
 
 namespace penchant {
 
-void TopkHeap::reset(std::int64_t k) {
-  k_ = static_cast<std::size_t>(k);
-  hits_.clear();
-}
-
-void TopkHeap::offer(float score, std::int64_t row) {
-  const Hit hit{score, row};
-  if (hits_.size() < k_) {
-    hits_.push_back(hit);
-    std::push_heap(hits_.begin(), hits_.end(), Better{});
-  } else if (Better{}(hit, hits_.front())) {
-    std::pop_heap(hits_.begin(), hits_.end(), Better{});
-    hits_.back() = hit;
-    std::push_heap(hits_.begin(), hits_.end(), Better{});
-  }
-}
-
-float TopkHeap::threshold() const {
-  return hits_.size() < k_ ? -std::numeric_limits<float>::infinity() : hits_.front().score;
-}
-
-void TopkHeap::write(std::int64_t* rows, float* scores) {
-  std::sort_heap(hits_.begin(), hits_.end(), Better{});
-  for (std::size_t i = 0; i < k_; ++i) {
-    rows[i] = i < hits_.size() ? hits_[i].row : -1;
-    scores[i] = i < hits_.size() ? hits_[i].score : -std::numeric_limits<float>::infinity();
-  }
-  hits_.clear();
-}
-
-void TopkHeap::merge(const TopkHeap& other) {
-  for (const Hit& hit : other.hits_) offer(hit.score, hit.row);
-}
-
 TileSearch::TileSearch(const TopkIndex& index, MatrixView<const float> queries,
                        const TopkFilter& filter, const std::vector<std::int32_t>* survivors,
                        std::int64_t k)
@@ -67,9 +33,14 @@ void TileSearch::run_part(std::int64_t first, std::int64_t part, std::int64_t n_
   } else if (survivors_ != nullptr) {
     score_survivors(part, n_parts);
   } else {
-    for (auto b = static_cast<std::size_t>(part); b < index_.blocks_.size();
-         b += static_cast<std::size_t>(n_parts))
-      scan_block(index_.blocks_[b]);
+    // Parts take turns, so that all begin with far-reaching vectors, in runs that lie in one line.
+    constexpr std::int64_t kTurns = 8;
+    constexpr std::int64_t kLongestRun = 16;
+    const auto blocks = static_cast<std::int64_t>(index_.blocks_.size());
+    const std::int64_t run = std::clamp<std::int64_t>(blocks / (n_parts * kTurns), 1, kLongestRun);
+    for (std::int64_t begin = part * run; begin < blocks; begin += n_parts * run)
+      for (std::int64_t b = begin; b < std::min(begin + run, blocks); ++b)
+        scan_block(index_.blocks_[static_cast<std::size_t>(b)]);
   }
   if (many_excluded) mark_excluded(false);
 }
@@ -96,12 +67,12 @@ void TileSearch::score_survivors(std::int64_t part, std::int64_t n_parts) {
 
 void TileSearch::merge(const TileSearch& other) {
   for (std::size_t i = 0; i < static_cast<std::size_t>(count_); ++i)
-    slots_[i].heap.merge(other.slots_[i].heap);
+    slots_[i].best.merge(other.slots_[i].best);
 }
 
 void TileSearch::write(MatrixView<std::int64_t> rows, MatrixView<float> scores) {
   for (std::int64_t i = 0; i < count_; ++i)
-    slots_[static_cast<std::size_t>(i)].heap.write(rows.row(first_ + i), scores.row(first_ + i));
+    slots_[static_cast<std::size_t>(i)].best.write(rows.row(first_ + i), scores.row(first_ + i));
 }
 
 void TileSearch::prepare(Query& query, const float* values) {
@@ -111,7 +82,7 @@ void TileSearch::prepare(Query& query, const float* values) {
   query.values = values;
   query.scale = largest / static_cast<float>(levels);
   query.words.assign(static_cast<std::size_t>(index_.groups_), 0);
-  query.heap.reset(k_);
+  query.best.start(k_, -std::numeric_limits<float>::infinity());
   double norm = 0.0;
   double quantized_norm = 0.0;
   double error = 0.0;
@@ -181,7 +152,7 @@ void TileSearch::scan_block(const TopkIndex::Block& block) {
   const std::int64_t panels = (block.end - block.begin + 15) / 16;
   for (std::size_t slot = 0; slot < static_cast<std::size_t>(count_); ++slot) {
     Query& query = slots_[slot];
-    float threshold = query.heap.threshold();
+    float threshold = query.best.threshold();
     if (shared_ != nullptr) {
       shared_->raise(slot, threshold);
       threshold = shared_->get(slot);
@@ -212,6 +183,8 @@ void TileSearch::scan_block(const TopkIndex::Block& block) {
   for (std::size_t a = 0; a < active; ++a)
     for (std::int32_t h = 0; h < n_hits[a]; ++h) queue(slots[a], block.begin + hits[a][h]);
   rescore();
+  for (std::size_t a = 0; a < active; ++a)
+    if (n_hits[a] > 0) slots_[slots[a]].best.settle();
 }
 
 void TileSearch::queue(std::size_t slot, std::int64_t place) {
@@ -220,6 +193,11 @@ void TileSearch::queue(std::size_t slot, std::int64_t place) {
   pair_slots_.push_back(slot);
   pair_queries_.push_back(slots_[slot].values);
   pair_places_.push_back(static_cast<std::int32_t>(place));
+  // Fetched while others are queued.
+  constexpr std::int64_t kFloatsOfLine = 16;
+  const float* const vector = index_.vectors_.data() + place * index_.dim_;
+  for (std::int64_t d = 0; d < std::min(index_.dim_, 16 * kFloatsOfLine); d += kFloatsOfLine)
+    __builtin_prefetch(vector + d);
 }
 
 void TileSearch::rescore() {
@@ -228,7 +206,7 @@ void TileSearch::rescore() {
                         index_.dim_, pair_places_.data(),
                         static_cast<std::int64_t>(pair_places_.size()), pair_scores_.data());
   for (std::size_t i = 0; i < pair_places_.size(); ++i)
-    slots_[pair_slots_[i]].heap.offer(pair_scores_[i],
+    slots_[pair_slots_[i]].best.offer(pair_scores_[i],
                                       index_.row_at_[static_cast<std::size_t>(pair_places_[i])]);
   pair_slots_.clear();
   pair_queries_.clear();

@@ -15,6 +15,7 @@
 #include <limits>
 #include <vector>
 
+#include "best_k.hpp"
 #include "penchant/topk.hpp"
 
 namespace penchant {
@@ -25,33 +26,6 @@ inline float round_up(double value) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   return value > 0.0 ? std::nextafter(static_cast<float>(value * (1.0 + 1e-6)), kInfinity) : 0.0F;
 }
-
-// The k best (score, row) so far; ties go to the lower row.
-class TopkHeap {
- public:
-  void reset(std::int64_t k);
-  void offer(float score, std::int64_t row);
-  // The score to reach: a lower one cannot enter any more.
-  [[nodiscard]] float threshold() const;
-  // Offers all that the other heap holds.
-  void merge(const TopkHeap& other);
-  // Writes the answer, best first, and empties the heap.
-  void write(std::int64_t* rows, float* scores);
-
- private:
-  struct Hit {
-    float score;
-    std::int64_t row;
-  };
-  struct Better {
-    bool operator()(const Hit& a, const Hit& b) const {
-      return a.score > b.score || (a.score == b.score && a.row < b.row);
-    }
-  };
-
-  std::size_t k_ = 0;
-  std::vector<Hit> hits_;
-};
 
 inline constexpr std::int64_t kTileQueries = 64;
 // So many queries look what they leave out up; more share a table of it, which has to be made.
@@ -101,7 +75,7 @@ class TileSearch {
     float error = 0.0F;  // norm of (query - quantized query)
     float scale = 0.0F;
     std::vector<std::int32_t> words;
-    TopkHeap heap;
+    BestK best;
     std::vector<std::int32_t> hits;
   };
 

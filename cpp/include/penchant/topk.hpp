@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "penchant/large_array.hpp"
 #include "penchant/types.hpp"
 
 namespace penchant {
@@ -97,13 +98,13 @@ class TopkIndex {
   float mean_norm_ = 0.0F;
   std::vector<std::int32_t> row_at_;    // scan position -> row: furthest-reaching vectors first
   std::vector<std::int32_t> place_of_;  // row -> scan position
-  std::vector<float> vectors_;          // in scan order, like all that follows
+  LargeArray<float> vectors_;           // in scan order, like all that follows
   std::vector<float> biases_;
   std::vector<float> norms_;
   std::vector<float> scales_;
   std::vector<float> errors_;
   std::vector<std::int32_t> corrections_;
-  std::vector<std::int8_t> panels_;
+  LargeArray<std::int8_t> panels_;
   std::vector<Block> blocks_;
 };
 

@@ -29,6 +29,8 @@ namespace {
 //
 #include "isa/row_dots.inl"
 //
+#include "isa/score_pairs.inl"
+//
 #include "isa/skipgram_chunk.inl"
 //
 #include "isa/spd_tile.inl"

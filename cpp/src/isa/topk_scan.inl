@@ -1,10 +1,8 @@
-// The two passes of exact top-k. Included like vec.inl. See topk.cpp for the bounds.
-
-// ---- pass 1: 8-bit scores
-// ------------------------------------------------------------------------ Items come in panels of
-// 16: panel[g][item][4] holds four signed 8-bit dimensions of each item, so one 64-byte line is one
-// step for 16 items. Queries are unsigned (shifted by kQueryOffset); the items' `corrections` take
-// the shift out again.
+// Pass 1 of exact top-k: 8-bit scores. Included like vec.inl. See topk.cpp for the bounds.
+//
+// Items come in panels of 16: panel[g][item][4] holds four signed 8-bit dimensions of each item, so
+// one 64-byte line is one step for 16 items. Queries are unsigned (shifted by kQueryOffset); the
+// items' `corrections` take the shift out again.
 
 #if defined(__AVX512VNNI__)
 constexpr int kQueryLevels = 127;  // |quantized query| <= this
@@ -84,7 +82,7 @@ PENCHANT_INLINE void scan_tile(const ScanArgs& args, int first_query, std::int64
   const std::int8_t* items = args.panels + first_panel * args.groups * 64;
   for (std::int64_t g = 0; g < args.groups; ++g) {
 #pragma GCC unroll 2
-    for (int p = 0; p < kPanels; ++p)  // the next panels
+    for (int p = 0; kQueries > 2 && p < kPanels; ++p)  // the next panels
       __builtin_prefetch(items + ((kPanels + p) * args.groups + g) * 64);
 #pragma GCC unroll 16
     for (int q = 0; q < kQueries; ++q) {
@@ -113,11 +111,14 @@ PENCHANT_INLINE void scan_tile(const ScanArgs& args, int first_query, std::int64
   }
 }
 
+// Many queries are bound by the products, and panels side by side save loads of the queries. One or
+// two are bound by the memory, which gives twice as much when it is read in one line.
 template <int kQueries>
 PENCHANT_INLINE void scan_queries(const ScanArgs& args, int first_query) {
+  constexpr int kPanels = kQueries > 2 ? kTilePanels : 1;
   std::int64_t panel = 0;
-  for (; panel + kTilePanels <= args.n_panels; panel += kTilePanels)
-    scan_tile<kQueries, kTilePanels>(args, first_query, panel);
+  for (; panel + kPanels <= args.n_panels; panel += kPanels)
+    scan_tile<kQueries, kPanels>(args, first_query, panel);
   for (; panel < args.n_panels; ++panel) scan_tile<kQueries, 1>(args, first_query, panel);
 }
 
@@ -131,29 +132,4 @@ PENCHANT_INLINE int scan_from(const ScanArgs& args, int query) {
 
 void scan_panels(const ScanArgs* args) {
   scan_from<kTileQueries>(*args, 0);
-}
-
-// ---- pass 2: the score itself
-// ---------------------------------------------------------------------- Every score of the library
-// is accumulated here: bias, then dimension 0, 1, ..., one fused (or, without FMA, one rounded)
-// multiply-add each. Several pairs go side by side to hide the latency of that chain.
-constexpr int kChains = 8;
-
-void score_pairs(const float* const* queries, const float* vectors, const float* biases,
-                 std::int64_t dim, const std::int32_t* rows, std::int64_t n_pairs, float* scores) {
-  for (std::int64_t first = 0; first < n_pairs; first += kChains) {
-    const float* query[kChains];
-    const float* row[kChains];
-    float sum[kChains];
-    for (int c = 0; c < kChains; ++c) {
-      const std::int64_t pair = first + c < n_pairs ? first + c : n_pairs - 1;
-      query[c] = queries[pair];
-      row[c] = vectors + rows[pair] * dim;
-      sum[c] = biases[rows[pair]];
-    }
-    for (std::int64_t k = 0; k < dim; ++k)
-#pragma GCC unroll 8
-      for (int c = 0; c < kChains; ++c) sum[c] = multiply_add(query[c][k], row[c][k], sum[c]);
-    for (int c = 0; c < kChains && first + c < n_pairs; ++c) scores[first + c] = sum[c];
-  }
 }
