@@ -126,7 +126,7 @@ void GraphIndex::write_links(std::span<std::int16_t> levels, MatrixView<std::int
   for (std::size_t row = 0; row < levels.size(); ++row) {
     const auto slot = static_cast<std::size_t>(slot_of_[row]);
     levels[row] = static_cast<std::int16_t>(first_[slot + 1] - first_[slot]);
-    copy(base_.data() + slot_of_[row] * 2 * connectivity_, 2 * connectivity_,
+    copy(base_.data() + 2 * connectivity_ * slot_of_[row], 2 * connectivity_,
          base.row(static_cast<std::int64_t>(row)));
     for (std::int64_t i = first_[slot]; i < first_[slot + 1]; ++i)
       copy(upper_.data() + i * connectivity_, connectivity_, upper.row(list++));
@@ -252,7 +252,7 @@ std::int32_t GraphIndex::descend(GraphScratch* scratch) const {
 }
 
 void GraphIndex::prefetch_links(std::int32_t slot) const {
-  const std::int32_t* links = base_.data() + slot * 2 * connectivity_;
+  const std::int32_t* links = base_.data() + 2 * connectivity_ * slot;
   for (std::int64_t i = 0; i < 2 * connectivity_; i += kLine / 4) __builtin_prefetch(links + i);
 }
 

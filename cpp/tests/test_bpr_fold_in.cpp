@@ -36,6 +36,101 @@ TEST_CASE("dots of rows agree with the double-precision oracle") {
   }
 }
 
+namespace {
+
+// The steps in double precision, one after the other.
+std::vector<double> stepped(const BprRowStepsArgs& args, double* gathered) {
+  const auto dim = static_cast<std::size_t>(args.dim);
+  std::vector<double> row(args.row, args.row + dim);
+  const auto item = [&](std::int32_t i) { return args.items + i * args.dim; };
+  const auto score = [&](std::int32_t i) {
+    double sum = static_cast<double>(args.biases[i]);
+    for (std::size_t d = 0; d < dim; ++d) sum += row[d] * static_cast<double>(item(i)[d]);
+    return sum;
+  };
+  for (std::int64_t e = 0; e < args.n_positives; ++e) {
+    const std::int32_t positive = args.positives[e];
+    std::int32_t negative = args.candidates[0];
+    for (std::int32_t c = 1; c < args.n_candidates; ++c)
+      if (score(args.candidates[c]) > score(negative)) negative = args.candidates[c];
+    const double gradient = 1.0 / (1.0 + std::exp(score(positive) - score(negative)));
+    double rate = static_cast<double>(args.learning_rate);
+    if (args.adagrad) rate /= std::sqrt(1.0 + *gathered);
+    *gathered += gradient * gradient;
+    for (std::size_t d = 0; d < dim; ++d)
+      row[d] =
+          (1.0 - rate * static_cast<double>(args.regularization)) * row[d] +
+          rate * gradient *
+              (static_cast<double>(item(positive)[d]) - static_cast<double>(item(negative)[d]));
+  }
+  return row;
+}
+
+}  // namespace
+
+TEST_CASE("steps on a row agree with the double-precision oracle") {
+  constexpr std::int64_t kItems = 60;
+  for (const std::int64_t dim : {1, 7, 16, 33, 64, 97, 128})
+    for (const std::int32_t n_candidates : {1, 2, 16, 17, 40})
+      for (const bool adagrad : {false, true}) {
+        const auto items = reference::random_matrix(kItems, dim, 3);
+        const auto biases = reference::random_matrix(kItems, 1, 4);
+        std::vector<float> row = reference::random_matrix(1, dim, 5);
+        std::vector<std::int32_t> candidates;
+        for (std::int32_t c = 0; c < n_candidates; ++c) candidates.push_back((c * 7 + 3) % 50);
+        const std::vector<std::int32_t> positives{50, 59, 51, 50, 55};
+        float gathered = 0.5F;
+        const BprRowStepsArgs args{row.data(),
+                                   items.data(),
+                                   biases.data(),
+                                   dim,
+                                   candidates.data(),
+                                   n_candidates,
+                                   positives.data(),
+                                   static_cast<std::int64_t>(positives.size()),
+                                   0.3F,
+                                   0.2F,
+                                   adagrad,
+                                   &gathered};
+        double squares = 0.5;
+        const auto expected = stepped(args, &squares);
+        kernels().bpr_row_steps(&args);
+        CHECK(static_cast<double>(gathered) == doctest::Approx(squares).epsilon(1e-4));
+        for (std::size_t d = 0; d < expected.size(); ++d)
+          CHECK(static_cast<double>(row[d]) ==
+                doctest::Approx(expected[d]).epsilon(1e-3).scale(1.0));
+      }
+}
+
+// All other items are alike, so that it does not matter which are drawn.
+TEST_CASE("a history of one item takes fifteen steps at rates that fall to zero, with biases") {
+  constexpr std::int64_t kItems = 40;
+  std::vector<float> items(kItems, 0.0F);
+  items[7] = 2.0F;
+  std::vector<float> biases(kItems, 0.5F);
+  biases[7] = -1.0F;
+  const std::vector<std::int64_t> counts(kItems, 1);
+  reference::Csr history;
+  history.add_row({7});
+  BprParams params;
+  params.learning_rate = 0.1F;
+  params.user_regularization = 0.05F;
+  for (const NegativeSampling negatives :
+       {NegativeSampling::kUniform, NegativeSampling::kDynamic}) {
+    params.negatives = negatives;
+    params.optimizer = BprOptimizer::kSgd;
+    double x = 0.0;
+    for (int epoch = 0; epoch < 15; ++epoch) {
+      const double rate = 3.0 * 0.1 * (1.0 - epoch / 15.0);
+      const double gradient = 1.0 / (1.0 + std::exp(2.0 * x - 1.5));
+      x = (1.0 - rate * 0.05) * x + rate * gradient * 2.0;
+    }
+    const BprFoldIn solver({items.data(), kItems, 1}, biases.data(), counts, params);
+    CHECK(static_cast<double>(solve(solver, history.view(), 1)[0]) ==
+          doctest::Approx(x).epsilon(1e-4));
+  }
+}
+
 // Two tastes along the first dimension: a history of one should come out on its side.
 TEST_CASE("a stranger's row prefers what is like their history") {
   constexpr std::int64_t kItems = 200;

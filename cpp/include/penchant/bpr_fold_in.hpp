@@ -10,6 +10,8 @@
 
 namespace penchant {
 
+class Members;
+
 // The problem is convex in the user's row, which starts at zero. Negatives are drawn as in training
 // (from all items, not from a block) by a stream that belongs to the seed and the items of the
 // history: a history has the same row alone, in a batch, and on any number of threads.
@@ -25,14 +27,11 @@ class BprFoldIn {
   void solve(const CsrView& histories, MatrixView<float> out, int num_threads) const;
 
  private:
-  struct Steps;
-
   [[nodiscard]] std::int32_t draw(RandomStream* random) const;
-  [[nodiscard]] std::int32_t draw_unseen(std::span<const std::int32_t> history,
-                                         RandomStream* random) const;
-  void draw_candidates(std::span<const std::int32_t> history, RandomStream* random,
-                       Steps* steps) const;
-  void solve_row(std::span<const std::int32_t> history, Steps* steps, float* row) const;
+  [[nodiscard]] std::int32_t draw_unseen(const Members& history, RandomStream* random) const;
+  void draw_candidates(const Members& history, RandomStream* random,
+                       std::vector<std::int32_t>* candidates) const;
+  void solve_row(std::span<const std::int32_t> items, float* row) const;
 
   MatrixView<const float> items_;
   std::vector<float> biases_;

@@ -58,6 +58,22 @@ struct BprCellResult {
   std::int64_t updates;
 };
 
+// Steps of BPR on one row, for positives in turn, that share candidates for their negatives.
+struct BprRowStepsArgs {
+  float* row;
+  const float* items;   // rows of `dim` floats follow each other without a gap
+  const float* biases;  // one an item
+  std::int64_t dim;
+  const std::int32_t* candidates;
+  std::int32_t n_candidates;  // 1 to kMaxCandidates
+  const std::int32_t* positives;
+  std::int64_t n_positives;
+  float learning_rate;
+  float regularization;
+  bool adagrad;
+  float* gathered;  // squared gradients so far; in and out
+};
+
 // The 8-bit pass of top-k over some panels of 16 vectors; see topk.cpp.
 struct ScanArgs {
   const std::int8_t* panels;  // [panel][group][16][4]
@@ -204,6 +220,7 @@ struct SvdCellArgs {
 
 struct Kernels {
   const char* name;
+  void (*bpr_row_steps)(const BprRowStepsArgs* args);
   void (*bpr_cell)(const BprCellArgs* args, BprCellResult* result);
   // Largest of `n` finite values, and the sum of exp(value - largest).
   ExpSum (*exp_sum)(const float* values, std::int64_t n);

@@ -39,6 +39,8 @@ namespace {
 //
 #include "isa/topk_scan.inl"
 //
+#include "isa/bpr_row_steps.inl"
+//
 #include "isa/exp_sums.inl"
 
 }  // namespace
@@ -49,6 +51,7 @@ namespace {
 extern const Kernels kKernels;
 const Kernels kKernels = {
     .name = PENCHANT_STRINGIFY(PENCHANT_ISA),
+    .bpr_row_steps = bpr_row_steps,
     .bpr_cell = bpr_cell,
     .exp_sum = exp_sum,
     .exp_sums = exp_sums,
