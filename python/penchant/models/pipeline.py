@@ -152,6 +152,7 @@ class Pipeline(Recommender):
         # It may leave out items, and users who took nothing else.
         self.users_, self.items_ = retrieve.users_, retrieve.items_
         self.seen_, self.item_counts_ = retrieve.seen_, retrieve.item_counts_
+        self.item_first_seen_, self.last_event_ = retrieve.item_first_seen_, retrieve.last_event_
         self.item_features_ = retrieve.item_features_
         self.user_features_ = retrieve.user_features_
 

@@ -239,6 +239,8 @@ class Prod2Vec(Word2VecExchange):
         if not kept.all():
             self.items_ = self.items_.subset(np.flatnonzero(kept))
             self.item_counts_ = self.item_counts_[kept]
+            if self.item_first_seen_ is not None:
+                self.item_first_seen_ = self.item_first_seen_[kept]
             self.item_features_ = keep_rows(self.item_features_, kept)
         if not lengths.all():
             self.users_ = self.users_.subset(np.flatnonzero(lengths))
