@@ -94,11 +94,12 @@ class ExplainChecks(ModelFactory):
         assert sorted(found["product"]) == sorted(taken)
         history = taken
         if model.history_values_ is not None:
-            values = model.history_values_[indptr[3] : indptr[4]].tolist()
-            history = dict(zip(taken, values, strict=True))
-        if model.get_params().get("values") != "count":  # a mapping has one event of each item
-            same = pandas_frame(model.explain(history=history, item="item 08", k=None))
-            pd.testing.assert_frame_equal(found, same, check_exact=True)
+            values = model.history_values_[indptr[3] : indptr[4]]
+            history = dict(zip(taken, values.tolist(), strict=True))
+            if model._value_reduction() == "count":  # a mapping has one event of each item
+                history = np.repeat(taken, values.astype(int)).tolist()
+        same = pandas_frame(model.explain(history=history, item="item 08", k=None))
+        pd.testing.assert_frame_equal(found, same, check_exact=True)
         assert len(model.explain(known, "item 08")) == min(3, len(taken))
 
     def test_explanations_survive_saving(self, explaining, tmp_path):

@@ -1,4 +1,4 @@
-"""Items below Prod2Vec's min_count in data with times: the model, and those made of it, lose them."""
+"""Items below Prod2Vec's min_count in data with times."""
 
 from __future__ import annotations
 

@@ -12,23 +12,23 @@ from penchant import _core
 from penchant.errors import DataError, UnsupportedError, notice
 from penchant.models.factor_model import Factors
 from penchant.models.params import Choice, Flag, Integer, Real, Rule
-from penchant.models.ranker import NUM_THREADS, Rows
+from penchant.models.ranker import NUM_THREADS
 from penchant.models.results import keep_rows
-from penchant.models.weights import Weight
+from penchant.models.sequence_growth import SequenceGrowth
+from penchant.models.weights import HISTORY_VALUES, Weight
 from penchant.models.word2vec_exchange import Word2VecExchange
 from penchant.retrieval.exact import unit_rows
-from penchant.retrieval.filters import RowLists, near_pairs, offsets, recode
+from penchant.retrieval.filters import RowLists, offsets, recode
 
 if TYPE_CHECKING:
-    from penchant.data.interactions import CSR, Interactions
-    from penchant.models.growth import Growth
+    from penchant.data.interactions import Interactions
     from penchant.models.histories import Histories
     from penchant.models.training import FitMonitor
 
 _INPUT = 0  # random stream of the first vectors
 
 
-class Prod2Vec(Word2VecExchange):
+class Prod2Vec(SequenceGrowth, Word2VecExchange):
     """Item vectors from sequences: items taken near one another get similar vectors.
 
     Skip-gram or CBOW with negative sampling [1]_ over baskets, sessions, playlists or purchase
@@ -70,6 +70,8 @@ class Prod2Vec(Word2VecExchange):
     history_weighting : {"mean", "recency", "last"}, default "mean"
         How the vector of a user is made from the vectors of the items they took: their mean, a
         mean in which each event weighs `recency_decay` times the one after it, or the last alone.
+        The events of `partial_fit` come after all that a user had before; without a time or an
+        order column they stand by item id.
     recency_decay : float, default 0.8
         Only for ``history_weighting="recency"``.
     score_vectors : {"input", "output", "both"}, default "both"
@@ -142,6 +144,7 @@ class Prod2Vec(Word2VecExchange):
         "output_vectors_": Weight(("items", "vector_size")),
         "user_vectors_": Weight(("users", "vector_size")),
         "vocabulary_counts_": Weight(("items",), dtype="int64"),
+        **HISTORY_VALUES,  # how often each user took each item
     }
     _may_lack_users: ClassVar[bool] = True  # see `load_word2vec`
     _divergence_advice: ClassVar[str] = "use a smaller alpha"
@@ -204,6 +207,8 @@ class Prod2Vec(Word2VecExchange):
             )
         code = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
         self._keep(kept, code)
+        own = train.csr("count")
+        self.history_values_ = own.values[kept[own.indices]]
         self.vocabulary_counts_ = counts[kept]
         self._sentences = recode(train.sequences(), code)
         if np.diff(self._sentences.indptr).max(initial=0) < 2:
@@ -319,7 +324,7 @@ class Prod2Vec(Word2VecExchange):
     def _own_history(self, code: int) -> Histories:
         if self._trained.history_weighting != "mean":
             raise UnsupportedError(
-                "Prod2Vec keeps which items a user took, not in which order, and "
+                "Prod2Vec keeps how often a user took which items, not in which order, and "
                 f"history_weighting={self._trained.history_weighting!r} goes by that: pass history="
             )
         return super()._own_history(code)
@@ -332,41 +337,3 @@ class Prod2Vec(Word2VecExchange):
         aim = self._factors().items[item].astype(np.float64)
         found: NDArray[np.float32] = (weights * (vectors @ aim) / length).astype(np.float32)
         return found
-
-    def _decay(self) -> float:
-        """Return what an event weighs, relative to the one after it."""
-        decays = {"mean": 1.0, "recency": float(self._trained.recency_decay), "last": 0.0}
-        return decays[self._trained.history_weighting]
-
-    # ---- new users and items --------------------------------------------------------------------
-
-    def _rows_of(self, histories: Histories, growth: Growth) -> NDArray[np.float32]:
-        return self._mean(histories.indptr, histories.items)
-
-    def _adopt_users(self, codes: Rows, queries: NDArray[np.float32]) -> None:
-        self.user_vectors_[codes] = queries
-
-    def _grow(self, growth: Growth) -> None:
-        if growth.events is not None:
-            items = growth.event_items[growth.events.array("item")]
-            self.vocabulary_counts_ += np.bincount(items, minlength=len(self.items_))
-        super()._grow(growth)
-
-    def _learn_items(self, growth: Growth, takers: CSR) -> None:
-        """Give them the means of the known items that they stand near, as training would."""
-        assert growth.events is not None
-        sentences = growth.events.sequences()
-        pairs = near_pairs(
-            sentences.indptr, growth.event_items[sentences.items], int(self._trained.window)
-        )
-        fresh = np.zeros(len(self.items_), dtype=np.bool_)
-        fresh[growth.items] = True
-        new, near = pairs[:, fresh[pairs[0]] & growth.known.items[pairs[1]]]
-        counts = np.bincount(new, minlength=len(self.items_))[growth.items]
-        for vectors in (self.item_vectors_, self.output_vectors_):
-            found = np.zeros((len(self.items_), vectors.shape[1]))
-            np.add.at(found, new, vectors[near])
-            found = found[growth.items] / np.maximum(counts, 1)[:, None]
-            # Among nothing but new items: like everything.
-            found[counts == 0] = vectors[growth.known.items].mean(axis=0, dtype=np.float64)
-            vectors[growth.items] = found

@@ -90,6 +90,7 @@ class Word2VecExchange(FactorModel, abstract=True):
         self.item_vectors_, self.vocabulary_counts_ = vectors, counts
         self.output_vectors_ = np.zeros_like(vectors)
         self.user_vectors_ = np.zeros((0, vectors.shape[1]), dtype=np.float32)
+        self.history_values_ = np.empty(0, dtype=np.float32)
         self._history = []
         self._training_begins()
         self._weights_changed()
