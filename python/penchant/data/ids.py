@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -225,6 +226,8 @@ class IdMap:
     def union(self, values: Any) -> tuple[IdMap, np.ndarray]:
         """Return a map with more ids, and the codes that the ids of this one have there.
 
+        Integers beyond the caller's dtype, such as int8, make it int64.
+
         Parameters
         ----------
         values : scalar, list, Series, NumPy or Arrow array of shape (n,)
@@ -256,7 +259,10 @@ class IdMap:
         stored, _ = _sort_unique(merged)
         _limits.check_ids(len(stored), self._name)
         own = np.asarray(pc.index_in(self._stored, stored)).astype(np.int32)
-        return IdMap(stored, self._type, self._name), own
+        id_type = self._type
+        if self._is_integer and arrow.cast_or_none(stored, id_type.arrow) is None:
+            id_type = replace(id_type, arrow=pa.int64())
+        return IdMap(stored, id_type, self._name), own
 
     def to_state(self) -> tuple[Any, dict[str, Any]]:
         """Return the stored ids and a description that JSON can hold, for an artifact.
