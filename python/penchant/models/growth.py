@@ -83,11 +83,14 @@ def widen(model: FittedModel, new: Interactions | None, rows: pa.Table | None) -
     """
     users = [] if new is None else [new.users.to_arrow()]
     items = [] if new is None else [new.items.to_arrow()]
-    item_tables = [] if new is None else [_with_ids(new.item_features, new.items)]
-    user_tables = [] if new is None else [_with_ids(new.user_features, new.users)]
+    item_tables, user_tables = [], []
+    if new is not None:
+        item_tables.append((new.items.to_arrow(), new.item_features))
+        user_tables.append((new.users.to_arrow(), new.user_features))
     if rows is not None:
-        items.append(rows[model.columns_.item])
-        item_tables.append(rows)
+        name = model.columns_.item
+        items.append(rows[name])
+        item_tables.append((rows[name], rows.drop_columns([name])))
     places: dict[str | int, Codes] = {}
     model.users_, places["users"] = _union(model.users_, users)
     model.items_, places["items"] = _union(model.items_, items)
@@ -129,16 +132,15 @@ def _union(ids: IdMap, more: list[Any]) -> tuple[IdMap, Codes]:
     return ids, places
 
 
-def _with_ids(table: pa.Table | None, ids: IdMap) -> pa.Table | None:
-    return None if table is None else table.append_column(ids.name, ids.to_arrow())
-
-
 def _spread(
-    table: pa.Table | None, places: Codes, ids: IdMap, more: list[pa.Table | None]
+    table: pa.Table | None, places: Codes, ids: IdMap, more: list[tuple[Any, pa.Table | None]]
 ) -> pa.Table | None:
-    """Return a table with a row for each id: those it has at their places, then those of `more`."""
+    """Return a table with a row for each id: those it has at their places, then those of `more`.
+
+    `more` are ids, whatever the name of their column, and their tables.
+    """
     if table is None:
-        if any(part is not None and part.num_columns > 1 for part in more):
+        if any(part is not None and part.num_columns for _, part in more):
             notice(
                 f"partial_fit: the attributes of each {ids.name} are left out, since the model was "
                 "trained without such a table"
@@ -147,26 +149,25 @@ def _spread(
     rows = np.full(len(ids), -1, dtype=np.int64)
     rows[places] = np.arange(len(places))
     table = table.take(pa.array(rows, mask=rows < 0))
-    for part in more:
+    for owners, part in more:
         if part is not None:
-            table = _filled(table, part, ids)
+            table = _filled(table, part, ids.codes(owners))
     return table
 
 
-def _filled(table: pa.Table, more: pa.Table, ids: IdMap) -> pa.Table:
-    """Return the table with the values of `more`.
+def _filled(table: pa.Table, more: pa.Table, codes: Codes) -> pa.Table:
+    """Return the table with the values of `more`, whose rows are those of `codes`.
 
     Null says nothing: a known row keeps what it has, for the tables of `Interactions` have a row
     for everyone with events.
     """
     for name in more.column_names:
-        if name not in (*table.column_names, ids.name):
+        if name not in table.column_names:
             raise ColumnError(
                 f"partial_fit: the table of the training data has no column {name!r}"
                 f"{closest(name, table.column_names)}; it has "
                 f"{', '.join(map(repr, table.column_names))}"
             )
-    codes = ids.codes(more[ids.name])
     columns = []
     for field in table.schema:
         column = table[field.name]
@@ -227,7 +228,8 @@ def in_own_codes(matrix: CSR, users: Codes, items: Codes) -> Entries:
 def merge_events(model: FittedModel, new: Entries, reduction: str) -> None:
     """Add entries to what the model's users have seen.
 
-    Of a pair that is there already "last" replaces the value, "sum" and "count" add to it.
+    Of a pair that is there already "last" replaces the value, whatever its time (that of the value
+    there is not kept); "sum" and "count" add to it.
     """
     own = owners_of(model.seen_) << 32 | model.seen_.indices
     added = new.users << 32 | new.items
