@@ -10,7 +10,7 @@ import pytest
 
 import penchant as pc
 from model_support import bits
-from penchant.errors import DataError, DivergenceError
+from penchant.errors import ColumnError, DataError, DivergenceError
 
 DAY = 86_400_000_000
 OLD = pd.DataFrame(
@@ -114,6 +114,90 @@ def test_the_last_event_never_goes_back(day, last):
     model.partial_fit(read(NEW.assign(day=days), timestamp="day"))
     assert first_days(model) == {**before, "cap": day - 1}  # known items stay as they are
     assert model.last_event_ == last * DAY
+
+
+def test_a_new_value_replaces_the_known_one_whatever_its_time():
+    """As documented; the time of the known one is not kept."""
+    model = pc.ItemKNN(values="last").fit(dated(), progress=False)
+    late = pd.DataFrame({"who": ["bob"], "what": ["tea"], "much": [9.0], "day": ["1969-01-01"]})
+    model.partial_fit(read(late, timestamp="day"))
+    assert history(model)["bob", "tea"] == 9
+
+
+@pytest.mark.parametrize(
+    "model", [pc.IALS(alpha=1, factors=2), pc.ItemKNN(values="sum"), pc.EASE(values="last")]
+)
+def test_values_are_not_mixed_with_counts(model):
+    names = {"user": "who", "item": "what"}
+    model = model.fit(pc.Interactions.from_frame(OLD, **names), progress=False)
+    before = dict(vars(model))
+    with pytest.raises(DataError, match=r"new has the value column 'much', and this .*value="):
+        model.partial_fit(read(NEW))
+    assert vars(model) == before
+    model.partial_fit(pc.Interactions.from_frame(NEW, **names))
+    assert history(model)["ann", "cap"] == 1
+
+
+def small_ids(dtype, category=False):
+    frame = pd.DataFrame({"who": [1, 2, 3, 1], "what": [1, 2, 2, 2]}, dtype=dtype)
+    return frame.astype("category") if category else frame
+
+
+@pytest.mark.parametrize("category", [False, True])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16"])
+def test_ids_beyond_a_narrow_dtype_make_it_wider(dtype, category, tmp_path):
+    def numbered_ids(frame):
+        return pc.Interactions.from_frame(frame, user="who", item="what")
+
+    old = numbered_ids(small_ids(dtype, category))
+    model = pc.IALS(factors=2).fit(old, progress=False)
+    model.partial_fit(numbered_ids(pd.DataFrame({"who": [100, 100], "what": [1, 101]})))
+    narrow = "category" if category else dtype
+    assert (model.users_.dtype, model.items_.dtype) == (narrow, narrow)
+    model.partial_fit(numbered_ids(pd.DataFrame({"who": [70_000, -70_000], "what": [1, 10**10]})))
+    model.save(tmp_path)
+    for grown in (model, pc.load(tmp_path)):
+        assert grown.users_.to_list() == [-70_000, 1, 2, 3, 100, 70_000]
+        assert grown.items_.to_list() == [1, 2, 101, 10**10]
+        assert grown.recommend(70_000, k=9)["what"].isin([2, 101, 10**10]).all()
+        assert len(grown.recommend(exclude_seen=False, k=9)) == 24
+
+
+def test_tables_come_under_other_column_names():
+    """Those of the training data may be names of attributes in the new tables."""
+    lands = pd.DataFrame({"who": ["ann", "bob"], "land": ["PL", "FR"]})
+    kinds = pd.DataFrame({"what": ["tea", "jam", "pen"], "kind": ["food", "food", "tool"]})
+    data = read(OLD, user_features=lands, item_features=kinds)
+    new = NEW.rename(columns={"who": "client", "what": "sku", "much": "price"})
+    names = {"user": "client", "item": "sku", "value": "price"}
+    more = pd.DataFrame({"client": ["joe", "bob"], "land": ["DE", "NO"]})
+    caps = pd.DataFrame({"sku": ["cap"], "kind": ["wear"]})
+    model = pc.ItemKNN().fit(data, progress=False)
+    model.partial_fit(
+        pc.Interactions.from_frame(new, **names, user_features=more, item_features=caps)
+    )
+    lands = dict(zip(model.users_.to_list(), model.user_features_["land"].to_pylist(), strict=True))
+    assert lands == {"ann": "PL", "bob": "NO", "eve": None, "joe": "DE"}
+    kinds = dict(zip(model.items_.to_list(), model.item_features_["kind"].to_pylist(), strict=True))
+    assert kinds == {"cap": "wear", "jam": "food", "pen": "tool", "tea": "food"}
+    model = pc.ItemKNN().fit(data, progress=False)
+    odd = caps.assign(what="an attribute of this name")
+    with pytest.raises(ColumnError, match="no column 'what'"):
+        model.partial_fit(pc.Interactions.from_frame(new, **names, item_features=odd))
+
+
+def test_one_item_written_in_two_ways_is_there_twice():
+    kinds = pd.DataFrame({"what": [1, 2, 3], "kind": ["food", "food", "tool"]})
+    old = OLD.assign(what=OLD["what"].map({"tea": 1, "jam": 2, "pen": 3}))
+    model = pc.IALS(factors=2).fit(read(old, item_features=kinds), progress=False)
+    before = dict(vars(model))
+    for ids in (["77", "78", "77.0"], ["77", "77"]):
+        items = pd.DataFrame({"what": ids, "kind": ["food", "wear", "tool"][: len(ids)]})
+        with pytest.raises(DataError, match=r"more than one row for what 77$"):
+            model.partial_fit(items=items)
+        assert vars(model) == before
+    model.partial_fit(items=pd.DataFrame({"what": ["77.0", "3"], "kind": ["food", None]}))
+    assert model.items_.to_list() == [1, 2, 3, 77]
 
 
 def test_new_users_and_items_bring_their_rows():

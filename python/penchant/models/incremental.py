@@ -62,6 +62,8 @@ class GrowingRanker(ExplainingRanker):
         new : Interactions, optional
             Events of known and unknown users and items, under any column names. Their row order
             does not matter: of a pair that repeats without a time the largest value is the last.
+            They count as later than all that the model has, whatever their times: a rating of
+            last year replaces the known one of today. Fit again where old events come late.
             What their tables say of users and items replaces what was known; null says nothing.
         items : frame, optional
             Attributes of new items: the item column of the training data, and columns of its item
@@ -75,8 +77,9 @@ class GrowingRanker(ExplainingRanker):
         Raises
         ------
         DataError
-            `new` is not `Interactions`; it has no values and the model goes by values; ids that
-            cannot be of the training data's dtype, missing or repeated ids in `items`.
+            `new` is not `Interactions`; the model goes by values, and only one of the training
+            data and `new` has a value column; ids that cannot be of the training data's dtype,
+            missing or repeated ids in `items`.
         UnsupportedError
             A model that cannot learn more, or items without events where attributes do not help
             (no item table, or an item-item model).
@@ -117,7 +120,14 @@ class GrowingRanker(ExplainingRanker):
         return self
 
     def _check_new(self, new: Interactions) -> None:
-        by_values = self._value_reduction() in ("sum", "last") and self.columns_.value is not None
+        goes_by_them = self._value_reduction() in ("sum", "last")
+        if goes_by_them and self.columns_.value is None and new.columns.value is not None:
+            raise DataError(
+                f"new has the value column {new.columns.value!r}, and this {type(self).__name__} "
+                "was trained without one, so that every event counts 1: leave out value= when "
+                "reading new, or fit again with the values of all events"
+            )
+        by_values = goes_by_them and self.columns_.value is not None
         if by_values and new.columns.value is None:
             raise DataError(
                 f"new has no value column, and this {type(self).__name__} goes by the values of "
@@ -139,9 +149,10 @@ class GrowingRanker(ExplainingRanker):
         ids = table[name]
         if ids.null_count:
             raise DataError(f"items: column {name!r} has nulls: every row needs an id")
-        if len(ids.unique()) < len(ids):
-            counts = ids.value_counts()
-            repeated = next(row["values"] for row in counts.to_pylist() if row["counts"] > 1)
+        everything, _ = self.items_.union(ids)  # "7" and "7.0" are the same integer
+        counts = np.bincount(everything.codes(ids))
+        if (counts > 1).any():
+            repeated = everything[int(np.argmax(counts > 1))]
             raise DataError(f"items has more than one row for {name} {repeated!r}")
         return table
 
