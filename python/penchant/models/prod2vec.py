@@ -97,6 +97,8 @@ class Prod2Vec(SequenceGrowth, Word2VecExchange):
         Of the users' own sequences, made as `history_weighting` says of `score_vectors`.
     vocabulary_counts_ : int64 array of shape (n_items,)
         Occurrences of each item.
+    history_values_ : float32 array or None
+        How often each user took each item of `seen_`; None in models saved by early versions.
     history_ : frame
         A row per epoch: epoch; loss, the mean over pairs (windows where CBOW) of -log sigmoid of
         the score of the item and of minus the scores of its negatives; seconds; and metrics of
