@@ -21,7 +21,7 @@ inline MatrixView<const float> checked_queries(const TopkIndex& index,
   float largest = 0.0F;
   for (std::int64_t i = 0; i < view.size(); ++i)
     largest = std::max(largest, std::abs(view.data[i]));
-  if (index.score_bound(largest) > std::numeric_limits<float>::max() / 4)
+  if (!(index.score_bound(largest) <= std::numeric_limits<float>::max() / 4))  // NaN too
     fail(
         "queries and vectors are so large that their scores would overflow float32; scale them "
         "down");

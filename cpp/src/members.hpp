@@ -15,7 +15,8 @@ class Members {
   // `items` ascend, and stay alive.
   void start(std::span<const std::int32_t> items) {
     items_ = items;
-    const std::size_t n_bits = std::max<std::size_t>(64, std::bit_ceil(16 * items.size()));
+    const std::size_t n_bits =
+        std::clamp<std::size_t>(std::bit_ceil(16 * items.size()), 64, kMostBits);
     last_bit_ = static_cast<std::uint32_t>(n_bits - 1);
     bits_.assign(n_bits / 64, 0);
     for (const std::int32_t item : items) word(item) |= bit(item);
@@ -27,6 +28,8 @@ class Members {
   }
 
  private:
+  static constexpr std::size_t kMostBits = 1 << 15;
+
   [[nodiscard]] std::size_t place(std::int32_t item) const {
     return (static_cast<std::uint32_t>(item) & last_bit_) / 64;
   }

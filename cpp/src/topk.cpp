@@ -53,13 +53,13 @@ void TopkIndex::sort_by_reach(MatrixView<const float> vectors, const float* bias
     }
   });
   const double norm_sum = std::accumulate(norm_of.begin(), norm_of.end(), 0.0);
-  // Not zero, so that a query's norm can be measured in it.
-  mean_norm_ =
-      std::max(std::numeric_limits<float>::min(),
-               static_cast<float>(norm_sum / static_cast<double>(std::max(size, std::size_t{1}))));
-  std::vector<float> reach(size);
+  // Neither zero nor infinite, so that a query's norm can be measured in it.
+  mean_norm_ = std::clamp(round_up(norm_sum / static_cast<double>(std::max(size, std::size_t{1}))),
+                          std::numeric_limits<float>::min(), std::numeric_limits<float>::max());
+  std::vector<double> reach(size);  // of squared norms, which float32 may not hold
   for (std::size_t r = 0; r < size; ++r)
-    reach[r] = mean_norm_ * norm_of[r] + (biases != nullptr ? biases[r] : 0.0F);
+    reach[r] = static_cast<double>(mean_norm_) * static_cast<double>(norm_of[r]) +
+               (biases != nullptr ? static_cast<double>(biases[r]) : 0.0);
   row_at_.resize(size);
   std::iota(row_at_.begin(), row_at_.end(), 0);
   std::stable_sort(row_at_.begin(), row_at_.end(), [&](std::int32_t a, std::int32_t b) {
@@ -128,6 +128,8 @@ void TopkIndex::make_blocks() {
         block.hull[i] =
             std::max(block.hull[i], kHullPoints[i] * mean_norm_ * norms_[at] + biases_[at]);
     }
+    largest_norm_ = std::max<double>(largest_norm_, block.max_norm);
+    largest_bias_ = std::max<double>(largest_bias_, block.max_abs_bias);
     blocks_.push_back(block);
     begin = end;
   }
@@ -144,13 +146,8 @@ float TopkIndex::largest_score(const Block& block, float query_norm) const {
 }
 
 double TopkIndex::score_bound(float largest_query) const {
-  double norm = 0.0;
-  double bias = 0.0;
-  for (const Block& block : blocks_) {
-    norm = std::max<double>(norm, block.max_norm);
-    bias = std::max<double>(bias, block.max_abs_bias);
-  }
-  return bias + static_cast<double>(largest_query) * std::sqrt(static_cast<double>(dim_)) * norm;
+  return largest_bias_ +
+         static_cast<double>(largest_query) * std::sqrt(static_cast<double>(dim_)) * largest_norm_;
 }
 
 void TopkIndex::search(MatrixView<const float> queries, const TopkFilter& filter,
@@ -158,16 +155,17 @@ void TopkIndex::search(MatrixView<const float> queries, const TopkFilter& filter
                        int num_threads) const {
   const std::int64_t tiles = (queries.rows + kTileQueries - 1) / kTileQueries;
   const int threads = resolve_num_threads(num_threads);
-  const auto few = survivors(filter);
-  std::int64_t pairs = queries.rows * (few ? static_cast<std::int64_t>(few->size()) : size_);
-  if (filter.candidates != nullptr) pairs = filter.candidates->entries();
+  const Survivors few = survivors(filter, queries.rows, threads);
+  std::int64_t pairs = queries.rows * size_;
+  if (few.size() == 1 && few[0]) pairs = queries.rows * static_cast<std::int64_t>(few[0]->size());
+  if (filter.candidates != nullptr) pairs = std::min(pairs, filter.candidates->entries());
   const std::int64_t parts = parts_of_tile(pairs, tiles, threads);
   const auto workers = static_cast<int>(std::min<std::int64_t>(threads, tiles * parts));
   std::vector<TileSearch> searches;
   const std::int64_t n_searches = parts == 1 ? workers : tiles * parts;
   searches.reserve(static_cast<std::size_t>(n_searches));
   for (std::int64_t s = 0; s < n_searches; ++s)
-    searches.emplace_back(*this, queries, filter, few ? &*few : nullptr, rows.cols);
+    searches.emplace_back(*this, queries, filter, few, rows.cols);
   if (parts == 1) {
     parallel_for(tiles, workers, [&](std::int64_t tile, int thread) {
       searches[static_cast<std::size_t>(thread)].run(tile * kTileQueries, rows, scores);
@@ -188,18 +186,24 @@ void TopkIndex::search(MatrixView<const float> queries, const TopkFilter& filter
   }
 }
 
-std::optional<std::vector<std::int32_t>> TopkIndex::survivors(const TopkFilter& filter) const {
-  // An exact score of a vector by itself costs about as much as so many 8-bit ones in a scan.
-  constexpr std::int64_t kScansPerScore = 32;
-  if (filter.allowed == nullptr || filter.allowed_rows != nullptr || filter.candidates != nullptr)
-    return std::nullopt;
-  const std::int64_t count = size_ - std::count(filter.allowed, filter.allowed + size_, 0);
-  if (count * kScansPerScore > size_) return std::nullopt;
-  std::vector<std::int32_t> places;
-  places.reserve(static_cast<std::size_t>(count));
-  for (std::int64_t row = 0; row < size_; ++row)
-    if (filter.allowed[row] != 0) places.push_back(place_of_[static_cast<std::size_t>(row)]);
-  return places;
+Survivors TopkIndex::survivors(const TopkFilter& filter, std::int64_t n_queries,
+                               int num_threads) const {
+  if (filter.allowed == nullptr || filter.candidates != nullptr) return {};
+  std::int64_t rows = 1;
+  if (filter.allowed_rows != nullptr)
+    for (std::int64_t q = 0; q < n_queries; ++q)
+      rows = std::max<std::int64_t>(rows, std::int64_t{filter.allowed_rows[q]} + 1);
+  Survivors found(static_cast<std::size_t>(rows));
+  parallel_for(rows, num_threads, [&](std::int64_t r, int) {
+    const std::uint8_t* const allowed = filter.allowed + r * size_;
+    const std::int64_t count = size_ - std::count(allowed, allowed + size_, 0);
+    if (count * kScansPerScore > size_) return;
+    auto& places = found[static_cast<std::size_t>(r)].emplace();
+    places.reserve(static_cast<std::size_t>(count));
+    for (std::int64_t row = 0; row < size_; ++row)
+      if (allowed[row] != 0) places.push_back(place_of_[static_cast<std::size_t>(row)]);
+  });
+  return found;
 }
 
 // Few queries share the threads; each part of a search should be worth waking one up for.

@@ -10,8 +10,7 @@
 namespace penchant {
 
 TileSearch::TileSearch(const TopkIndex& index, MatrixView<const float> queries,
-                       const TopkFilter& filter, const std::vector<std::int32_t>* survivors,
-                       std::int64_t k)
+                       const TopkFilter& filter, const Survivors& survivors, std::int64_t k)
     : index_(index), queries_(queries), filter_(filter), survivors_(survivors), k_(k) {}
 
 void TileSearch::run(std::int64_t first, MatrixView<std::int64_t> rows, MatrixView<float> scores) {
@@ -24,45 +23,88 @@ void TileSearch::run_part(std::int64_t first, std::int64_t part, std::int64_t n_
   first_ = first;
   count_ = std::min(kTileQueries, queries_.rows - first);
   shared_ = shared;
-  for (std::int64_t i = 0; i < count_; ++i)
-    prepare(slots_[static_cast<std::size_t>(i)], queries_.row(first + i));
-  const bool many_excluded = filter_.exclude != nullptr && count_ > kFewQueries;
-  if (many_excluded) mark_excluded(true);
-  if (filter_.candidates != nullptr) {
-    score_candidates(part, n_parts);
-  } else if (survivors_ != nullptr) {
-    score_survivors(part, n_parts);
-  } else {
-    // Parts take turns, so that all begin with far-reaching vectors, in runs that lie in one line.
-    constexpr std::int64_t kTurns = 8;
-    constexpr std::int64_t kLongestRun = 16;
-    const auto blocks = static_cast<std::int64_t>(index_.blocks_.size());
-    const std::int64_t run = std::clamp<std::int64_t>(blocks / (n_parts * kTurns), 1, kLongestRun);
-    for (std::int64_t begin = part * run; begin < blocks; begin += n_parts * run)
-      for (std::int64_t b = begin; b < std::min(begin + run, blocks); ++b)
-        scan_block(index_.blocks_[static_cast<std::size_t>(b)]);
+  for (std::int64_t i = 0; i < count_; ++i) {
+    Query& query = slots_[static_cast<std::size_t>(i)];
+    prepare(query, queries_.row(first + i));
+    if (filter_.exclude != nullptr) query.excluded.start(filter_.exclude->row(first + i));
   }
-  if (many_excluded) mark_excluded(false);
+  bool some_scan = false;
+  if (survivors_.size() == 1 && survivors_[0]) {
+    score_survivors(*survivors_[0], part, n_parts);
+  } else {
+    for (std::size_t slot = 0; slot < static_cast<std::size_t>(count_); ++slot) {
+      slots_[slot].scans = !score_few(slot, part, n_parts);
+      some_scan |= slots_[slot].scans;
+    }
+  }
+  if (some_scan) scan_blocks(part, n_parts);
 }
 
-void TileSearch::score_candidates(std::int64_t part, std::int64_t n_parts) {
-  for (std::int64_t i = part; i < count_; i += n_parts) {
-    for (const std::int32_t row : filter_.candidates->row(first_ + i))
-      queue(static_cast<std::size_t>(i), index_.place_of_[static_cast<std::size_t>(row)]);
+const std::vector<std::int32_t>* TileSearch::few(std::size_t slot) {
+  const std::int64_t query = first_ + static_cast<std::int64_t>(slot);
+  const auto is_few = [&](std::int64_t count) { return count * kScansPerScore <= index_.size_; };
+  const auto add = [&](std::int32_t row) {
+    few_.push_back(index_.place_of_[static_cast<std::size_t>(row)]);
+  };
+  few_.clear();
+  if (filter_.candidates != nullptr) {
+    const auto rows = filter_.candidates->row(query);
+    if (!is_few(static_cast<std::int64_t>(rows.size()))) return nullptr;
+    std::for_each(rows.begin(), rows.end(), add);
+    return &few_;
+  }
+  if (!survivors_.empty()) {
+    const std::int32_t row = filter_.allowed_rows == nullptr ? 0 : filter_.allowed_rows[query];
+    if (const auto& own = survivors_[static_cast<std::size_t>(row)]) return &*own;
+  }
+  if (filter_.exclude == nullptr) return nullptr;
+  const auto rows = filter_.exclude->row(query);
+  if (!is_few(index_.size_ - static_cast<std::int64_t>(rows.size()))) return nullptr;
+  std::int32_t next = 0;
+  for (const std::int32_t row : rows) {
+    for (; next < row; ++next) add(next);
+    next = row + 1;
+  }
+  for (; next < index_.size_; ++next) add(next);
+  return &few_;
+}
+
+bool TileSearch::score_few(std::size_t slot, std::int64_t part, std::int64_t n_parts) {
+  const std::vector<std::int32_t>* const places = few(slot);
+  if (places == nullptr) return false;
+  constexpr std::int64_t kRun = 1024;
+  const auto n = static_cast<std::int64_t>(places->size());
+  const std::int64_t end = n * (part + 1) / n_parts;
+  for (std::int64_t begin = n * part / n_parts; begin < end; begin += kRun) {
+    for (std::int64_t i = begin; i < std::min(begin + kRun, end); ++i)
+      queue(slot, (*places)[static_cast<std::size_t>(i)]);
     rescore();
   }
+  return true;
 }
 
 // A run of vectors at a time for all queries: they stay in the cache.
-void TileSearch::score_survivors(std::int64_t part, std::int64_t n_parts) {
+void TileSearch::score_survivors(const std::vector<std::int32_t>& places, std::int64_t part,
+                                 std::int64_t n_parts) {
   constexpr std::int64_t kRun = 64;
-  const auto n = static_cast<std::int64_t>(survivors_->size());
+  const auto n = static_cast<std::int64_t>(places.size());
   for (std::int64_t begin = part * kRun; begin < n; begin += n_parts * kRun) {
     for (std::int64_t i = 0; i < count_; ++i)
       for (std::int64_t s = begin; s < std::min(begin + kRun, n); ++s)
-        queue(static_cast<std::size_t>(i), (*survivors_)[static_cast<std::size_t>(s)]);
+        queue(static_cast<std::size_t>(i), places[static_cast<std::size_t>(s)]);
     rescore();
   }
+}
+
+void TileSearch::scan_blocks(std::int64_t part, std::int64_t n_parts) {
+  // Parts take turns, so that all begin with far-reaching vectors, in runs that lie in one line.
+  constexpr std::int64_t kTurns = 8;
+  constexpr std::int64_t kLongestRun = 16;
+  const auto blocks = static_cast<std::int64_t>(index_.blocks_.size());
+  const std::int64_t run = std::clamp<std::int64_t>(blocks / (n_parts * kTurns), 1, kLongestRun);
+  for (std::int64_t begin = part * run; begin < blocks; begin += n_parts * run)
+    for (std::int64_t b = begin; b < std::min(begin + run, blocks); ++b)
+      scan_block(index_.blocks_[static_cast<std::size_t>(b)]);
 }
 
 void TileSearch::merge(const TileSearch& other) {
@@ -108,17 +150,6 @@ void TileSearch::prepare(Query& query, const float* values) {
     query.error = std::numeric_limits<float>::infinity();
 }
 
-// One pass over the exclusions of a tile costs far less than looking each hit up.
-void TileSearch::mark_excluded(bool on) {
-  if (excluded_.empty()) excluded_.assign(static_cast<std::size_t>(index_.size_), 0);
-  for (std::int64_t i = 0; i < count_; ++i)
-    for (const std::int32_t row : filter_.exclude->row(first_ + i)) {
-      std::uint64_t& bits =
-          excluded_[static_cast<std::size_t>(index_.place_of_[static_cast<std::size_t>(row)])];
-      bits = on ? bits | std::uint64_t{1} << i : 0;
-    }
-}
-
 // Bounds the float rounding of both passes: dim + a few operations on terms whose absolute sum is
 // at most |u||v| + |b| (Higham, Accuracy and Stability, section 3.1), with a margin of two; and
 // underflow, whose error is absolute.
@@ -132,13 +163,12 @@ float TileSearch::rounding_slack(const Query& query, const TopkIndex::Block& blo
 bool TileSearch::is_left_out(std::size_t slot, std::int64_t place) const {
   const auto at = static_cast<std::size_t>(place);
   const std::int64_t query = first_ + static_cast<std::int64_t>(slot);
-  if (filter_.allowed != nullptr &&
-      filter_.allowed_for(query, index_.size_)[index_.row_at_[at]] == 0)
-    return true;
-  if (filter_.exclude == nullptr) return false;
-  if (count_ > kFewQueries) return (excluded_[at] >> slot & 1) != 0;
-  const auto rows = filter_.exclude->row(query);
-  return std::binary_search(rows.begin(), rows.end(), index_.row_at_[at]);
+  const std::int32_t row = index_.row_at_[at];
+  if (filter_.allowed != nullptr && filter_.allowed_for(query, index_.size_)[row] == 0) return true;
+  if (filter_.exclude != nullptr && slots_[slot].excluded.holds(row)) return true;
+  if (filter_.candidates == nullptr || !slots_[slot].scans) return false;
+  const auto rows = filter_.candidates->row(query);
+  return !std::binary_search(rows.begin(), rows.end(), row);
 }
 
 void TileSearch::scan_block(const TopkIndex::Block& block) {
@@ -152,6 +182,7 @@ void TileSearch::scan_block(const TopkIndex::Block& block) {
   const std::int64_t panels = (block.end - block.begin + 15) / 16;
   for (std::size_t slot = 0; slot < static_cast<std::size_t>(count_); ++slot) {
     Query& query = slots_[slot];
+    if (!query.scans) continue;
     float threshold = query.best.threshold();
     if (shared_ != nullptr) {
       shared_->raise(slot, threshold);

@@ -13,9 +13,11 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "best_k.hpp"
+#include "members.hpp"
 #include "penchant/topk.hpp"
 
 namespace penchant {
@@ -24,12 +26,19 @@ namespace penchant {
 // stay bounds.
 inline float round_up(double value) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  return value > 0.0 ? std::nextafter(static_cast<float>(value * (1.0 + 1e-6)), kInfinity) : 0.0F;
+  if (!(value > 0.0)) return 0.0F;
+  const double above = value * (1.0 + 1e-6);
+  if (above >= static_cast<double>(std::numeric_limits<float>::max())) return kInfinity;
+  return std::nextafter(static_cast<float>(above), kInfinity);
 }
 
 inline constexpr std::int64_t kTileQueries = 64;
-// So many queries look what they leave out up; more share a table of it, which has to be made.
-inline constexpr std::int64_t kFewQueries = 8;
+// An exact score of a vector by itself costs about as much as so many 8-bit ones in a scan.
+inline constexpr std::int64_t kScansPerScore = 16;
+
+// For each row of a filter's flags the positions of the vectors it allows, where they are so few
+// that scoring just them beats a scan; empty without flags.
+using Survivors = std::vector<std::optional<std::vector<std::int32_t>>>;
 
 // The highest threshold that any part of a tile's search has reached, for each of its queries.
 // Parts that read it late only score more vectors than they need: the answer does not change.
@@ -53,9 +62,8 @@ class SharedThresholds {
 
 class TileSearch {
  public:
-  // `survivors` are the only positions to look at; null: all of them.
   TileSearch(const TopkIndex& index, MatrixView<const float> queries, const TopkFilter& filter,
-             const std::vector<std::int32_t>* survivors, std::int64_t k);
+             const Survivors& survivors, std::int64_t k);
 
   // Answers queries [first, first + kTileQueries), as far as there are any.
   void run(std::int64_t first, MatrixView<std::int64_t> rows, MatrixView<float> scores);
@@ -77,13 +85,20 @@ class TileSearch {
     std::vector<std::int32_t> words;
     BestK best;
     std::vector<std::int32_t> hits;
+    Members excluded;    // where the filter excludes
+    bool scans = false;  // its vectors are looked for in the blocks; else it has them already
   };
 
   void prepare(Query& query, const float* values);
-  void mark_excluded(bool on);
   [[nodiscard]] bool is_left_out(std::size_t slot, std::int64_t place) const;
-  void score_candidates(std::int64_t part, std::int64_t n_parts);
-  void score_survivors(std::int64_t part, std::int64_t n_parts);
+  // Positions of what a query may have, if that is little; else null.
+  const std::vector<std::int32_t>* few(std::size_t slot);
+  // Scores them; false if it is not little.
+  bool score_few(std::size_t slot, std::int64_t part, std::int64_t n_parts);
+  // The same for survivors that all queries share.
+  void score_survivors(const std::vector<std::int32_t>& places, std::int64_t part,
+                       std::int64_t n_parts);
+  void scan_blocks(std::int64_t part, std::int64_t n_parts);
   void scan_block(const TopkIndex::Block& block);
   // Queues a vector for its exact score, unless it is left out for that query.
   void queue(std::size_t slot, std::int64_t place);
@@ -94,13 +109,13 @@ class TileSearch {
   const TopkIndex& index_;
   MatrixView<const float> queries_;
   TopkFilter filter_;
-  const std::vector<std::int32_t>* survivors_;
+  const Survivors& survivors_;
   std::int64_t k_;
   std::array<Query, kTileQueries> slots_;
   std::int64_t first_ = 0;  // query of the first slot
   std::int64_t count_ = 0;  // slots in use
   SharedThresholds* shared_ = nullptr;
-  std::vector<std::uint64_t> excluded_;  // scan position -> bit of each slot that leaves it out
+  std::vector<std::int32_t> few_;  // positions of what a query may have
   // Queued pairs: slot, query and scan position; and their scores.
   std::vector<std::size_t> pair_slots_;
   std::vector<const float*> pair_queries_;

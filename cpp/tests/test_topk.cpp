@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <set>
 #include <vector>
 
 #include "penchant/topk.hpp"
@@ -193,6 +194,54 @@ TEST_CASE("few queries share the threads, with the same bits and filters") {
         CHECK(std::equal(found.scores.begin(), found.scores.end(), alone.scores.begin()));
       }
     }
+  }
+}
+
+// What a query may have is scored alone where it is little, and looked for in a scan where it is
+// much: lists of all lengths side by side in one batch.
+TEST_CASE("filters that leave little and filters that leave much, in one batch") {
+  constexpr std::int64_t kVectors = 2500;
+  const Problem p(130, kVectors, 20, 41);
+  const auto index = p.index();
+  reference::Csr lists;
+  reference::Csr short_lists;
+  for (std::int64_t q = 0; q < p.queries; ++q) {
+    std::set<std::int32_t> own;
+    for (std::int32_t r = 0; r < kVectors; ++r) {
+      const std::int32_t kind = static_cast<std::int32_t>(q % 5);
+      if (kind == 0 || (kind == 1 && r % 500 != 3) || (kind == 2 && r % 40 == 1) ||
+          (kind == 3 && r % 3 == 0 && r != 0))
+        own.insert(r);
+    }
+    lists.add_row(own);
+    short_lists.add_row({0, static_cast<std::int32_t>(q), 600, 1200});
+  }
+  const CsrView all = lists.view();
+  const CsrView some = short_lists.view();
+  std::vector<std::uint8_t> flags(3 * kVectors, 0);
+  for (std::size_t r = 0; r < kVectors; ++r) {
+    flags[r] = r % 100 == 7;
+    flags[kVectors + r] = r % 10 != 0;
+  }
+  std::vector<std::int32_t> rows(130);
+  for (std::size_t q = 0; q < rows.size(); ++q) rows[q] = static_cast<std::int32_t>(q % 3);
+  for (const TopkFilter& filter :
+       {TopkFilter{&all}, TopkFilter{nullptr, &all}, TopkFilter{&some, &all},
+        TopkFilter{&all, nullptr, flags.data(), rows.data()},
+        TopkFilter{&some, nullptr, flags.data(), rows.data()},
+        TopkFilter{&some, &all, flags.data(), rows.data()},
+        TopkFilter{&all, nullptr, flags.data() + kVectors}}) {
+    const auto alone = search(index, p.query_view(), 12, filter, 1);
+    check_against_oracle(p, alone, 12, filter);
+    for (const int threads : {2, 8})
+      CHECK(search(index, p.query_view(), 12, filter, threads) == alone);
+    // Of few queries each is shared by the threads.
+    const auto few =
+        search(index, {p.q.data(), 5, p.dim}, 12, {filter.exclude != nullptr ? &all : nullptr}, 1);
+    const CsrView first{all.indptr.first(6),
+                        all.indices.first(static_cast<std::size_t>(all.indptr[5]))};
+    CHECK(search(index, {p.q.data(), 5, p.dim}, 12, {filter.exclude != nullptr ? &first : nullptr},
+                 8) == few);
   }
 }
 

@@ -81,9 +81,9 @@ class TopkIndex {
   // so interpolating between two points of it cannot fall below it.
   [[nodiscard]] float largest_score(const Block& block, float query_norm) const;
 
-  // Positions of the vectors that `filter` allows, where they are so few that scoring just them
-  // beats a scan; else empty.
-  [[nodiscard]] std::optional<std::vector<std::int32_t>> survivors(const TopkFilter& filter) const;
+  // Positions of the vectors that each row of the flags allows, where they are few.
+  [[nodiscard]] std::vector<std::optional<std::vector<std::int32_t>>> survivors(
+      const TopkFilter& filter, std::int64_t n_queries, int num_threads) const;
   // Into how many parts the search of a tile of queries is cut.
   [[nodiscard]] std::int64_t parts_of_tile(std::int64_t pairs, std::int64_t tiles,
                                            int threads) const;
@@ -96,6 +96,8 @@ class TopkIndex {
   std::int64_t dim_;
   std::int64_t groups_;  // of four dimensions
   float mean_norm_ = 0.0F;
+  double largest_norm_ = 0.0;
+  double largest_bias_ = 0.0;
   std::vector<std::int32_t> row_at_;    // scan position -> row: furthest-reaching vectors first
   std::vector<std::int32_t> place_of_;  // row -> scan position
   LargeArray<float> vectors_;           // in scan order, like all that follows
