@@ -82,6 +82,7 @@ void bind_topk(py::module_& m) {
            py::arg("num_threads") = 0)
       .def_property_readonly("size", &TopkIndex::size, "Number of vectors.")
       .def_property_readonly("dim", &TopkIndex::dim, "Length of a vector.")
+      .def_property_readonly("n_bytes", &TopkIndex::n_bytes, "Memory that the index takes.")
       .def("search", &search, py::arg("queries").noconvert(), py::arg("k"), py::kw_only(),
            py::arg("exclude").noconvert().none(true) = py::none(),
            py::arg("candidates").noconvert().none(true) = py::none(),

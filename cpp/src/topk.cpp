@@ -145,6 +145,15 @@ float TopkIndex::largest_score(const Block& block, float query_norm) const {
   return block.hull.back() + (query_norm - kHullPoints.back() * mean_norm_) * block.max_norm;
 }
 
+std::int64_t TopkIndex::n_bytes() const {
+  const auto bytes = [](const auto& values) {
+    return static_cast<std::int64_t>(values.size() * sizeof(values[0]));
+  };
+  return vectors_.n_bytes() + panels_.n_bytes() + bytes(row_at_) + bytes(place_of_) +
+         bytes(biases_) + bytes(norms_) + bytes(scales_) + bytes(errors_) + bytes(corrections_) +
+         bytes(blocks_);
+}
+
 double TopkIndex::score_bound(float largest_query) const {
   return largest_bias_ +
          static_cast<double>(largest_query) * std::sqrt(static_cast<double>(dim_)) * largest_norm_;

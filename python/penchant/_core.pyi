@@ -284,6 +284,11 @@ class TopkIndex:
         Length of a vector.
         """
     @property
+    def n_bytes(self) -> int:
+        """
+        Memory that the index takes.
+        """
+    @property
     def size(self) -> int:
         """
         Number of vectors.

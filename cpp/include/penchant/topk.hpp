@@ -38,6 +38,9 @@ class TopkIndex {
   [[nodiscard]] std::int64_t size() const { return size_; }
   [[nodiscard]] std::int64_t dim() const { return dim_; }
 
+  // Memory that the index takes: the vectors, their 8-bit copies and what bounds them.
+  [[nodiscard]] std::int64_t n_bytes() const;
+
   // Largest absolute value of any score for queries whose largest component is `largest_query`, by
   // a bound; callers refuse queries for which it is not finite.
   [[nodiscard]] double score_bound(float largest_query) const;
