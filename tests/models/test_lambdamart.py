@@ -24,7 +24,7 @@ from penchant.errors import (
 )
 from penchant.models.lightgbm_text import plain_text, read_trees
 from penchant.models.ranking_examples import held_out_pairs, hold_out
-from penchant.models.ranking_features import Column, choose_columns, encode
+from penchant.models.ranking_features import choose_columns
 from penchant.models.two_stages import Found, Retriever
 from penchant.storage import read_artifact, write_artifact
 
@@ -116,6 +116,16 @@ def test_a_score_does_not_depend_on_what_else_is_asked_for(model):
     assert ranks.tolist() == (place + 1).tolist()
 
 
+def test_more_can_be_retrieved_than_in_training(tmp_path):
+    model = pipeline(k=20).fit(shop(), progress=False)
+    model.set_params(k=30)
+    found = model.recommend(k=30)
+    assert found.groupby("who").size().max() > 20
+    assert bits(model.predict(found)) == bits(found["score"])
+    model.save(tmp_path)
+    pd.testing.assert_frame_equal(pc.load(tmp_path).recommend(k=30), found)
+
+
 def test_saved_and_pickled(model, tmp_path):
     model.save(tmp_path)
     for again in (pc.load(tmp_path), pickle.loads(pickle.dumps(model))):
@@ -188,29 +198,6 @@ def test_held_out_pairs_are_in_the_codes_of_the_retriever():
 # ---- features -----------------------------------------------------------------------------------
 
 
-def test_columns_become_numbers():
-    table = pa.table(
-        {
-            "kind": pa.array(["b", None, "a", "new"]),
-            "category": pa.array(["x", "y", None, "x"]).dictionary_encode(),
-            "price": pa.array([1, 2, None, 2**62]),
-            "rate": pa.array([0.5, np.nan, np.inf, 1e300]),
-            "flag": pa.array([True, False, None, True]),
-            "day": pa.array([0, 1, None, 3], pa.date32()),
-            "tags": pa.array([["a"], [], None, ["b"]]),
-        }
-    )
-    with pytest.warns(PenchantWarning, match=r"'tags' \(list<.*>\) of the item table are neither"):
-        columns = choose_columns(table.slice(0, 3), None, "what", "item")
-    assert columns[:2] == (Column("kind", ("a", "b")), Column("category", ("x", "y")))
-    nan = np.nan
-    expected = [[1, 0, 1, 0.5, 1, 0], [nan, 1, 2, nan, 0, 1], [0, nan, nan, nan, nan, nan],
-                [nan, 0, 2.0**62, nan, 1, 3]]  # fmt: skip
-    np.testing.assert_array_equal(encode(table, columns, 4), np.array(expected, np.float32))
-    assert np.isnan(encode(None, columns, 2)).all()
-    assert np.isnan(encode(table.select(["price"]), columns[:1], 4)).all()
-
-
 def test_columns_can_be_chosen():
     model = pipeline(item_columns=["price"], user_columns=()).fit(shop(), progress=False)
     assert model.rank_.names[4:] == ["item: price"]
@@ -218,6 +205,16 @@ def test_columns_can_be_chosen():
         pipeline(item_columns=["prise"]).fit(shop(), progress=False)
     with pytest.raises(ColumnError, match="the user table has no columns"):
         pipeline(user_columns=["age"]).fit(interactions(), progress=False)
+
+
+def test_texts_that_hardly_any_rows_share_are_no_categories_unless_named():
+    table = pa.table({"title": [f"film {i // 2 * 2}" for i in range(50)],
+                      "name": [f"film {i}" if i < 26 else "film" for i in range(50)]})  # fmt: skip
+    with pytest.warns(PenchantWarning, match=r"'name' \(27 texts in 50 rows\).*item_columns="):
+        columns = choose_columns(table, None, "what", "item")
+    assert [column.name for column in columns] == ["title"]  # each stands twice
+    named = choose_columns(table, ["name"], "what", "item")
+    assert [column.name for column in named] == ["name"]
 
 
 @pytest.mark.parametrize(

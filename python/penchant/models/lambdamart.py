@@ -75,7 +75,8 @@ class LambdaMART(Parameterized):
         Examples are made of this many users at most, chosen at random: memory and time are
         ``max_users * k`` pairs.
     item_columns, user_columns : sequence of str, optional
-        Columns of the item and the user table to use. None: all that are numbers or texts.
+        Columns of the item and the user table to use. None: all that are numbers, or texts that
+        many rows share. A text is one category, also where it joins several by ``|``.
     random_state : int, default 0
     num_threads : int, optional
         Default: what `penchant.show_config()` prints. The trees do not depend on it.

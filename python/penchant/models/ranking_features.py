@@ -19,6 +19,8 @@ Matrix = NDArray[np.float32]
 
 RANK = 1  # the place of the rank among the features
 
+_FEW_TEXTS = 20  # so many may be categories, however often each stands
+
 _CELLS_AT_ONCE = 1 << 24  # bounds the memory of comparing pairs with what is retrieved
 
 
@@ -38,7 +40,8 @@ def choose_columns(
     ----------
     table : pyarrow.Table or None
     names : iterable of str, or None
-        The columns wanted; None means all but the ids and those that are neither numbers nor texts.
+        The columns wanted; None means all but the ids, titles and other texts most of which stand
+        once, and what is neither numbers nor texts.
     id_name : str
         The column of the ids.
     what : str
@@ -60,7 +63,12 @@ def choose_columns(
             )
         kind = table.schema.field(name).type
         if _is_text(kind):
-            columns.append(Column(name, _texts(table[name])))
+            texts = _texts(table[name])
+            there = len(table) - table[name].null_count
+            if names is None and 2 * len(texts) > max(there, 2 * _FEW_TEXTS):
+                left_out.append(f"{name!r} ({len(texts):,} texts in {there:,} rows)")
+            else:
+                columns.append(Column(name, texts))
         elif _is_number(kind):
             columns.append(Column(name))
         elif names is not None:
@@ -69,8 +77,8 @@ def choose_columns(
             left_out.append(f"{name!r} ({kind})")
     if left_out:
         notice(
-            f"LambdaMART: {', '.join(left_out)} of the {what} table are neither numbers nor texts "
-            "and are left out"
+            f"LambdaMART: {', '.join(left_out)} of the {what} table are left out: features are "
+            f"numbers, and texts that many rows share; name them in {what}_columns= to say which"
         )
     return tuple(columns)
 
@@ -166,6 +174,8 @@ class Features:
         """Return a row of features for each pair, in the order of `feature_names`."""
         asked, rows, items = found.asked, found.rows, found.items
         ranks = self._ranks(found, num_threads) if found.ranks is None else found.ranks
+        # A pipeline may retrieve more by now than it did in training.
+        ranks = np.minimum(ranks, self._depth + 1)
         taken = np.diff(asked.seen(self._retriever.model.seen_).indptr)
         first = [found.scores, ranks, self._shares[items], taken[rows]]
         scores = [stage.score(asked, rows, items, num_threads) for stage in self._models.values()]
