@@ -1,4 +1,4 @@
-"""`explain` beyond the contract: repeated items, and blocks of histories."""
+"""`explain` beyond the contract: summands of exact models, repeated items, blocks of histories."""
 
 from __future__ import annotations
 
@@ -11,6 +11,65 @@ from model_support import interactions
 from penchant.models import explain
 
 HISTORY = ["item 03", "item 10", "item 03", "item 05", "item 03", "item 10"]
+
+
+def of_neighbors(model, history):
+    """Return value * similarity of each item of a history."""
+    reduction = model.get_params()["values"]
+    counts = pd.Series(1, list(history)).groupby(level=0).sum()
+    values = counts
+    if reduction in ("distinct", "last"):  # without values each event has the value 1
+        values = counts * 0 + 1
+    if reduction in ("sum", "last") and isinstance(history, dict):
+        values = pd.Series(history)
+    similarity = np.zeros((len(model.items_),) * 2)
+    if model.item_weights_ is not None:
+        similarity += model.item_weights_
+    else:
+        rows = np.repeat(np.arange(len(similarity)), np.diff(model.neighbor_indptr_))
+        similarity[rows, model.neighbor_indices_] = model.neighbor_values_
+    return values * similarity[model.items_.codes(values.index), model.items_.codes(["item 08"])[0]]
+
+
+def of_ials(model, history):
+    """Return c h A^-1 target of each item; A as in the paper's equation of a user's vector."""
+    events = pd.Series(history) if isinstance(history, dict) else pd.Series(1, list(history))
+    confidence = 1 + model.alpha * events.groupby(level=0).sum()
+    items = model.item_factors_.astype(np.float64)
+    weight = model.item_counts_**model.popularity_exponent
+    cells = model.unobserved_weight * weight / weight.mean()
+    own = items[model.items_.codes(confidence.index)]
+    system = items.T @ (cells[:, None] * items) + model.regularization * np.eye(items.shape[1])
+    system += own.T @ (confidence.to_numpy()[:, None] * own)
+    solved = np.linalg.solve(system, items[model.items_.codes(["item 08"])[0]])
+    return confidence * (own @ solved)
+
+
+@pytest.mark.parametrize(
+    "history", [HISTORY, HISTORY[::-1], {"item 10": 4, "item 03": 2.5, "item 05": 1}], ids=str
+)
+@pytest.mark.parametrize(
+    "model",
+    [
+        pc.EASE(regularization=5),
+        pc.EASE(regularization=5, values="sum", neighbors=25),
+        pc.EASE(regularization=5, values="last"),
+        pc.EASE(regularization=5, values="count"),
+        pc.ItemKNN(),
+        pc.IALS(factors=5, epochs=3),
+        pc.IALS(factors=5, epochs=3, alpha=0.7, popularity_exponent=0.5),
+    ],
+    ids=str,
+)
+def test_each_item_gets_its_own_summand(model, history):
+    summands = of_ials if isinstance(model, pc.IALS) else of_neighbors
+    model.fit(interactions(), progress=False)
+    found = model.explain(history=history, item="item 08", k=None)
+    owed = found.set_index("product")["contribution"]
+    expected = summands(model, history)
+    assert sorted(owed.index) == sorted(expected.index)
+    assert expected.max() > expected.min()
+    np.testing.assert_allclose(owed[expected.index], expected, rtol=1e-4, atol=1e-7)
 
 
 def test_items_that_repeat_have_one_row_with_all_that_they_add():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +14,19 @@ from penchant.models import results
 from penchant.models.audience import AudienceRanker
 from penchant.models.histories import Histories, read_histories
 from penchant.retrieval.exact import check_k
+from penchant.retrieval.filters import offsets
 
 _EVENTS_AT_ONCE = 1 << 22  # bounds the memory of histories that lack an event each
+
+
+class Contributions(NamedTuple):
+    """What items of a history add to a score; those of an item that repeats are added up.
+
+    `items` is int32 [m], codes of the model's `items_` in any order; `values` is float32 [m].
+    """
+
+    items: NDArray[np.int32]
+    values: NDArray[np.float32]
 
 
 class ExplainingRanker(AudienceRanker):
@@ -33,7 +44,8 @@ class ExplainingRanker(AudienceRanker):
         ``recommend(history=...)``; in `Prod2Vec` to the cosine in it, without what the item's
         popularity adds. The vector that an `IALS` user has from training differs from that of
         their history a little, and so does their score. Of other models an item contributes what
-        the score loses when the item is left out of the history and the rest folded in.
+        the score loses when the item is left out of the history, however often it is there, and
+        the rest folded in.
 
         Parameters
         ----------
@@ -97,11 +109,12 @@ class ExplainingRanker(AudienceRanker):
         if history is None:
             own = self._own_history(self._code_of(self.users_, user, "user"))
         else:
-            labels, own = read_histories(history, self.items_, self.columns_, "error")
+            labels, own = read_histories(
+                history, self.items_, self.columns_, "error", policies=("error",)
+            )
             if labels is not None:
                 raise ParameterError("history is a frame: explain wants the items of one stranger")
-        found = self._contributions(own, target).astype(np.float64)
-        return self._argument_frame(own.items, found, k)
+        return self._argument_frame(self._contributions(own, target), k)
 
     def _code_of(self, ids: Any, value: Any, kind: str) -> int:
         codes = results.resolve(ids, value, kind, "error", ("error",)).codes
@@ -109,11 +122,9 @@ class ExplainingRanker(AudienceRanker):
             raise ParameterError(f"explain wants one {kind}, got {len(codes)}")
         return int(codes[0])
 
-    def _argument_frame(
-        self, items: NDArray[np.int32], contributions: NDArray[np.float64], k: int | None
-    ) -> Any:
-        codes, place = np.unique(items, return_inverse=True)
-        sums = np.bincount(place, weights=contributions, minlength=len(codes))
+    def _argument_frame(self, found: Contributions, k: int | None) -> Any:
+        codes, place = np.unique(found.items, return_inverse=True)
+        sums = np.bincount(place, weights=found.values, minlength=len(codes))
         best = np.argsort(-sums, kind="stable")[:k]
         shares = sums / (np.abs(sums).sum() or 1.0)
         names = [self.columns_.item, "contribution", "share", "rank"]
@@ -132,17 +143,16 @@ class ExplainingRanker(AudienceRanker):
         """Return what a user of the training data took, items ascending."""
         return self._own_histories(np.array([code]))
 
-    def _contributions(self, history: Histories, item: int) -> NDArray[np.float32]:
-        """Return what each event of a history adds to an item's score: here by leaving it out."""
-        n = len(history.items)
+    def _contributions(self, history: Histories, item: int) -> Contributions:
+        """Return what the items of a history add to an item's score: here by leaving each out."""
+        codes = np.unique(history.items)
         whole = self._folded_scores(history, item)
-        step = max(1, _EVENTS_AT_ONCE // max(n, 1))
+        step = max(1, _EVENTS_AT_ONCE // max(len(history.items), 1))
         parts = [
-            self._folded_scores(_without(history, np.arange(first, min(first + step, n))), item)
-            for first in range(0, n, step)
+            self._folded_scores(_without(history, codes[first : first + step]), item)
+            for first in range(0, len(codes), step)
         ]
-        found: NDArray[np.float32] = whole - np.concatenate([np.empty(0, np.float32), *parts])
-        return found
+        return Contributions(codes, whole - np.concatenate([np.empty(0, np.float32), *parts]))
 
     def _folded_scores(self, histories: Histories, item: int) -> NDArray[np.float32]:
         """Return the score that an item has for each history."""
@@ -154,10 +164,9 @@ class ExplainingRanker(AudienceRanker):
         )
 
 
-def _without(history: Histories, places: NDArray[np.int64]) -> Histories:
-    """Return the history once for each place, without that event."""
-    n = len(history.items)
-    kept = np.tile(np.arange(n), (len(places), 1))
-    kept = kept[kept != places[:, None]]
-    indptr = np.arange(len(places) + 1, dtype=np.int64) * (n - 1)
+def _without(history: Histories, codes: NDArray[np.int32]) -> Histories:
+    """Return the history once for each item, without all events of that item."""
+    stays = history.items != codes[:, None]
+    kept = np.nonzero(stays)[1]
+    indptr = offsets(np.count_nonzero(stays, axis=1))
     return history._replace(indptr=indptr, items=history.items[kept], values=history.values[kept])

@@ -110,6 +110,7 @@ def read_histories(
     columns: Columns,
     unknown: str,
     stand_ins: tuple[str, Callable[[Any], RowLists]] | None = None,
+    policies: tuple[str, ...] = _POLICIES,
 ) -> tuple[Any | None, Histories]:
     """Read what the caller gave as `history`.
 
@@ -126,6 +127,8 @@ def read_histories(
     stand_ins : pair of str and function, optional
         A column of `history`, and what returns the known items for each of its values that take
         the place of an unknown item.
+    policies : tuple of str
+        What the caller's `unknown` may be, for messages.
 
     Returns
     -------
@@ -164,7 +167,7 @@ def read_histories(
         values = np.ones(len(given), dtype=np.float32)
         if valued:
             values = _values(_value_table(history), _VALUE)
-    codes = resolve(items, given, "item", "popular" if unknown == "drop" else unknown, _POLICIES)
+    codes = resolve(items, given, "item", "popular" if unknown == "drop" else unknown, policies)
     n_histories = 1 if labels is None else len(labels)
     if many:  # a category column may list values that no row has
         present = np.unique(owners)

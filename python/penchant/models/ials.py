@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from penchant import _core
 from penchant.errors import DataError, ParameterError
 from penchant.models import results
+from penchant.models.explain import Contributions
 from penchant.models.factor_model import FactorModel, Factors
 from penchant.models.params import Choice, Integer, Real, Rule
 from penchant.models.ranker import NUM_THREADS, Rows
@@ -264,11 +265,12 @@ class IALS(FactorModel):
     def _needs_values(self) -> bool:
         return bool(self._trained.alpha)
 
-    def _contributions(self, history: Histories, item: int) -> _Floats:
+    def _contributions(self, history: Histories, item: int) -> Contributions:
         """Return the summands of the score: A^-1 = (Gram + ridge + own)^-1 gives c_j h_j A^-1 h."""
         matrix = history.matrix("sum")
         confidence = self._confidence(matrix, None, self.items_)
-        return self._folding("user").contributions(matrix.indices, confidence, item)
+        found = self._folding("user").contributions(matrix.indices, confidence, item)
+        return Contributions(matrix.indices, found)
 
     def _solve(
         self,

@@ -11,6 +11,7 @@ from penchant import _core
 from penchant.data.interactions import CSR
 from penchant.errors import DataError
 from penchant.models.base import Recommender
+from penchant.models.explain import Contributions
 from penchant.models.histories import Histories
 from penchant.models.params import Choice
 from penchant.models.ranker import Rows, Scores
@@ -190,12 +191,20 @@ class NeighborModel(Recommender, abstract=True):
             self._check_values(matrix, "history")
         return matrix
 
-    def _contributions(self, history: Histories, item: int) -> NDArray[np.float32]:
+    def _own_history(self, code: int) -> Histories:
+        own = super()._own_history(code)
+        if self._trained.values != "count":
+            return own
+        items = np.repeat(own.items, own.values.astype(np.int64))  # `_fold_in` counts events
+        return Histories(np.array([0, len(items)]), items, np.ones(len(items), np.float32))
+
+    def _contributions(self, history: Histories, item: int) -> Contributions:
         """Return the summands of the score."""
-        items, values = history.items, history.values
+        _, items, values = self._fold_in(history)
         each = CSR(np.arange(len(items) + 1, dtype=np.int64), items, values)
         pairs = np.arange(len(items), dtype=np.int64)
-        return self._index().score_pairs(each, pairs, np.full(len(items), item, dtype=np.int64))
+        target = np.full(len(items), item, dtype=np.int64)
+        return Contributions(items, self._index().score_pairs(each, pairs, target))
 
     def _neighbors(self, codes: Rows, k: int, num_threads: int) -> tuple[Rows, Scores]:
         return self._index().neighbors(codes, k, num_threads=num_threads)

@@ -31,6 +31,7 @@ from penchant.models.two_stages import (
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
+    from penchant.models.explain import Contributions
     from penchant.models.training import FitMonitor
 
 
@@ -252,7 +253,7 @@ class Pipeline(Recommender):
             missing.add("history")
         return retrieve.capabilities_ - missing
 
-    def _contributions(self, history: Histories, item: int) -> NDArray[np.float32]:
+    def _contributions(self, history: Histories, item: int) -> Contributions:
         raise UnsupportedError(
             "a Pipeline does not explain its scores: ask a stage, as in "
             "model.retrieve_.explain(...), or see feature_importances_ of LambdaMART"

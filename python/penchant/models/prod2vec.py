@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from penchant import _core
 from penchant.errors import DataError, UnsupportedError, notice
+from penchant.models.explain import Contributions
 from penchant.models.factor_model import Factors
 from penchant.models.params import Choice, Flag, Integer, Real, Rule
 from penchant.models.ranker import NUM_THREADS
@@ -331,11 +332,11 @@ class Prod2Vec(SequenceGrowth, Word2VecExchange):
             )
         return super()._own_history(code)
 
-    def _contributions(self, history: Histories, item: int) -> NDArray[np.float32]:
+    def _contributions(self, history: Histories, item: int) -> Contributions:
         """Return the summands of the cosine; what the item's popularity adds is nobody's."""
         weights = self._decay() ** np.arange(len(history.items) - 1, -1, -1)
         vectors = self._score_vectors()[history.items].astype(np.float64)
         length = np.linalg.norm(weights @ vectors) or 1.0
         aim = self._factors().items[item].astype(np.float64)
-        found: NDArray[np.float32] = (weights * (vectors @ aim) / length).astype(np.float32)
-        return found
+        found = weights * (vectors @ aim) / length
+        return Contributions(history.items, found.astype(np.float32))
