@@ -8,8 +8,9 @@ import pytest
 
 from model_checks_filters import item_table
 from model_checks_statements import user_table, with_tables
-from model_support import N_USERS, ModelFactory, bits
-from penchant.errors import ParameterError, UnknownIdError, UnsupportedError
+from model_support import N_USERS, ModelFactory, bits, events
+from penchant.errors import ColumnError, ParameterError, UnknownIdError, UnsupportedError
+from penchant.models import audience
 
 
 class AudienceChecks(ModelFactory):
@@ -55,6 +56,8 @@ class AudienceChecks(ModelFactory):
         middle = float(whole["score"].median())
         cut = model.recommend_users(["item 03"], k=N_USERS, min_score=middle)
         pd.testing.assert_frame_equal(cut, whole[whole["score"] >= middle])
+        few = model.recommend_users(["item 03"], k=3, min_score=middle)
+        pd.testing.assert_frame_equal(few, cut.head(3))
         with pytest.raises(ParameterError, match="min_score must be a finite number"):
             model.recommend_users(["item 03"], min_score=np.nan)
         with pytest.raises(ParameterError, match="min_score must be a finite number, got 'high'"):
@@ -62,6 +65,25 @@ class AudienceChecks(ModelFactory):
         with pytest.raises(UnknownIdError, match="no such thing"):
             model.recommend_users(["no such thing"])
         assert len(model.recommend_users(["no such thing"], unknown="drop")) == 0
+
+    def test_a_least_score_alone_takes_all_who_reach_it(self, monkeypatch):
+        model = self.fitted(with_tables())
+        monkeypatch.setattr(audience, "_DEFAULT_K", 4)
+        asked = [{"items": ["item 03", "item 07", "item 04"]}, {"where": "price < 4"}]
+        for options in asked:
+            whole = model.recommend_users(**options, k=N_USERS)
+            assert len(whole) > 4 * whole.get("product", pd.Series([0])).nunique()
+            pd.testing.assert_frame_equal(
+                model.recommend_users(**options), whole[whole["rank"] <= 4].reset_index(drop=True)
+            )
+            least = float(whole["score"].quantile(0.3))
+            expected = whole[whole["score"] >= least].reset_index(drop=True)
+            assert len(expected) > 4
+            for at_once in (1 << 22, 2 * N_USERS, 1):
+                monkeypatch.setattr(audience, "_PAIRS_AT_ONCE", at_once)
+                found = model.recommend_users(**options, min_score=least)
+                pd.testing.assert_frame_equal(found, expected, check_exact=True)
+            assert len(model.recommend_users(**options, min_score=1e30)) == 0
 
     def raw_scores(self, model):
         """Users x items, before they are clipped to a scale of ratings."""
@@ -79,7 +101,9 @@ class AudienceChecks(ModelFactory):
         assert list(found.columns) == ["customer", "score", "rank"]
         table = item_table().set_index("product").loc[model.items_.to_list()].reset_index()
         chosen = table.index.isin(table.query(where.replace(" = ", " == ")).index)
-        scores = np.where(chosen, self.raw_scores(model).astype(np.float64), np.nan)
+        raw = self.raw_scores(model)
+        raw = model._finish(raw) if reduce == "mean" else raw  # a mean is of what is shown
+        scores = np.where(chosen, raw.astype(np.float64), np.nan)
         if seen:
             users = np.repeat(np.arange(len(model.users_)), np.diff(model.seen_.indptr))
             scores[users, model.seen_.indices] = np.nan
@@ -97,6 +121,25 @@ class AudienceChecks(ModelFactory):
         shown = model._finish(expected[order].astype(np.float32))
         np.testing.assert_allclose(found["score"], shown, rtol=2e-5, atol=2e-6)
         np.testing.assert_allclose(expected[names], expected[order], rtol=2e-5, atol=2e-6)
+
+    @pytest.mark.parametrize("seen", [True, False])
+    def test_a_mean_is_that_of_the_scores_of_predict(self, seen, monkeypatch):
+        model = self.fitted(with_tables())
+        if hasattr(model, "scale_"):
+            monkeypatch.setattr(model, "scale_", np.array([2.5, 3], np.float32))  # clips many
+        found = model.recommend_users(
+            where="price < 6", reduce="mean", k=N_USERS, exclude_seen=seen
+        )
+        items = item_table().query("price < 6")["product"]
+        pairs = pd.DataFrame({"customer": model.users_.to_list()}).merge(items, how="cross")
+        pairs["score"] = model.predict(pairs)
+        if seen:
+            taken = set(events()[["customer", "product"]].itertuples(index=False, name=None))
+            own = pairs[["customer", "product"]].itertuples(index=False, name=None)
+            pairs = pairs[[pair not in taken for pair in own]]
+        expected = pairs.groupby("customer")["score"].mean()[found["customer"]]
+        assert len(found) == N_USERS
+        np.testing.assert_allclose(found["score"], expected, rtol=2e-5, atol=2e-6)
 
     @pytest.mark.parametrize("threads", [1, 3])
     def test_an_audience_does_not_depend_on_threads(self, threads):
@@ -141,6 +184,36 @@ class AudienceChecks(ModelFactory):
             model.recommend_users(where="INCLUDE UserID WHERE Users.AGE > 3")
         with pytest.raises(UnsupportedError, match=r"ItemID \.\.\. goes into where"):
             model.recommend_users(users_where="INCLUDE ItemID WHERE Items.PRICE > 3")
+
+    def test_columns_stand_beside_users_and_neighbors(self):
+        model = self.fitted(with_tables())
+        users = user_table().set_index("customer")
+        items = item_table().set_index("product")
+        questions = [
+            (model.recommend_users, {"items": ["item 07"], "k": 9}, users, "customer"),
+            (model.recommend_users, {"where": "price < 4", "k": 9}, users, "customer"),
+        ]
+        if "similar_users" in model.capabilities_:
+            questions.append((model.similar_users, {"users": [1050, 1000]}, users, "neighbor"))
+        if "similar_items" in model.capabilities_:
+            questions.append((model.similar_items, {"items": ["item 03"]}, items, "neighbor"))
+        for call, asked, table, answer in questions:
+            plain = call(**asked)
+            names = ["age", "city"] if table is users else ["kind", "price"]
+            for given in (names, iter(names)):
+                found = call(**asked, with_columns=given)
+                assert list(found.columns) == [*plain.columns, *names]
+                pd.testing.assert_frame_equal(found[plain.columns], plain, check_exact=True)
+                expected = table.reindex(found[answer])[names]
+                for name in names:
+                    theirs = expected[name].to_numpy(object)
+                    same = found[name].to_numpy(object) == theirs
+                    assert (same | (found[name].isna() & pd.isna(theirs))).all()
+            side = "user" if table is users else "item"
+            with pytest.raises(ColumnError, match=rf"names 'shape'.*the {side} table has '"):
+                call(**asked, with_columns=["shape"])
+            with pytest.raises(ParameterError, match=r"a sequence of names: \['age'\]"):
+                call(**asked, with_columns="age")
 
     def test_similar_users_are_alike(self):
         model = self.fitted()

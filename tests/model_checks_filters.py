@@ -21,7 +21,7 @@ from model_support import (
     stars,
 )
 from penchant.errors import ColumnError, DataError, ParameterError, PenchantWarning
-from penchant.models.expressions import item_table as item_table_of
+from penchant.models.expressions import feature_table
 
 USERS = [1050, 1000, 1390, 1000]
 
@@ -163,6 +163,8 @@ class FilterChecks(ModelFactory):
         assert list(found.columns) == ["customer", "product", "score", "rank", "kind", "price"]
         table = item_table().set_index("product")
         assert found["kind"].tolist() == table["kind"][found["product"]].tolist()
+        same = shop.recommend(USERS, k=3, with_columns=(name for name in ("kind", "price")))
+        pd.testing.assert_frame_equal(same, found)
         shop.save(tmp_path / "model")
         again = pc.load(tmp_path / "model")
         pd.testing.assert_frame_equal(
@@ -181,9 +183,9 @@ class FilterChecks(ModelFactory):
 
     def test_the_item_table_is_made_once(self, shop):
         shop.recommend(USERS, where="price < 3")
-        assert item_table_of(shop) is item_table_of(shop)
-        assert item_table_of(shop).num_columns == 3
-        assert item_table_of(shop.fit(interactions(), progress=False)).num_columns == 1
+        assert feature_table(shop, "item") is feature_table(shop, "item")
+        assert feature_table(shop, "item").num_columns == 3
+        assert feature_table(shop.fit(interactions(), progress=False), "item").num_columns == 1
 
     def test_what_cannot_be_filtered_says_why(self, shop):
         with pytest.raises(ColumnError, match=r"names the column 'prise', .*did you mean 'price'"):
@@ -194,6 +196,8 @@ class FilterChecks(ModelFactory):
             shop.recommend(USERS, where="price < $most")
         with pytest.raises(ColumnError, match="with_columns names 'knd', did you mean 'kind'"):
             shop.recommend(USERS, with_columns=["knd"])
+        with pytest.raises(ParameterError, match=r"with_columns is a sequence of names: \[5\]"):
+            shop.recommend(USERS, with_columns=5)
         with pytest.raises(DataError, match="nulls"):
             shop.recommend(
                 USERS, exclude=pd.DataFrame({"customer": [None], "product": ["item 01"]})

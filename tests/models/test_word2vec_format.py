@@ -8,7 +8,7 @@ import pytest
 
 import penchant as pc
 from model_support import assert_same_model, bits
-from penchant.errors import DataError, MissingFileError, ParameterError
+from penchant.errors import DataError, MissingFileError, ParameterError, UnknownIdError
 
 QUICK = {"vector_size": 8, "epochs": 3, "min_count": 1}
 PLAIN = {"score_vectors": "input", "popularity_weight": 0}  # as gensim
@@ -43,6 +43,12 @@ def test_word2vec_files_keep_the_bits(tmp_path, binary):
     assert bits(same.item_vectors_) == bits(model.item_vectors_)
     assert same.history_weighting == "last"
     assert len(same.users_) == len(same.recommend()) == 0
+    assert len(same.similar_users()) == len(same.recommend_users("item_00", min_score=0)) == 0
+    nobody = same.recommend_users(where="item == 'item_00'", reduce="mean", with_columns=["user"])
+    assert list(nobody.columns) == ["user", "score", "rank", "user_"]
+    assert len(nobody) == len(same.recommend_users(k=3)) == 0
+    with pytest.raises(UnknownIdError, match="'ann'"):
+        same.similar_users("ann")
     pd.testing.assert_frame_equal(same.similar_items(k=4), model.similar_items(k=4))
     assert len(same.recommend(history=["item_00"], k=4)) == 4
     best = model.items_.to_list()[int(np.argmax(model.vocabulary_counts_))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from penchant import _core
 from penchant.errors import ParameterError, choose
 from penchant.models import expressions, results
+from penchant.models.columns import columns_beside
 from penchant.models.indexed import IndexedRanker
 from penchant.models.ranker import Rows, Scores
 from penchant.retrieval.exact import check_k
@@ -20,6 +21,7 @@ from penchant.retrieval.protocol import Index
 Flags = NDArray[np.bool_]
 Reduce = Literal["max", "mean"]
 
+_DEFAULT_K = 100  # users of an audience without a least score
 _PAIRS_AT_ONCE = 1 << 22  # bounds the memory of scores that are made one by one
 
 
@@ -31,6 +33,7 @@ class AudienceRanker(IndexedRanker):
         users: Any = None,
         *,
         k: int = 10,
+        with_columns: Iterable[str] = (),
         unknown: Literal["error", "drop"] = "error",
         num_threads: int | None = None,
     ) -> Any:
@@ -42,6 +45,8 @@ class AudienceRanker(IndexedRanker):
             None means every user.
         k : int, default 10
             Neighbours per user; the user is not one of them.
+        with_columns : sequence of str, optional
+            Columns of the user table to add to the answer, those of the neighbours.
         unknown : {"error", "drop"}, default "error"
             What to do about users outside the training data.
         num_threads : int, optional
@@ -50,7 +55,8 @@ class AudienceRanker(IndexedRanker):
         Returns
         -------
         frame
-            <user column>, neighbor, score (float32), rank (int64, from 1); best first.
+            <user column>, neighbor, score (float32), rank (int64, from 1); best first. Empty where
+            the model has no users, such as one of vectors from elsewhere.
 
         Raises
         ------
@@ -58,6 +64,8 @@ class AudienceRanker(IndexedRanker):
             With ``unknown="error"``, naming the first five unknown users.
         UnsupportedError
             The model has no vectors of users.
+        ColumnError
+            The user table lacks a column that `with_columns` names.
         ParameterError
             `k`, `unknown` or `num_threads` is out of range.
         NotFittedError
@@ -74,15 +82,15 @@ class AudienceRanker(IndexedRanker):
         """
         self._check_fitted()
         check_k(k)
+        about = columns_beside(self, "user", with_columns)
         asked = results.resolve(self.users_, users, "user", unknown, ("error", "drop"))
-        rows, scores = self._nearest(
-            "user",
-            asked.codes.astype(np.int64),
-            min(int(k), len(self.users_)),
-            self._threads(num_threads),
-        )
+        codes, width = asked.codes.astype(np.int64), min(int(k), len(self.users_))
+        threads = self._threads(num_threads)
+        rows, scores = self._nearest("user", codes, width, threads) if width else _nobody(0)
         names = (self.columns_.user, "neighbor")
-        return results.ranked_frame(asked.labels, self.users_, rows, scores, names, self.backend_)
+        return results.ranked_frame(
+            asked.labels, self.users_, rows, scores, names, self.backend_, about
+        )
 
     def recommend_users(
         self,
@@ -92,9 +100,10 @@ class AudienceRanker(IndexedRanker):
         where_values: Mapping[str, Any] | None = None,
         reduce: Reduce = "max",
         users_where: str | None = None,
-        k: int = 100,
+        k: int | None = None,
         min_score: float | None = None,
         exclude_seen: bool = True,
+        with_columns: Iterable[str] = (),
         unknown: Literal["error", "drop"] = "error",
         num_threads: int | None = None,
     ) -> Any:
@@ -114,18 +123,21 @@ class AudienceRanker(IndexedRanker):
             What ``$NAME`` in the expressions stands for.
         reduce : {"max", "mean"}, default "max"
             With `where`, the score of a user: that of the best of the items, which is the first
-            that ``recommend([user], where=...)`` answers, or the mean score of the items.
+            that ``recommend([user], where=...)`` answers, or the mean of the scores that
+            `recommend` shows for the items.
         users_where : str, optional
             An expression on the user table that says who may be in an audience, such as
             ``"country == 'FR'"`` or ``"INCLUDE UserID WHERE Users.AGE >= 18"``.
-        k : int, default 100
-            Users per audience.
+        k : int, optional
+            Users per audience. Default: 100; with `min_score` everybody who reaches that.
         min_score : float, optional
             Leave out users with a lower score.
         exclude_seen : bool, default True
             Leave out users who have the item in their training data. With `where` these items do
             not count for them, so that somebody who knows half of a category is judged by the
             other half; who has all of the items is left out.
+        with_columns : sequence of str, optional
+            Columns of the user table to add to the answer.
         unknown : {"error", "drop"}, default "error"
             What to do about items outside the training data.
         num_threads : int, optional
@@ -136,7 +148,7 @@ class AudienceRanker(IndexedRanker):
         frame
             <item column> (not with `where`), <user column>, score (float32, but for means the same
             bits as that of `recommend`), rank (int64, from 1); best first, ties by the order of
-            ``users_``.
+            ``users_``. Empty where the model has no users.
 
         Raises
         ------
@@ -146,7 +158,7 @@ class AudienceRanker(IndexedRanker):
             `k`, `min_score`, `reduce`, `unknown` or `num_threads` is out of range; both `items`
             and `where`; an expression that cannot be read.
         ColumnError
-            The item or user table lacks a column that an expression names.
+            The item or user table lacks a column that an expression or `with_columns` names.
         UnsupportedError
             An expression that is about events, or about the other table.
         NotFittedError
@@ -164,6 +176,8 @@ class AudienceRanker(IndexedRanker):
         ['eve']
         """
         self._check_fitted()
+        if k is None:
+            k = _DEFAULT_K if min_score is None else max(len(self.users_), 1)
         check_k(k)
         if min_score is not None and not _is_finite(min_score):
             raise ParameterError(f"min_score must be a finite number, got {min_score!r}")
@@ -174,25 +188,62 @@ class AudienceRanker(IndexedRanker):
             allowed = expressions.chosen(self, "user", users_where, where_values)
         if where is not None and items is not None:
             raise ParameterError("give items or where, not both")
+        about = columns_beside(self, "user", with_columns)
         width = min(int(k), len(self.users_))
         threads = self._threads(num_threads)
         labels = None
         if where is None:
             asked = results.resolve(self.items_, items, "item", unknown, ("error", "drop"))
             labels, codes = asked.labels, asked.codes.astype(np.int64)
-            seen = take_lists(self._seen_by(), codes) if exclude_seen else None
-            rows, scores = self._best_users(codes, width, seen, allowed, threads)
+            rows, scores = self._audiences(codes, width, min_score, exclude_seen, allowed, threads)
         else:
             flags = expressions.chosen(self, "item", where, where_values)
-            everyone = self._affinities(flags, reduce, exclude_seen, threads)
-            if allowed is not None:
-                everyone[~allowed] = -np.inf
-            rows, scores = _core.k_largest(everyone[None, :], width, num_threads=threads)
-        scores = np.where(rows >= 0, self._finish(scores), scores)
-        if min_score is not None:
-            rows = np.where(scores >= min_score, rows, -1)
+            rows, scores = _nobody(1)
+            if width:
+                everyone = self._affinities(flags, reduce, exclude_seen, threads)
+                if allowed is not None:
+                    everyone[~allowed] = -np.inf
+                found = _core.k_largest(everyone[None, :], width, num_threads=threads)
+                rows, scores = self._reaching(*found, min_score)
         names = (self.columns_.item, self.columns_.user)
-        return results.ranked_frame(labels, self.users_, rows, scores, names, self.backend_)
+        return results.ranked_frame(labels, self.users_, rows, scores, names, self.backend_, about)
+
+    def _reaching(self, rows: Rows, scores: Scores, least: float | None) -> tuple[Rows, Scores]:
+        """Return answers with the scores that are shown, cut where they are too low for all."""
+        scores = np.where(rows >= 0, self._finish(scores), scores)
+        if least is None:
+            return rows, scores
+        rows = np.where(scores >= least, rows, -1)
+        width = int(np.count_nonzero(rows >= 0, axis=1).max(initial=0))
+        return rows[:, :width], scores[:, :width]
+
+    def _audiences(
+        self,
+        codes: Rows,
+        k: int,
+        least: float | None,
+        exclude_seen: bool,
+        allowed: Flags | None,
+        num_threads: int,
+    ) -> tuple[Rows, Scores]:
+        """Return the `k` best users of each item whose score reaches the least; -1 pads.
+
+        Some items at a time: where `k` is everybody, most of what is found is left out again.
+        """
+        parts = [_nobody(0)]
+        step = max(1, _PAIRS_AT_ONCE // k) if k else 1
+        for start in range(0, len(codes) if k else 0, step):
+            part = codes[start : start + step]
+            seen = take_lists(self._seen_by(), part) if exclude_seen else None
+            found = self._best_users(part, k, seen, allowed, num_threads)
+            parts.append(self._reaching(*found, least))
+        rows, scores = _nobody(len(codes), max(part[0].shape[1] for part in parts))
+        start = 0
+        for some, theirs in parts:
+            place = slice(start, start + len(some)), slice(some.shape[1])
+            rows[place], scores[place] = some, theirs
+            start += len(some)
+        return rows, scores
 
     # ---- users by their score of one item -------------------------------------------------------
 
@@ -210,8 +261,7 @@ class AudienceRanker(IndexedRanker):
         Every score is made, some items at a time: models with vectors do better.
         """
         n_users = len(self.users_)
-        rows = np.full((len(codes), k), -1, dtype=np.int64)
-        best = np.full((len(codes), k), -np.inf, dtype=np.float32)
+        rows, best = _nobody(len(codes), k)
         queries = self._queries(None)
         step = max(1, _PAIRS_AT_ONCE // max(n_users, 1))
         for start in range(0, len(codes), step):
@@ -241,7 +291,10 @@ class AudienceRanker(IndexedRanker):
     def _affinities(
         self, flags: Flags, reduce: Reduce, exclude_seen: bool, num_threads: int
     ) -> Scores:
-        """Return every user's score of the items that are flagged; -inf where there are none."""
+        """Return every user's score of the items that are flagged; -inf where there are none.
+
+        The maximum is that of scores as searched, the mean that of scores as shown.
+        """
         queries = self._queries(None)
         if reduce == "max":
             wanted = ItemFilter(flags).without(self.seen_ if exclude_seen else None)
@@ -256,13 +309,13 @@ class AudienceRanker(IndexedRanker):
             scores = self._index().score_pairs(
                 queries, users, items.astype(np.int64), num_threads=num_threads
             )
-            sums = sums - np.bincount(users, weights=scores, minlength=len(sums))
+            sums = sums - np.bincount(users, weights=self._finish(scores), minlength=len(sums))
             counts -= np.bincount(users, minlength=len(sums))
         means = (sums / np.maximum(counts, 1)).astype(np.float32)
         return np.where(counts > 0, means, np.float32(-np.inf))
 
     def _sums(self, queries: Any, flags: Flags, num_threads: int) -> NDArray[np.float64]:
-        """Return every user's sum of the scores of the items that are flagged.
+        """Return every user's sum of the scores, as shown, of the items that are flagged.
 
         Every score is made, some items at a time: models that are sums themselves do better.
         """
@@ -276,7 +329,8 @@ class AudienceRanker(IndexedRanker):
             scores = self._index().score_pairs(
                 queries, users, np.tile(part, n_users), num_threads=num_threads
             )
-            total += scores.reshape(n_users, len(part)).sum(axis=1, dtype=np.float64)
+            shown = self._finish(scores).reshape(n_users, len(part))
+            total += shown.sum(axis=1, dtype=np.float64)
         return total
 
     def _seen_by(self) -> RowLists:
@@ -289,6 +343,11 @@ class AudienceRanker(IndexedRanker):
             order = np.argsort(items, kind="stable")
             lists = self._derived["seen by"] = RowLists(offsets(counts), users[order])
         return lists
+
+
+def _nobody(n: int, k: int = 0) -> tuple[Rows, Scores]:
+    """Return answers to `n` questions that hold nobody."""
+    return np.full((n, k), -1, dtype=np.int64), np.full((n, k), -np.inf, dtype=np.float32)
 
 
 def _is_finite(value: object) -> bool:

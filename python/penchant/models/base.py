@@ -9,18 +9,18 @@ the answer).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from penchant.errors import ColumnError, ParameterError, closest
+from penchant.errors import ParameterError
 from penchant.models import results, state
 from penchant.models.capabilities import capabilities
-from penchant.models.expressions import Asker, item_table
+from penchant.models.columns import columns_beside
+from penchant.models.expressions import Asker
 from penchant.models.fallback import read_among, stand_ins
 from penchant.models.histories import read_histories
 from penchant.models.item_filter import read_filter
@@ -53,7 +53,7 @@ class Recommender(VectorFrames):
         exclude: Any = None,
         where: str | None = None,
         where_values: Mapping[str, Any] | None = None,
-        with_columns: Sequence[str] = (),
+        with_columns: Iterable[str] = (),
         rerank: Any = (),
         pool: int | None = None,
         scores: Shown = "raw",
@@ -161,7 +161,7 @@ class Recommender(VectorFrames):
         0    3  milk    1.0     1
         """
         self._check_fitted()
-        about = self._item_columns(with_columns)
+        about = columns_beside(self, "item", with_columns)
         if popular_within is not None and unknown != "popular":
             raise ParameterError("popular_within says what is popular: give unknown='popular' too")
         said = {
@@ -244,26 +244,12 @@ class Recommender(VectorFrames):
         """
         return capabilities(type(self))
 
-    def _item_columns(self, names: Sequence[str]) -> pa.Table | None:
-        """Return columns of the item table, None for none."""
-        if isinstance(names, str):
-            raise ParameterError(f"with_columns is a sequence of names: [{names!r}]")
-        if not names:
-            return None
-        table = item_table(self)
-        for name in names:
-            if name not in table.column_names:
-                raise ColumnError(
-                    f"with_columns names {name!r}{closest(name, table.column_names)}; the item "
-                    f"table has {', '.join(map(repr, table.column_names))}"
-                )
-        return table.select(list(names))
-
     def similar_items(
         self,
         items: Any = None,
         *,
         k: int = 10,
+        with_columns: Iterable[str] = (),
         unknown: Literal["error", "drop"] = "error",
         num_threads: int | None = None,
     ) -> Any:
@@ -278,6 +264,8 @@ class Recommender(VectorFrames):
             None means every item.
         k : int, default 10
             Neighbours per item; the item itself is not one of them.
+        with_columns : sequence of str, optional
+            Columns of the item table to add to the answer, those of the neighbours.
         unknown : {"error", "drop"}, default "error"
             What to do about items outside the training data.
         num_threads : int, optional
@@ -297,6 +285,8 @@ class Recommender(VectorFrames):
             The model learns nothing about items that could be compared.
         DataError
             `items` is a whole frame, not one column of ids.
+        ColumnError
+            The item table lacks a column that `with_columns` names.
         ParameterError
             `k`, `unknown` or `num_threads` is out of range.
         NotFittedError
@@ -312,6 +302,7 @@ class Recommender(VectorFrames):
         """
         self._check_fitted()
         check_k(k)
+        about = columns_beside(self, "item", with_columns)
         asked = results.resolve(self.items_, items, "item", unknown, ("error", "drop"))
         rows, scores = self._neighbors(
             asked.codes.astype(np.int64),
@@ -319,7 +310,9 @@ class Recommender(VectorFrames):
             self._threads(num_threads),
         )
         names = (self.columns_.item, "neighbor")
-        return results.ranked_frame(asked.labels, self.items_, rows, scores, names, self.backend_)
+        return results.ranked_frame(
+            asked.labels, self.items_, rows, scores, names, self.backend_, about
+        )
 
     def predict(
         self,

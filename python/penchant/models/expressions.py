@@ -75,9 +75,9 @@ def check_values(values: Values, *expressions: str | None) -> None:
             )
 
 
-def item_table(model: FittedModel) -> pa.Table:
-    """Return the item table, with the ids as a column of their own name; made once."""
-    return _attributes(model, "item").table
+def feature_table(model: FittedModel, side: Side) -> pa.Table:
+    """Return the item or user table, with the ids as a column of their own name; made once."""
+    return _attributes(model, side).table
 
 
 def item_filter(model: FittedModel, where: str, values: Values, asker: Asker) -> ItemFilter:

@@ -121,6 +121,8 @@ class FactorModel(Recommender, abstract=True):
     def _sums(
         self, queries: NDArray[np.float32], flags: NDArray[np.bool_], num_threads: int
     ) -> NDArray[np.float64]:
+        if type(self)._finish is not FactorModel._finish:  # a sum of scores as they are shown
+            return super()._sums(queries, flags, num_threads)
         factors = self._factors()
         items = factors.items[flags].sum(axis=0, dtype=np.float64)
         biases = 0.0 if factors.biases is None else factors.biases[flags].sum(dtype=np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penchant.models import results
-from penchant.models.expressions import item_table
+from penchant.models.expressions import feature_table
 from penchant.models.histories import Histories
 from penchant.retrieval.filters import ItemFilter
 from penchant.retrieval.rerank.chain import Search, pool_size, read_rerankers, rerank_all
@@ -37,7 +37,7 @@ def catalogue_of(model: Ranker) -> Catalogue:
 
         made = model._derived["catalogue"] = Catalogue(
             model=type(model).__name__,
-            table=item_table(model),
+            table=feature_table(model, "item"),
             counts=model.item_counts_,
             first_seen=model.item_first_seen_,
             last_event=model.last_event_,
