@@ -115,7 +115,9 @@ class Recommender(VectorFrames):
             With ``unknown="popular"``, go by those with the same attribute. A column of the user
             table (`users` being a frame of ids and that column): what is popular among users with
             the same value. A column of the item table (`history` being a frame with it): for an
-            unknown item go by the ten items of the same value that have the most users.
+            unknown item go by the ten items of the same value that have the most users. Where a
+            row has several values (lists, text that joins them by ``|``), those who share any of
+            them are meant, in whatever order they stand.
         index : "exact", optional
             Search exactly, also where `build_index` made an approximate index.
         num_threads : int, optional

@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from penchant.errors import ColumnError, ParameterError, UnsupportedError
+from penchant.models.kept import keep
 from penchant.retrieval.expressions import Clause, Node, parse_personalize, parse_where
 from penchant.retrieval.filters import ItemFilter, RowLists, offsets, owners_of, take_lists
 from penchant.retrieval.given import check_names, is_read_once, plain_values
@@ -376,12 +377,5 @@ def _key(values: Values) -> str:
 
 def _kept(model: FittedModel, key: tuple[str, ...], make: Callable[[], Kept]) -> Kept:
     """Return what was made for a key before, or make it."""
-    kept: dict[tuple[str, ...], Any] = model._derived.setdefault("where", {})
-    if key in kept:
-        found: Kept = kept[key]
-        return found
-    made = make()
-    while len(kept) >= _KEPT:
-        kept.pop(next(iter(kept)), None)
-    kept[key] = made
-    return made
+    shelf: dict[tuple[str, ...], Kept] = model._derived.setdefault("where", {})
+    return keep(shelf, key, make, _KEPT)

@@ -339,13 +339,13 @@ class Ranker(FittedModel):
         groups = np.full(len(others), -1) if how.among is None else how.among.groups[others]
         for group in np.unique(groups):
             own = others[groups == group]
-            index = self._popularity() if how.among is None else how.among.favourites(int(group))
-            rows[own], found_scores = index.search(
-                np.zeros((len(own), 1), dtype=np.float32),
-                k,
-                **self._filters(item_filter.take(own), how.num_threads),
-            )
-            scores[own] = np.floor(found_scores)
+            filters = self._filters(item_filter.take(own), how.num_threads)
+            if how.among is None:
+                nothing = np.zeros((len(own), 1), dtype=np.float32)
+                rows[own], scores[own] = self._popularity().search(nothing, k, **filters)
+            else:
+                favourites = how.among.favourites(int(group))
+                rows[own], scores[own] = favourites.search(len(own), k, **filters)
         if how.scores == "softmax" and how.among is None:
             scores[others] = self._shares(scores[others])
         elif how.scores == "softmax" and how.among is not None:

@@ -49,6 +49,30 @@ class ColumnValues(NamedTuple):
     n_values: int
 
 
+def column_entries(column: Any, name: str, owner: str) -> tuple[NDArray[np.int64], Any]:
+    """Return the row of each value of a column, and the values as a pyarrow column.
+
+    See `column_values`, which returns codes in the place of the values.
+    """
+    if is_text(column.type) or is_list(column.type):
+        values, rows = elements(column)
+    else:
+        rows = np.arange(len(column), dtype=np.int64)
+        values = column.combine_chunks()
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if pa.types.is_nested(values.type):
+        raise ParameterError(
+            f"{owner}: the values of column {name!r} are {values.type}: use a column of single "
+            "values, of lists of them, or of text that joins them by '|'"
+        )
+    missing = pc.is_null(values, nan_is_null=True)
+    if is_text(values.type):
+        missing = pc.or_(missing, pc.fill_null(pc.equal(values, ""), True))
+    there = ~np.asarray(missing).astype(bool)
+    return rows[there], values.filter(pa.array(there))
+
+
 def column_values(column: Any, name: str, owner: str) -> ColumnValues:
     """Return the values of a column: those of lists, of texts that join some by ``|``, or the rows.
 
@@ -73,24 +97,9 @@ def column_values(column: Any, name: str, owner: str) -> ColumnValues:
     >>> rows.tolist(), codes.tolist(), n_values
     ([0, 0, 2], [0, 1, 1], 2)
     """
-    if is_text(column.type) or is_list(column.type):
-        values, rows = elements(column)
-    else:
-        rows = np.arange(len(column), dtype=np.int64)
-        values = column.combine_chunks()
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    if pa.types.is_nested(values.type):
-        raise ParameterError(
-            f"{owner}: the values of column {name!r} are {values.type}: use a column of single "
-            "values, of lists of them, or of text that joins them by '|'"
-        )
-    missing = pc.is_null(values, nan_is_null=True)
-    if is_text(values.type):
-        missing = pc.or_(missing, pc.fill_null(pc.equal(values, ""), True))
-    there = ~np.asarray(missing).astype(bool)
-    encoded = values.filter(pa.array(there)).dictionary_encode()
+    rows, values = column_entries(column, name, owner)
+    encoded = values.dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.unify_dictionaries().combine_chunks()
     codes = np.asarray(encoded.indices).astype(np.int64)
-    return ColumnValues(rows[there], codes, len(encoded.dictionary))
+    return ColumnValues(rows, codes, len(encoded.dictionary))
