@@ -92,15 +92,19 @@ class RerankChecks(ModelFactory):
                 for mine, theirs in zip(alone, found, strict=True):
                     assert bits(mine[0]) == bits(theirs[number])
 
+    def three_histories(self, model):
+        """Three histories, of which the second is empty."""
+        items = np.array([3, 8, 1, 8, 3], np.int32)
+        names = model.items_.to_list()
+        values = [STARS.get(names[i], 3) if self.rated else 1 for i in items]
+        return Histories(np.array([0, 2, 2, 5]), items, np.array(values, np.float32))
+
     @pytest.mark.parametrize("name", ["mmr kinds", "cap", "explore", "all"])
     def test_strangers_are_reranked_as_well(self, dated_shop, name):
         if "history" not in dated_shop.capabilities_:
             pytest.skip("has no fold-in")
         model, chain = dated_shop, CHAINS[name]
-        items = np.array([3, 8, 1, 8, 3], np.int32)
-        names = model.items_.to_list()
-        values = [STARS.get(names[i], 3) if self.rated else 1 for i in items]
-        strangers = Histories(np.array([0, 2, 2, 5]), items, np.array(values, np.float32))
+        strangers = self.three_histories(model)
         found = model.recommend_histories(strangers, K, rerank=chain, pool=POOL)
         whole = model.recommend_histories(strangers, N_ITEMS)
         self.assert_like_oracle(model, chain, found, whole, history_keys(strangers))
@@ -108,9 +112,46 @@ class RerankChecks(ModelFactory):
             strangers.take(np.array([2])), K, rerank=chain, pool=POOL, num_threads=2
         )
         assert bits(last[0][0]) == bits(found[0][2])
+        names = model.items_.to_list()
         history = self.history(names[3], names[8])
         frame = model.recommend(history=history, k=K, rerank=chain, pool=POOL)
         assert frame["product"].tolist() == [names[i] for i in found[0][0] if i >= 0]
+
+    def assert_relative(self, ask):
+        """Compare re-ranked softmax scores with those of whole lists; `ask` takes options."""
+        chain = {"rerank": CHAINS["cap"], "pool": POOL}
+        found, raw = ask(K, **chain, scores="softmax"), ask(K, **chain)
+        assert bits(found[0]) == bits(raw[0])
+        lists = self.whole_lists(*ask(N_ITEMS, scores="softmax"))
+        for rows, scores, whole in zip(*found, lists, strict=True):
+            expected = [dict(whole)[i] if i >= 0 else -np.inf for i in rows]
+            assert bits(scores) == bits(np.array(expected, np.float32))
+        assert (found[0] >= 0).any(axis=1).all()
+
+    def test_relative_scores_are_those_of_items_however_reranked(self, dated_shop):
+        model = dated_shop
+        if "softmax" not in model.capabilities_:
+            pytest.skip("has no relative scores")
+        users = np.array([5, -1, 0, -1, 17])
+        for some in (users, users[users >= 0], users[users < 0]):
+            self.assert_relative(lambda k, some=some, **how: model.recommend_codes(some, k, **how))
+        frame = model.recommend(
+            [1000, 7], k=K, unknown="popular", scores="softmax", rerank=CHAINS["cap"], pool=POOL
+        )
+        stranger = frame[frame["customer"] == 7]
+        counts = model.item_counts_[model.items_.codes(stranger["product"])]
+        np.testing.assert_allclose(stranger["score"], counts / model.item_counts_.sum(), rtol=1e-6)
+
+    def test_relative_scores_of_strangers_are_those_of_items_as_well(self, dated_shop):
+        model = dated_shop
+        if not {"softmax", "history"} <= model.capabilities_:
+            pytest.skip("has no relative scores or no fold-in")
+        strangers = self.three_histories(model)
+        for rows in ([0, 1, 2], [2, 0], [1]):
+            some = strangers.take(np.array(rows))
+            self.assert_relative(
+                lambda k, some=some, **how: model.recommend_histories(some, k, **how)
+            )
 
     def test_frames_have_the_own_score_and_the_new_rank(self, dated_shop, tmp_path):
         chain = CHAINS["all"]
