@@ -80,6 +80,13 @@ class Histories(NamedTuple):
             indptr=offsets(lengths), items=self.items[kept], values=self.values[kept]
         )
 
+    def counted(self) -> Histories:
+        """Return the histories whose values are counts with every item that often, without them."""
+        counts = self.values.astype(np.int64)
+        items = np.repeat(self.items, counts)
+        ones = np.ones(len(items), dtype=np.float32)
+        return Histories(offsets(counts)[self.indptr], items, ones, valued=False)
+
     def matrix(self, reduce: str = "sum") -> CSR:
         """Return the histories x items matrix, items ascending.
 

@@ -193,10 +193,7 @@ class NeighborModel(Recommender, abstract=True):
 
     def _own_history(self, code: int) -> Histories:
         own = super()._own_history(code)
-        if self._trained.values != "count":
-            return own
-        items = np.repeat(own.items, own.values.astype(np.int64))  # `_fold_in` counts events
-        return Histories(np.array([0, len(items)]), items, np.ones(len(items), np.float32))
+        return own.counted() if self._trained.values == "count" else own  # `_fold_in` counts
 
     def _contributions(self, history: Histories, item: int) -> Contributions:
         """Return the summands of the score."""

@@ -11,7 +11,7 @@ from penchant.errors import UnsupportedError
 from penchant.models.factor_model import FactorModel
 from penchant.models.growth import own_codes
 from penchant.models.histories import Histories
-from penchant.retrieval.filters import RowLists, near_pairs, offsets, take_lists
+from penchant.retrieval.filters import RowLists, near_pairs, take_lists
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
@@ -42,12 +42,7 @@ class SequenceGrowth(FactorModel, abstract=True):
     def _own_histories(self, codes: NDArray[np.integer[Any]]) -> Histories:
         """Return what users took, items ascending, each as often as they took it."""
         own = super()._own_histories(codes)
-        if not own.valued:  # saved by a version that did not keep how often
-            return own
-        counts = own.values.astype(np.int64)
-        items = np.repeat(own.items, counts)
-        ones = np.ones(len(items), dtype=np.float32)
-        return Histories(offsets(counts)[own.indptr], items, ones, valued=False)
+        return own.counted() if own.valued else own  # early versions did not keep how often
 
     def _weights_problem(self) -> str | None:
         counts = self.history_values_
