@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,9 @@ TABLE = pa.table(
         "Item Name": ["x", "y", "z", None],
         "seen": [datetime.datetime(2020, 1, day) for day in (1, 2, 3, 4)],
         "kind": pa.array(["p", "q", None, "p"]).dictionary_encode(),
+        "cents": [Decimal("1.50"), None, Decimal("-2.00"), Decimal(0)],
+        "hash": pa.array([1, 2**64 - 1, None, 0], pa.uint64()),
+        "void": pa.nulls(4),
     }
 )
 
@@ -151,7 +155,39 @@ def test_personalize_s_grammar():
         parse_personalize("Items.YEAR > 3")
 
 
-@given(st.text(alphabet="ay1 .,'\"`()[]<>=!$|\\andorti", max_size=60))
+def digits(longest):
+    """Return numbers of one digit, many times: what is too long for an int, a float or a text."""
+    return st.builds(lambda digit, n: digit * n, st.sampled_from("0129"), st.integers(1, longest))
+
+
+NUMBERS = st.one_of(
+    digits(6000),
+    st.builds("{}{}.{}".format, st.sampled_from(["", "-"]), digits(30), digits(400)),
+    st.builds("{}e{}{}".format, digits(30), st.sampled_from(["", "-"]), digits(30)),
+)
+VALUES = st.one_of(NUMBERS, st.sampled_from(["'2020-01-01'", "'b'", "''", "true", "$years", "$y"]))
+BRACKETED = st.lists(VALUES, min_size=1, max_size=3).map(lambda values: f"({', '.join(values)})")
+
+
+@given(st.text(alphabet="ay01e9-+ .,'\"`()[]<>=!$|\\andorti", max_size=80))
 def test_any_text_is_read_or_refused(text):
-    with contextlib.suppress(PenchantError):
+    with contextlib.suppress(PenchantError):  # any other error fails
         matching_rows(parse_where(text), TABLE)
+
+
+@given(st.sampled_from(["=", "!=", "<", "in", "not in", "between 1 and"]), VALUES, BRACKETED)
+def test_any_comparison_is_answered_or_refused(sign, value, several):
+    for name in TABLE.column_names:
+        with contextlib.suppress(PenchantError):
+            wanted = several if sign.endswith("in") else value
+            matching_rows(parse_where(f"`{name}` {sign} {wanted}"), TABLE, {"years": [1985, 1990]})
+
+
+@given(
+    st.one_of(st.integers(), st.floats(), st.decimals(), st.integers(0, 9000).map(lambda n: 10**n))
+)
+def test_any_value_is_compared_or_refused(value):
+    for name in TABLE.column_names:
+        for condition in ("< $V", "= $V", "in $V"):
+            with contextlib.suppress(PenchantError):
+                matching_rows(parse_where(f"`{name}` {condition}"), TABLE, {"V": value})

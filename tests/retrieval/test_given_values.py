@@ -82,6 +82,8 @@ def test_what_values_mean(text, value, expected):
     [
         (None, r"where_values\['V'\]: a missing value \(NoneType\)"),
         ([1990, None], r"where_values\['V'\]: a missing value"),
+        (float("nan"), r"where_values\['V'\]: a missing value \(float\)"),
+        ([1.5, np.float32("nan")], r"where_values\['V'\]: a missing value"),
         (pd.NaT, r"where_values\['V'\]: a missing value"),
         (np.datetime64("NaT"), r"where_values\['V'\]: a missing value"),
         (pd.DataFrame({"a": [1]}), r"where_values\['V'\]: .*DataFrame"),

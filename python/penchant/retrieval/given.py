@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from penchant.errors import ParameterError
+from penchant.retrieval.tokens import MAX_DIGITS
 
 _WANTED = "give text, a number, a date, true or false, or a list of them"
 
@@ -115,16 +116,19 @@ def _scalar(name: str, value: Any) -> Any:
         value = float(value)
     elif isinstance(value, np.generic) and not isinstance(value, np.datetime64):
         value = value.item()
-    if isinstance(value, str | int | float):
+    if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
+        raise ParameterError(
+            f"where_values[{name!r}]: an integer has at most {MAX_DIGITS} digits; give ids as text"
+        )
+    if isinstance(value, str | int):
         return value
     if isinstance(value, Decimal) and value.is_finite():
         return value
-    # pandas's NaT is a date that equals nothing, itself included.
-    if is_date(value) and value == value:
+    # NaN and pandas's NaT equal nothing, themselves included.
+    if (isinstance(value, float) or is_date(value)) and value == value:
         return value
-    shown = (
-        "a missing value" if value is None or is_date(value) else " ".join(f"{value!r:.60}".split())
-    )
+    none = value is None or isinstance(value, float) or is_date(value)
+    shown = "a missing value" if none else " ".join(f"{value!r:.60}".split())
     raise ParameterError(
         f"where_values[{name!r}]: {shown} ({type(value).__name__}) cannot be compared: {_WANTED}"
     )
@@ -158,11 +162,3 @@ def date_text(value: Any, *, day: bool) -> str:
         text = value.isoformat()
     text = re.sub(r"\.(\d*?)0*(?=$|[+-])", lambda m: f".{m[1]}" if m[1] else "", text)
     return text.removesuffix("T00:00:00") if day else text
-
-
-def plain_number(value: Any) -> Any:
-    """Return a Decimal as an integer if it is one, else as a float; anything else as it is."""
-    if not isinstance(value, Decimal):
-        return value
-    near = abs(value) < 2**63
-    return int(value) if near and value == value.to_integral_value() else float(value)

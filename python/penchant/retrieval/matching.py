@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,12 +13,8 @@ from numpy.typing import NDArray
 from penchant.errors import ColumnError, ParameterError, closest
 from penchant.retrieval.attributes import elements, is_list, is_text
 from penchant.retrieval.expressions import And, Compare, In, IsNull, Node, Not, Or, Parameter, Value
-from penchant.retrieval.given import date_text, is_date, plain_number, plain_values
-
-_COMPARE = {
-    **{"==": pc.equal, "!=": pc.not_equal, "<": pc.less, "<=": pc.less_equal},
-    **{">": pc.greater, ">=": pc.greater_equal},
-}
+from penchant.retrieval.given import date_text, is_date, plain_values
+from penchant.retrieval.numeric import COMPARE, compared, held, is_exact, is_number
 
 
 class Attributes:
@@ -129,7 +124,7 @@ def _matching(node: Node, table: Attributes, values: Mapping[str, Any] | None) -
     if node.operator in ("==", "!=") and table.elements(node.column) is not None:
         equal = _any_element(table, node.column, wanted)
         return equal if node.operator == "==" else ~equal & ~_missing(column)
-    return _bools(_compared(node, column, wanted[0]))
+    return _bools(_compared(node, column, wanted[0])) & ~_missing(column)
 
 
 def _joined(
@@ -155,6 +150,11 @@ def _column(table: pa.Table, name: str) -> Any:
     column = table.column(name)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    # Arrow has no is_in for the narrow ones.
+    if pa.types.is_float16(column.type):
+        column = column.cast(pa.float32())
+    elif pa.types.is_decimal(column.type) and column.type.bit_width < 128:
+        column = column.cast(pa.decimal128(column.type.precision, column.type.scale))
     return column
 
 
@@ -212,73 +212,64 @@ def _any_element(table: Attributes, name: str, wanted: list[Any]) -> NDArray[np.
 
 
 def _compared(node: Compare, column: Any, value: Any) -> Any:
-    wanted = _as(node.column, column.type, [value])
-    if pa.types.is_decimal(column.type) and pa.types.is_decimal(wanted.type):
-        # Arrow compares decimals of two scales wrongly now and then.
-        common = pa.decimal256(76, max(column.type.scale, wanted.type.scale))
-        column, wanted = column.cast(common), wanted.cast(common)
+    kind = column.type
+    if pa.types.is_null(kind):
+        return column.cast(pa.bool_())
+    if is_exact(kind) and not is_number(value):
+        _refuse(node.column, kind, value)
     try:
-        return _COMPARE[node.operator](column, wanted[0])
+        if is_exact(kind):
+            return compared(column, node.operator, value)
+        return COMPARE[node.operator](column, _as(node.column, kind, [value])[0])
     except pa.ArrowException:
-        _refuse(node.column, column.type, value)
+        _refuse(node.column, kind, value)
 
 
 def _set(name: str, kind: Any, values: list[Any]) -> Any:
-    """Return values as an array of a column's type; decimals that it cannot hold are left out."""
-    if not _are_decimals(kind, values):
+    """Return values as an array of a column's type; numbers that it cannot hold are left out."""
+    if not is_exact(kind):
         return _as(name, kind, values)
-    whole = kind.precision - kind.scale
-    held = []
-    for value in map(Decimal, map(str, values)):
-        short = value.normalize()
-        digits = -int(short.as_tuple().exponent)
-        if digits <= kind.scale and (not short or short.adjusted() < whole):
-            held.append(value)
-    return pa.array(held, kind)
-
-
-def _are_decimals(kind: Any, values: list[Any]) -> bool:
-    return (
-        pa.types.is_decimal(kind)
-        and any(isinstance(value, Decimal) for value in values)
-        and all(_is_number(value) and np.isfinite(float(value)) for value in values)
-    )
+    for value in values:
+        if not is_number(value):
+            _refuse(name, kind, value)
+    return held(kind, values)
 
 
 def _as(name: str, kind: Any, values: list[Any]) -> Any:
     """Return values as an array that compares with a column of some type."""
-    if _are_decimals(kind, values):  # not cast: price < 4.505 is a fair question in cents
-        return pa.array([Decimal(str(value)) for value in values])
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        values = [plain_number(value) for value in values]
+    if pa.types.is_null(kind):  # nothing is known of it, and nothing is equal to null
+        return pa.array([], kind)
     if pa.types.is_temporal(kind):
         day = pa.types.is_date(kind)
         values = [date_text(value, day=day) if is_date(value) else value for value in values]
-    if pa.types.is_integer(kind) and all(_is_number(value) for value in values):
-        # Not cast to the column's own type: year < 1990.5 and numbers beyond it are fair questions.
-        whole = all(isinstance(value, int) and abs(value) < 2**63 for value in values)
-        return pa.array(values if whole else np.array(values, dtype=np.float64))
     for value in values:
-        fits = _is_number(value) if pa.types.is_floating(kind) else True
-        if pa.types.is_boolean(kind):
-            fits = isinstance(value, bool)
-        elif is_text(kind):
-            fits = isinstance(value, str)
-        elif not pa.types.is_floating(kind):
-            fits = not is_date(value)  # those for dates are text by now
-        if not fits or pa.types.is_integer(kind):
+        if not _fits(kind, value):
             _refuse(name, kind, value)
+    if pa.types.is_floating(kind):
+        values = [float(value) for value in values]
     try:
         return pa.array(values).cast(kind) if values else pa.array([], kind)
     except (pa.ArrowException, OverflowError):
         _refuse(name, kind, values[0])
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+def _fits(kind: Any, value: Any) -> bool:
+    if pa.types.is_floating(kind):
+        return is_number(value)
+    if pa.types.is_boolean(kind):
+        return isinstance(value, bool)
+    if is_text(kind) or pa.types.is_temporal(kind):  # dates are text by now
+        return isinstance(value, str)
+    return not is_date(value)
 
 
 def _refuse(name: str, kind: Any, value: Any) -> NoReturn:
+    hint = ""
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        hint = f": write a date in quotes, such as {name} > '2020-01-31'"
+    elif pa.types.is_temporal(kind):
+        hint = ": give item_features= or user_features= with a column of numbers, such as seconds"
     raise ParameterError(
-        f"filter expression: column {name!r} is {kind} and cannot be compared with {value!r}"
+        f"filter expression: column {name!r} is {kind} and cannot be compared with "
+        f"{value!r:.100}{hint}"
     )

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from penchant.errors import ParameterError
 
 MAX_LENGTH = 10_000
+MAX_DIGITS = 80  # of an integer; Arrow's widest decimals have 76
 KEYWORDS = ("and", "or", "not", "in", "is", "null", "between", "where", "include", "exclude", "if")
 _CONSTANTS: dict[str, bool] = {"true": True, "false": False}
 
@@ -56,7 +57,8 @@ def tokenize(text: str) -> list[Token]:
     Raises
     ------
     ParameterError
-        Not text, empty, too long, or with a character that belongs to nothing.
+        Not text, empty, too long, or with a character that belongs to nothing or an integer of
+        more than 80 digits.
 
     Examples
     --------
@@ -88,7 +90,12 @@ def tokenize(text: str) -> list[Token]:
 def _token(match: re.Match[str], place: int) -> Token:
     kind, text = match.lastgroup, match.group()
     if kind == "number":
-        whole = re.fullmatch(r"[+-]?\d+", text)
+        whole = re.fullmatch(r"[+-]?(\d+)", text)
+        if whole and len(whole[1]) > MAX_DIGITS:
+            raise ParameterError(
+                f"filter expression, character {place + 1}: the number {text[:20]}... has "
+                f"{len(whole[1]):,} digits; the limit is {MAX_DIGITS}: put text in quotes"
+            )
         return Token("value", text, place, int(text) if whole else float(text))
     if kind == "text":
         inner = text[1:-1].replace(text[0] * 2, text[0])
