@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penchant.errors import ColumnError, ParameterError, PenchantError
+from penchant.errors import ColumnError, ParameterError, PenchantError, UnsupportedError
 from penchant.retrieval.expressions import Clause, In, Or, parse_personalize, parse_where
 from penchant.retrieval.matching import Attributes, matching_rows
 
@@ -153,6 +153,22 @@ def test_personalize_s_grammar():
         parse_personalize("INCLUDE ItemID WHERE Users.AGE > 3")
     with pytest.raises(ParameterError, match="expected INCLUDE or EXCLUDE"):
         parse_personalize("Items.YEAR > 3")
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "Interactions.EVENT_TYPE NOT IN ('*')",
+        "interactions.event_type = 'buy'",
+        "Interactions.EVENT_VALUE > 3",
+        "Interactions.EVENT_TYPE IN ('*') AND Items.YEAR > 1990",
+        "Items.YEAR > 1990 IF Interactions.EVENT_TYPE IN ('*')",
+    ],
+)
+def test_what_of_events_cannot_be_asked(condition):
+    message = r'only Interactions.EVENT_TYPE IN \("\*"\) can be asked, alone in its statement'
+    with pytest.raises(UnsupportedError, match=message):
+        parse_personalize(f"EXCLUDE ItemID WHERE {condition}")
 
 
 def digits(longest):

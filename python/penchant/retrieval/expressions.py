@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, NoReturn, TypeAlias
 
-from penchant.errors import ParameterError
+from penchant.errors import ParameterError, UnsupportedError
 from penchant.retrieval.tokens import Token, hint_on, tokenize
 
 __all__ = [
@@ -160,6 +160,13 @@ def parse_where(text: str) -> Node:
 
 def parse_personalize(text: str) -> tuple[Clause, ...]:
     """Read a filter in Amazon Personalize's grammar; ``|`` joins statements.
+
+    Raises
+    ------
+    ParameterError
+        Not a filter, or on columns of other data than it includes or excludes.
+    UnsupportedError
+        On events, more than ``Interactions.EVENT_TYPE IN (...)`` alone.
 
     Examples
     --------
@@ -354,6 +361,12 @@ def _without_prefix(node: Node, dataset: str) -> Node:
     if isinstance(node, Or):
         return Or(tuple(_without_prefix(part, dataset) for part in node.parts))
     prefix, _, column = node.column.partition(".")
+    if prefix.lower() == "interactions":
+        raise UnsupportedError(
+            'of events, only Interactions.EVENT_TYPE IN ("*") can be asked, alone in its statement;'
+            " to leave out what a user has events with, write "
+            'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*"); to keep only that, INCLUDE'
+        )
     if not column or prefix.lower() != dataset.lower():
         raise ParameterError(
             f"filter expression: expected a column of {dataset}, such as {dataset}.NAME, found "
