@@ -90,6 +90,20 @@ def test_items_that_the_ranking_model_does_not_know_come_last():
     assert model.recommend(history=[rare], k=5)["product"].tolist() == expected
 
 
+def test_items_that_the_ranking_model_does_not_know_leave_the_others_in_order():
+    least = int(events()["product"].value_counts().median())
+    ranker = pc.Prod2Vec(vector_size=4, epochs=3, min_count=least)
+    model = pipeline(k=N_ITEMS, rank=ranker).fit(interactions(), progress=False)
+    found = model.recommend(k=N_ITEMS)
+    assert 0 < (found["score"] == NO_SCORE).sum() < len(found)
+    again = model.recommend(k=N_ITEMS, rerank=[pc.rerank.PopularityDiscount(weight=1e-9)])
+    orders = [
+        part.loc[part["score"] > NO_SCORE, ["customer", "product", "score"]].reset_index(drop=True)
+        for part in (again, found)
+    ]
+    pd.testing.assert_frame_equal(*orders, check_exact=True)
+
+
 def test_items_that_the_retrieving_model_leaves_out_are_not_in_the_pipeline(tmp_path):
     least = int(events()["product"].value_counts().median())
     model = pipeline(retrieve=pc.Prod2Vec(vector_size=4, epochs=3, min_count=least))

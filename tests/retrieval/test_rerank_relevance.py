@@ -43,6 +43,17 @@ def test_scores_are_scaled_over_the_pool_and_are_1_where_all_are_equal():
     assert not spy.lists.relevance[0, 1:].any()
 
 
+def test_items_without_a_score_do_not_make_the_others_alike():
+    low = np.finfo(np.float32).min
+    items = np.array([[7, 8, 9, 6], [7, 8, 9, -1], [7, 8, -1, -1], [7, -1, -1, -1]])
+    scores = np.array(
+        [[3, 2, 1, low], [2, 2, low, -np.inf], [low, low, -np.inf, -np.inf], [low] + [-np.inf] * 3],
+        np.float32,
+    )
+    lists = rerank.RankedLists.from_search(items, scores, np.zeros(4, np.uint64))
+    assert lists.relevance.tolist() == [[1, 0.5, 0, 0], [1, 1, 0, 0], [0] * 4, [0] * 4]
+
+
 def test_equal_scores_are_as_relevant_as_the_best_can_be():
     """What the discount leaves of them is added to what it gives."""
     model = shop([4, 4, 4], kind=["x", "x", "y"])

@@ -44,13 +44,16 @@ class RankedLists:
 
     @classmethod
     def from_search(cls, items: Rows, scores: Scores, users: NDArray[np.uint64]) -> RankedLists:
-        """Scale each user's scores to 0 for the lowest and 1 for the highest; 1 where all agree."""
-        there = items >= 0
+        """Scale each user's scores to 0 for the lowest and 1 for the highest; 1 where all agree.
+
+        Items that the model could not score, float32's lowest number, count for 0.
+        """
         wide = scores.astype(np.float64)
-        low = np.where(there, wide, np.inf).min(axis=1, initial=np.inf, keepdims=True)
-        high = np.where(there, wide, -np.inf).max(axis=1, initial=-np.inf, keepdims=True)
-        relevance = np.where(there, 1.0, 0.0)
-        np.divide(wide - low, high - low, out=relevance, where=there & (high > low))
+        known = (items >= 0) & (scores > np.finfo(np.float32).min)
+        low = np.where(known, wide, np.inf).min(axis=1, initial=np.inf, keepdims=True)
+        high = np.where(known, wide, -np.inf).max(axis=1, initial=-np.inf, keepdims=True)
+        relevance = np.where(known, 1.0, 0.0)
+        np.divide(wide - low, high - low, out=relevance, where=known & (high > low))
         return cls(items, scores, relevance, users)
 
     def reorder(self, places: Rows) -> RankedLists:
