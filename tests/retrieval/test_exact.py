@@ -88,6 +88,31 @@ def test_l2_stays_exact_far_from_the_origin():
     np.testing.assert_allclose(scores, -np.sort(-expected, axis=1)[:, :5], rtol=1e-6)
 
 
+class Widths:
+    """Stands in for the kernel's index and keeps how wide it was searched."""
+
+    def __init__(self, index):
+        self._index, self.size, self.dim, self.seen = index, index.size, index.dim, []
+
+    def search(self, queries, width, **options):
+        self.seen.append(width)
+        return self._index.search(queries, width, **options)
+
+
+@pytest.mark.parametrize("n_candidates", [None, 0, 5, 9])
+def test_l2_searches_once_where_nothing_can_be_hidden(n_candidates):
+    """Distances well apart, or all candidates found already: no wider scan can add to that."""
+    vectors, queries = random_vectors(12, 6000, 8), random_vectors(13, 30, 8)
+    index = ExactIndex(vectors, "l2")
+    index._index = widths = Widths(index._index)
+    only = None
+    if n_candidates is not None:
+        only = np.arange(31) * n_candidates, np.arange(30 * n_candidates) * 7 % 6000
+    rows, _ = index.search(queries, k=10, candidates=only)
+    assert widths.seen == [26]
+    assert ((rows >= 0).sum(axis=1) == (10 if only is None else n_candidates)).all()
+
+
 def test_l2_widens_the_scan_until_rounding_cannot_hide_a_neighbour():
     # One far vector makes the scan too coarse to tell the others apart.
     vectors = np.concatenate([1e-3 * random_vectors(0, 500, 4), [[1e4, 0, 0, 0]]])

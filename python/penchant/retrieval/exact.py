@@ -190,8 +190,9 @@ class ExactIndex:
                 rows[part], distances[part] = self._nearest(queries[part], found, k)
                 # No vector left out of the scan is nearer than this.
                 limit = norms - 2 * (scan[:, -1].astype(np.float64) + slack)
-                proven = np.all(distances[part, -1] < limit)
-                if proven or width >= min(len(self), max(k + 16, _L2_WIDEST)):
+                nothing_left = np.isneginf(scan[:, -1])
+                proven = nothing_left | (distances[part, -1] < limit)
+                if proven.all() or width >= min(len(self), max(k + 16, _L2_WIDEST)):
                     break
                 width = min(len(self), 4 * width)
         return rows, np.where(rows >= 0, -distances, -np.inf).astype(np.float32)
