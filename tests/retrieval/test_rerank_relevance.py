@@ -104,3 +104,20 @@ def test_an_item_of_exactly_the_greatest_age_is_new(column):
     assert new_items(10 - microsecond) == {"last"}
     assert new_items(0) == {"last"}
     assert new_items(17) == set(items)
+
+
+def test_what_is_known_of_the_whole_catalogue_is_made_once(monkeypatch):
+    """Not again for each block of users, nor in the next call."""
+    model = shop([9, 7, 6, 5])
+    catalogue = catalogue_of(model)
+    logarithm, codes, made = np.log1p, catalogue.codes, []
+    monkeypatch.setattr("penchant.retrieval.rerank.chain._ENTRIES_AT_ONCE", 1)
+    monkeypatch.setattr(np, "log1p", lambda counts: made.append("logs") or logarithm(counts))
+    object.__setattr__(catalogue, "codes", lambda ids: made.append(tuple(ids)) or codes(ids))
+    chain = [rerank.Promotions(["c", "a"], slots=[2, 1]), rerank.PopularityDiscount(weight=0.5)]
+    for _ in range(2):
+        found = model.recommend([0, 9, 8], k=2, rerank=chain[::-1])
+        assert found.groupby("who", sort=False)["what"].agg("".join).tolist() == ["ac", "bc", "bc"]
+    assert made == [("c", "a"), "logs"]
+    model.recommend(0, k=2, rerank=[rerank.Promotions(["d"])])
+    assert made == [("c", "a"), "logs", ("d",)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from penchant import _core
 from penchant.data import arrow
@@ -14,6 +15,7 @@ from penchant.errors import ParameterError, notice
 from penchant.retrieval.rerank.attributes import attribute_sets
 from penchant.retrieval.rerank.lists import (
     Catalogue,
+    Flags,
     RankedLists,
     Request,
     Reranker,
@@ -59,13 +61,19 @@ class PopularityDiscount(Reranker):
 
     def apply(self, lists: RankedLists, request: Request) -> RankedLists:
         """Return the lists by discounted relevance, which later re-rankers go by."""
-        shares = np.log1p(request.catalogue.counts.astype(np.float64))
-        novelty = 1.0 - shares / max(float(shares.max(initial=0.0)), 1e-300)
+        catalogue = request.catalogue
+        novelty = catalogue.cached("novelty", lambda: _novelty(catalogue))
         there = lists.items >= 0
         mixed = (1.0 - self.weight) * lists.relevance + self.weight * novelty[lists.items]
         lists = replace(lists, relevance=np.where(there, mixed, 0.0))
         order = np.argsort(np.where(there, -mixed, np.inf), axis=1, kind="stable")
         return lists.reorder(np.where(np.take_along_axis(there, order, axis=1), order, -1))
+
+
+def _novelty(catalogue: Catalogue) -> NDArray[np.float64]:
+    shares = np.log1p(catalogue.counts.astype(np.float64))
+    novelty: NDArray[np.float64] = 1.0 - shares / max(float(shares.max(initial=0.0)), 1e-300)
+    return novelty
 
 
 @dataclass(frozen=True)
@@ -138,6 +146,14 @@ class AttributeCap(Reranker):
         return lists.keep(kept.view(np.bool_))
 
 
+class _Promoted(NamedTuple):
+    """Promoted items: their codes in the order of their importance, and as flags."""
+
+    codes: Rows
+    flags: Flags
+    n_unknown: int
+
+
 @dataclass(frozen=True)
 class Promotions(Reranker):
     """Put chosen items at chosen places.
@@ -193,31 +209,38 @@ class Promotions(Reranker):
 
     def check(self, catalogue: Catalogue) -> None:
         """Say how many of the items the model does not know."""
-        unknown = int(np.count_nonzero(catalogue.codes(self.items) < 0))
-        if unknown:
+        promoted = self._promoted(catalogue)
+        if promoted.n_unknown:
             notice(
-                f"Promotions: {unknown} of {len(self.items)} are not items of the training data; "
-                "they are left out"
+                f"Promotions: {promoted.n_unknown} of {len(self.items)} are not items of the "
+                "training data; they are left out"
             )
 
     def apply(self, lists: RankedLists, request: Request) -> RankedLists:
         """Return the lists with the promoted items in their slots."""
-        codes = self._codes(request.catalogue)
+        codes, flags, _ = self._promoted(request.catalogue)
         slots = np.array([slot - 1 for slot in self.slots if slot <= request.k], dtype=np.int64)
         if not len(codes) or not len(slots):
             return lists
-        flags = np.zeros(len(request.catalogue), dtype=np.bool_)
-        flags[codes] = True
         found, scores = request.search(flags, len(codes))
         # From the order of the scores to that of the promotions.
-        number = np.full(len(flags) + 1, len(codes), dtype=np.int64)
-        number[codes] = np.arange(len(codes))
-        order = np.argsort(number[found], axis=1, kind="stable")[:, : len(slots)]
+        by_code = np.argsort(codes)
+        number = by_code[np.searchsorted(codes, found, sorter=by_code)]
+        number = np.where(found >= 0, number, len(codes))
+        order = np.argsort(number, axis=1, kind="stable")[:, : len(slots)]
         chosen = np.take_along_axis(found, order, axis=1)
         places = np.broadcast_to(slots[: chosen.shape[1]], chosen.shape)
         return lists.insert(chosen, np.take_along_axis(scores, order, axis=1), places)
 
-    def _codes(self, catalogue: Catalogue) -> Rows:
-        codes = catalogue.codes(self.items).astype(np.int64)
-        known = codes[codes >= 0]
-        return known[np.sort(np.unique(known, return_index=True)[1])]  # "7" and 7 may be the same
+    def _promoted(self, catalogue: Catalogue) -> _Promoted:
+        def make() -> _Promoted:
+            codes = catalogue.codes(self.items).astype(np.int64)
+            known = codes[codes >= 0]
+            # "7" and 7 may be the same item.
+            distinct = known[np.sort(np.unique(known, return_index=True)[1])]
+            flags = np.zeros(len(catalogue), dtype=np.bool_)
+            flags[distinct] = True
+            return _Promoted(distinct, flags, len(codes) - len(known))
+
+        kinds = tuple(map(type, self.items))  # 1 == True
+        return catalogue.cached(("promotions", self.items, kinds), make)
