@@ -8,6 +8,7 @@ import pytest
 from penchant.retrieval.filters import (
     ItemFilter,
     RowLists,
+    ascend,
     common,
     distinct_lists,
     merged,
@@ -91,3 +92,19 @@ def test_filters_of_some_queries():
     narrow = whole.flagged(np.array([True] * 2 + [False] * 4))
     assert narrow.allowed.tolist() == [[True] + [False] * 5, [False, True] + [False] * 4]
     assert ItemFilter().flagged(None).without(None).only(None) == ItemFilter()
+
+
+@pytest.mark.parametrize(
+    ("lists", "sorted_"),
+    [
+        ([], True),
+        ([[], []], True),
+        ([[], [1, 4], [], [0, 4], []], True),
+        ([[2], [1], [0]], True),
+        ([[], [4, 1]], False),
+        ([[1], [3, 3], []], False),
+        ([[0, 5, 2]], False),
+    ],
+)
+def test_whether_lists_are_sorted(lists, sorted_):
+    assert ascend(RowLists(*as_csr(lists))) is sorted_

@@ -16,7 +16,7 @@ from penchant.errors import DataError, UnknownIdError, choose
 from penchant.evaluation.names import MetricName, parse_metrics
 from penchant.models.results import check_interactions, unknown_message
 from penchant.retrieval.exact import pad_columns
-from penchant.retrieval.filters import RowLists, offsets, take_lists
+from penchant.retrieval.filters import RowLists, offsets, owners_of, take_lists
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
@@ -144,7 +144,7 @@ def find_truth(
         missing = user_ids.filter(pa.array(users < 0))
         raise UnknownIdError(unknown_message(missing, "user", ("popular", "drop")))
     matrix = test.csr("distinct")
-    rows = np.repeat(np.arange(test.n_users), np.diff(matrix.indptr))
+    rows = owners_of(matrix)
     items = model.items_.codes(test.items.to_arrow())[matrix.indices]
     wanted = np.ones(len(rows), dtype=bool)
     for start in range(0, test.n_users if exclude_seen else 0, _USERS_AT_ONCE):
@@ -181,7 +181,7 @@ def _in_lists(
     lists: RowLists, rows: NDArray[np.int64], items: NDArray[np.int32], n_items: int
 ) -> NDArray[np.bool_]:
     """Whether ``items[i]`` is in list ``rows[i]``; False for items of -1."""
-    owners = np.repeat(np.arange(len(lists.indptr) - 1), np.diff(lists.indptr))
+    owners = owners_of(lists)
     keys = owners * n_items + lists.indices  # ascending: sorted lists, one after the other
     asked = rows * n_items + items
     place = np.searchsorted(keys, asked)

@@ -14,7 +14,7 @@ from penchant.data.frames import column_names, to_arrow
 from penchant.data.interactions import CSR
 from penchant.errors import DataError, ParameterError
 from penchant.models.results import resolve
-from penchant.retrieval.filters import RowLists, offsets, take_lists
+from penchant.retrieval.filters import RowLists, offsets, owners_of, take_lists
 
 if TYPE_CHECKING:
     from penchant.data.ids import IdMap
@@ -74,7 +74,7 @@ class Histories(NamedTuple):
     def only(self, allowed: NDArray[np.bool_]) -> Histories:
         """Return the histories without items that are not allowed, a flag for each item."""
         kept = allowed[self.items]
-        owners = np.repeat(np.arange(self.n), np.diff(self.indptr))
+        owners = owners_of(self)
         lengths = np.bincount(owners[kept], minlength=self.n)
         return self._replace(
             indptr=offsets(lengths), items=self.items[kept], values=self.values[kept]
@@ -95,7 +95,7 @@ class Histories(NamedTuple):
         reduce : {"sum", "last", "distinct"}
             Of an item that repeats: the sum of its values, the latest one, or 1.
         """
-        owners = np.repeat(np.arange(self.n), np.diff(self.indptr))
+        owners = owners_of(self)
         order = np.lexsort((self.items, owners))  # stable: repeats stay from oldest to newest
         owners, items, values = owners[order], self.items[order], self.values[order]
         first = np.ones(len(items), dtype=bool)
@@ -187,7 +187,7 @@ def read_histories(
     if stand_ins is not None:
         others = stand_ins[1](attributes)
         lists = _replaced(found, others)
-        rows = np.repeat(np.arange(len(found)), np.diff(lists.indptr))
+        rows = owners_of(lists)
         found, owners, values = lists.indices, owners[rows], values[rows]
     order = np.argsort(owners, kind="stable")
     order = order[found[order] >= 0]
@@ -204,12 +204,10 @@ def _replaced(codes: NDArray[np.int32], others: RowLists) -> RowLists:
     """Return a list for each item: itself where it is known, else those that stand in for it."""
     known = codes >= 0
     lengths = np.where(known, 1, np.diff(others.indptr))
-    items = np.empty(lengths.sum(), dtype=np.int32)
-    indptr = offsets(lengths)
-    items[indptr[:-1][known]] = codes[known]
-    rows = np.repeat(np.arange(len(codes)), lengths)
-    items[~known[rows]] = take_lists(others, np.flatnonzero(~known)).indices
-    return RowLists(indptr, items)
+    lists = RowLists(offsets(lengths), np.empty(lengths.sum(), dtype=np.int32))
+    lists.indices[lists.indptr[:-1][known]] = codes[known]
+    lists.indices[~known[owners_of(lists)]] = take_lists(others, np.flatnonzero(~known)).indices
+    return lists
 
 
 def _codes(encoded: Any, name: str) -> NDArray[np.int64]:

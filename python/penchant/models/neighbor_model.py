@@ -16,7 +16,7 @@ from penchant.models.histories import Histories
 from penchant.models.params import Choice
 from penchant.models.ranker import Rows, Scores
 from penchant.models.weights import HISTORY_VALUES, Weight
-from penchant.retrieval.filters import RowLists, offsets, owners_of, take_lists
+from penchant.retrieval.filters import RowLists, ascend, offsets, owners_of, take_lists
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
@@ -106,10 +106,8 @@ class NeighborModel(Recommender, abstract=True):
             return "neighbor_indptr does not ascend from 0 to the number of neighbors"
         if len(indices) and (indices.min() < 0 or indices.max() >= len(self.items_)):
             return f"neighbor_indices has entries outside 0..{len(self.items_) - 1}"
-        ascending = indices[1:] > indices[:-1]
-        starts = indptr[1:-1]
-        ascending[starts[(starts > 0) & (starts < len(indices))] - 1] = True
-        return None if ascending.all() else "neighbor_indices is not sorted within each item"
+        rising = ascend(RowLists(indptr, indices))
+        return None if rising else "neighbor_indices is not sorted within each item"
 
     def _fit(self, train: Interactions, monitor: FitMonitor) -> None:
         self._learn()

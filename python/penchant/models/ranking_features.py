@@ -62,7 +62,7 @@ def choose_columns(
                 f"{', '.join(map(repr, present)) or 'no columns'}"
             )
         kind = table.schema.field(name).type
-        if _is_text(kind):
+        if pa.types.is_dictionary(kind) or arrow.is_text(kind):
             texts = _texts(table[name])
             there = len(table) - table[name].null_count
             if names is None and 2 * len(texts) > max(there, 2 * _FEW_TEXTS):
@@ -115,12 +115,6 @@ def encode(table: pa.Table | None, columns: Sequence[Column], n_rows: int) -> Ma
             found[:, place] = numbers
     found[~np.isfinite(found)] = np.nan
     return found
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_dictionary(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    )
 
 
 def _is_number(kind: pa.DataType) -> bool:

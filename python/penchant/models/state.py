@@ -21,7 +21,7 @@ from penchant.errors import ArtifactError, MissingExtraError, PenchantError
 from penchant.models.history import history_rows, history_table
 from penchant.models.params import Parameterized, plain
 from penchant.models.weights import weights_problem
-from penchant.retrieval.filters import RowLists
+from penchant.retrieval.filters import RowLists, ascend
 from penchant.storage import read_artifact, write_artifact
 
 if TYPE_CHECKING:
@@ -232,10 +232,7 @@ def _check_seen(seen: RowLists, n_items: int) -> None:
         raise ArtifactError("seen_indptr does not ascend from 0 to the number of seen items")
     if len(indices) and (indices.min() < 0 or indices.max() >= n_items):
         raise ArtifactError(f"seen_indices has entries outside 0..{n_items - 1}")
-    ascending = indices[1:] > indices[:-1]
-    starts = indptr[1:-1]
-    ascending[starts[(starts > 0) & (starts < len(indices))] - 1] = True
-    if not ascending.all():
+    if not ascend(seen):
         raise ArtifactError("seen_indices is not sorted within each user")
 
 

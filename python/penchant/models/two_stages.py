@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from penchant.data.ids import IdMap
 from penchant.models.histories import Histories
 from penchant.models.ranker import Ranker, Rows, Scores
-from penchant.retrieval.filters import RowLists, offsets, take_lists
+from penchant.retrieval.filters import RowLists, take_lists
 
 # Of pairs that the ranking stage does not know: finite, so that they are shown and served, and
 # below every score.
@@ -285,10 +285,5 @@ def _code_map(own: IdMap, other: IdMap) -> NDArray[np.int32] | None:
 
 def _recoded(histories: Histories, code: NDArray[np.int32]) -> Histories:
     """Return histories in other codes; items without one are left out."""
-    items = code[histories.items]
-    kept = items >= 0
-    owners = np.repeat(np.arange(histories.n), np.diff(histories.indptr))
-    lengths = np.bincount(owners[kept], minlength=histories.n)
-    return histories._replace(
-        indptr=offsets(lengths), items=items[kept], values=histories.values[kept]
-    )
+    known = histories.only(code >= 0)
+    return known._replace(items=code[known.items])

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from penchant.data.arrow import is_text
 from penchant.errors import ParameterError
 
 
@@ -16,11 +17,6 @@ def is_list(kind: Any) -> bool:
     """Return whether a column of a type holds lists."""
     listed = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     return any(is_kind(kind) for is_kind in listed)
-
-
-def is_text(kind: Any) -> bool:
-    """Return whether a column of a type holds text."""
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def elements(column: Any) -> tuple[Any, NDArray[np.int64]]:

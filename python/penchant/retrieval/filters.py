@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +11,14 @@ from penchant.errors import ParameterError
 
 Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
+
+
+class HasOffsets(Protocol):
+    """Lists of any kind, one after the other: `RowLists`, or a matrix in CSR form."""
+
+    @property
+    def indptr(self) -> Int64Array:
+        """Where each list starts, and the end of the last."""
 
 
 class RowLists(NamedTuple):
@@ -129,18 +137,32 @@ def _integers(values: ArrayLike, dtype: type[np.int64], name: str) -> Int64Array
 
 
 def _sorted_unique(indptr: Int64Array, indices: Int32Array) -> RowLists:
-    steps = np.diff(indices) > 0
-    starts = indptr[1:-1]
-    steps[starts[(starts > 0) & (starts < len(indices))] - 1] = True
-    if steps.all():
-        return RowLists(indptr, indices)
-    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    lists = RowLists(indptr, indices)
+    if ascend(lists):
+        return lists
+    rows = owners_of(lists)
     order = np.lexsort((indices, rows))
     rows, indices = rows[order], indices[order]
     first = np.ones(len(rows), dtype=bool)
     first[1:] = (np.diff(rows) > 0) | (np.diff(indices) > 0)
     counts = np.bincount(rows[first], minlength=len(indptr) - 1)
     return RowLists(offsets(counts), indices[first])
+
+
+def ascend(lists: RowLists) -> bool:
+    """Return whether each list is sorted and without repeats.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ascend(RowLists(np.array([0, 2, 3]), np.array([4, 7, 5], dtype=np.int32)))
+    True
+    """
+    indptr, indices = lists
+    steps = indices[1:] > indices[:-1]
+    starts = indptr[1:-1]
+    steps[starts[(starts > 0) & (starts < len(indices))] - 1] = True
+    return bool(steps.all())
 
 
 def offsets(counts: NDArray[np.integer[Any]]) -> Int64Array:
@@ -199,8 +221,8 @@ def common(a: RowLists, b: RowLists) -> RowLists:
     return _from_pairs(found, n)
 
 
-def owners_of(lists: RowLists) -> Int64Array:
-    """Return the list that each entry is in."""
+def owners_of(lists: HasOffsets) -> Int64Array:
+    """Return the list, or the row of a sparse matrix, that each entry is in."""
     return np.repeat(np.arange(len(lists.indptr) - 1, dtype=np.int64), np.diff(lists.indptr))
 
 

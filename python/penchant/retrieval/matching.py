@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from penchant.data.arrow import is_text
 from penchant.errors import ColumnError, ParameterError, closest
-from penchant.retrieval.attributes import elements, is_list, is_text
+from penchant.retrieval.attributes import elements, is_list
 from penchant.retrieval.expressions import And, Compare, In, IsNull, Node, Not, Or, Parameter, Value
 from penchant.retrieval.given import date_text, is_date, plain_values
 from penchant.retrieval.numeric import COMPARE, compared, held, is_exact, is_number

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from penchant import _core
 from penchant.errors import DataError, ParameterError
 from penchant.retrieval.exact import check_k, float_rows, pad_columns, thread_count
-from penchant.retrieval.filters import RowLists, row_lists
+from penchant.retrieval.filters import RowLists, owners_of, row_lists
 
 Float32Array = NDArray[np.float32]
 
@@ -209,6 +209,6 @@ def _matrix(
     if len(lists.indices) != len(given):
         raise DataError(f"{name}: an item appears twice in one row; add its values up first")
     if not np.array_equal(lists.indices, given):
-        order = np.lexsort((given, np.repeat(np.arange(rows), np.diff(lists.indptr))))
+        order = np.lexsort((given, owners_of(lists)))
         numbers = numbers[order]
     return lists, np.ascontiguousarray(numbers)
