@@ -1,6 +1,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <ios>
+
 #include "bindings.hpp"
 #include "penchant/parallel.hpp"
 #include "penchant/simd.hpp"
@@ -8,6 +10,11 @@
 namespace py = pybind11;
 
 namespace {
+
+// Extensions that carry a C++ library of their own (usearch) share its locale ids with the process.
+// Whoever sets the locale up first numbers them: let it be the library that all others use, else
+// streams of libraries loaded later (lightgbm, pyarrow) write no numbers.
+const std::ios_base::Init kStreams;
 
 py::dict build_info() {
   py::dict info;

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from model_support import run_python
 from penchant import _core
 from penchant.errors import DataError, MissingExtraError, ParameterError, PenchantWarning
 from penchant.retrieval import ApproximateIndex, ExactIndex
@@ -256,3 +257,16 @@ def test_locality_order_is_a_permutation_that_keeps_neighbours_together():
     gaps = np.linalg.norm(np.diff(vectors[order], axis=0), axis=1).mean()
     assert gaps < 0.8 * np.linalg.norm(np.diff(vectors, axis=0), axis=1).mean()
     assert locality_order(vectors[:0]).shape == (0,)
+
+
+def test_usearch_does_not_spoil_the_streams_of_libraries_that_are_loaded_after_it():
+    code = """
+        import sys
+        import penchant.retrieval
+        assert "pyarrow" not in sys.modules, "what is loaded later is what this test is about"
+        import usearch.index
+        import pyarrow
+        print(pyarrow.decimal128(4, 2))
+    """
+    done = run_python(code)
+    assert done.stdout == "decimal128(4, 2)\n", done.stderr
