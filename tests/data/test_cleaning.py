@@ -312,3 +312,12 @@ def test_features_must_fit() -> None:
         read(frame, item_features=pd.DataFrame({"i": ["a", "a"], "x": [1, 2]}))
     with pytest.raises(KeyError, match="column 'colour' is missing"):
         read(frame, item_features=["colour"])
+
+
+@pytest.mark.parametrize(("ids", "said"), [(["A", "B"], "its first is 'A'"), ([], "it is empty")])
+def test_features_of_other_ids_alone_are_noticed(ids: list[str], said: str) -> None:
+    features = pd.DataFrame({"i": pd.Series(ids, dtype=str), "price": np.arange(len(ids))})
+    events = pd.DataFrame({"u": [1, 2], "i": ["a", "b"]})
+    with pytest.warns(PenchantWarning, match=f"no i of the events has a row .*{said}.* 'a'"):
+        data = Interactions.from_frame(events, user="u", item="i", item_features=features)
+    assert data.item_features["price"].null_count == 2

@@ -11,7 +11,7 @@ import pyarrow as pa
 from penchant.data import _repeats, frames
 from penchant.data._columns import Columns, name_list
 from penchant.data.ids import IdMap
-from penchant.errors import DataError
+from penchant.errors import DataError, notice
 
 # Names of columns of the event frame, a frame with a row for each id, or nothing.
 Features: TypeAlias = "str | Sequence[str] | Any | None"
@@ -50,6 +50,14 @@ def align(
     rows = np.flatnonzero(found >= 0)
     place = np.full(len(ids), -1, np.int64)
     place[found[rows]] = rows
+    if len(rows) == 0 and len(ids) > 0:
+        theirs = (
+            f"its first is {frame.column(ids.name)[0].as_py()!r}" if len(frame) else "it is empty"
+        )
+        notice(
+            f"no {ids.name} of the events has a row in the frame of features ({theirs}, that of the "
+            f"events {ids[0]!r}): check that both write ids alike"
+        )
     if len(np.unique(found[rows])) < len(rows):
         repeated = rows[place[found[rows]] != rows][0]
         raise DataError(

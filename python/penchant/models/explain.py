@@ -45,7 +45,8 @@ class ExplainingRanker(AudienceRanker):
         popularity adds. The vector that an `IALS` user has from training differs from that of
         their history a little, and so does their score. Of other models an item contributes what
         the score loses when the item is left out of the history, however often it is there, and
-        the rest folded in.
+        the rest folded in: such contributions need not add up to the score, and where items stand
+        in for each other, as in `BPR`, many may be negative.
 
         Parameters
         ----------
