@@ -55,8 +55,8 @@ def align(
             f"its first is {frame.column(ids.name)[0].as_py()!r}" if len(frame) else "it is empty"
         )
         notice(
-            f"no {ids.name} of the events has a row in the frame of features ({theirs}, that of the "
-            f"events {ids[0]!r}): check that both write ids alike"
+            f"no {ids.name} of the events has a row in the frame of features ({theirs}, the first "
+            f"of the events {ids[0]!r}): check that both write ids alike"
         )
     if len(np.unique(found[rows])) < len(rows):
         repeated = rows[place[found[rows]] != rows][0]
