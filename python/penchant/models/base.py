@@ -86,7 +86,8 @@ class Recommender(VectorFrames):
             Rank only items that this expression on the item table
             (``Interactions.from_frame(..., item_features=...)``) chooses, such as
             ``"category == 'beer' and abv < 6"`` (lists, and text that joins values by ``|``, match
-            by any of their values), or Amazon Personalize's
+            by any of their values; no comparison, ``!=`` included, chooses missing ones), or Amazon
+            Personalize's
             ``'EXCLUDE ItemID WHERE Items.GENRE IN ("Comedy") IF CurrentUser.AGE < 12'``. There,
             ``Interactions.EVENT_TYPE IN ("*")`` is what the user, or the history, has events with,
             and ``CurrentUser`` is looked up in the user table; it holds for nobody without a row.

@@ -267,9 +267,10 @@ def float_rows(values: ArrayLike, name: str) -> Float32Array:
         bad = np.flatnonzero(~finite.all(axis=1))
         row = int(bad[0])
         column = int(np.flatnonzero(~finite[row])[0])
+        others = f", and so are values in {len(bad) - 1} other rows" if len(bad) > 1 else ""
         raise DataError(
-            f"{name} row {row}, column {column} is {array[row, column]} in float32, and so are "
-            f"values in {len(bad) - 1} other rows; every value must be finite"
+            f"{name} row {row}, column {column} is {array[row, column]} in float32{others}; every "
+            "value must be finite"
         )
     return array
 

@@ -286,6 +286,8 @@ class _Parser:
             self.expect("in")
             chosen = In(column, self.values())
             return Not(chosen) if negated else chosen
+        if self.next.kind == "end" or self.next.word in ("and", "or", ")"):
+            return Compare(column, "==", True)  # as pandas writes a column of true and false
         operator = self._operator()
         bracketed = self.take("(")  # Personalize writes > (5)
         comparison = Compare(column, operator, self.value())

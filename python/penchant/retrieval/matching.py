@@ -120,7 +120,8 @@ def _matching(node: Node, table: Attributes, values: Mapping[str, Any] | None) -
     wanted = given_values(node.value, values)
     if len(wanted) != 1:
         raise ParameterError(
-            f"filter expression: {node.column} {node.operator} wants one value, not {len(wanted)}"
+            f"filter expression: {node.column} {node.operator} wants one value, not {len(wanted)}: "
+            f"{node.column} in is for several"
         )
     if node.operator in ("==", "!=") and table.elements(node.column) is not None:
         equal = _any_element(table, node.column, wanted)

@@ -16,6 +16,7 @@ _HINTS = dict.fromkeys("\"'`", " (a quote that is never closed?)") | {
     "&": "; conditions are joined by words: write and / or",
     "|": "; conditions are joined by words: write and / or",
     "~": "; write not",
+    **dict.fromkeys(("None", "none", "NULL", "null"), "; a missing value is found by 'is null'"),
 }
 
 _TOKEN = re.compile(
