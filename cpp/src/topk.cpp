@@ -166,7 +166,8 @@ void TopkIndex::search(MatrixView<const float> queries, const TopkFilter& filter
   const int threads = resolve_num_threads(num_threads);
   const Survivors few = survivors(filter, queries.rows, threads);
   std::int64_t pairs = queries.rows * size_;
-  if (few.size() == 1 && few[0]) pairs = queries.rows * static_cast<std::int64_t>(few[0]->size());
+  if (const auto* shared = shared_by_all(few))
+    pairs = queries.rows * static_cast<std::int64_t>(shared->size());
   if (filter.candidates != nullptr) pairs = std::min(pairs, filter.candidates->entries());
   const std::int64_t parts = parts_of_tile(pairs, tiles, threads);
   const auto workers = static_cast<int>(std::min<std::int64_t>(threads, tiles * parts));
@@ -198,19 +199,29 @@ void TopkIndex::search(MatrixView<const float> queries, const TopkFilter& filter
 Survivors TopkIndex::survivors(const TopkFilter& filter, std::int64_t n_queries,
                                int num_threads) const {
   if (filter.allowed == nullptr || filter.candidates != nullptr) return {};
-  std::int64_t rows = 1;
-  if (filter.allowed_rows != nullptr)
-    for (std::int64_t q = 0; q < n_queries; ++q)
-      rows = std::max<std::int64_t>(rows, std::int64_t{filter.allowed_rows[q]} + 1);
-  Survivors found(static_cast<std::size_t>(rows));
-  parallel_for(rows, num_threads, [&](std::int64_t r, int) {
-    const std::uint8_t* const allowed = filter.allowed + r * size_;
-    const std::int64_t count = size_ - std::count(allowed, allowed + size_, 0);
-    if (count * kScansPerScore > size_) return;
-    auto& places = found[static_cast<std::size_t>(r)].emplace();
+  std::vector<std::int32_t> named;  // rows of the flags, each once
+  if (filter.allowed_rows == nullptr) {
+    named.push_back(0);
+  } else {
+    named.assign(filter.allowed_rows, filter.allowed_rows + n_queries);
+    std::sort(named.begin(), named.end());
+    named.erase(std::unique(named.begin(), named.end()), named.end());
+  }
+  Survivors found(named.empty() ? 0 : static_cast<std::size_t>(named.back()) + 1);
+  parallel_for(static_cast<std::int64_t>(named.size()), num_threads, [&](std::int64_t n, int) {
+    const std::int64_t row = named[static_cast<std::size_t>(n)];
+    const std::uint8_t* const allowed = filter.allowed + row * size_;
+    constexpr std::int64_t kRun = 4096;
+    std::int64_t count = 0;
+    for (std::int64_t begin = 0; begin < size_ && is_little(count, size_); begin += kRun) {
+      const std::int64_t n_flags = std::min(kRun, size_ - begin);
+      count += n_flags - std::count(allowed + begin, allowed + begin + n_flags, 0);
+    }
+    if (!is_little(count, size_)) return;
+    auto& places = found[static_cast<std::size_t>(row)].emplace();
     places.reserve(static_cast<std::size_t>(count));
-    for (std::int64_t row = 0; row < size_; ++row)
-      if (allowed[row] != 0) places.push_back(place_of_[static_cast<std::size_t>(row)]);
+    for (std::int64_t v = 0; v < size_; ++v)
+      if (allowed[v] != 0) places.push_back(place_of_[static_cast<std::size_t>(v)]);
   });
   return found;
 }

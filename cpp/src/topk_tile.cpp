@@ -29,29 +29,29 @@ void TileSearch::run_part(std::int64_t first, std::int64_t part, std::int64_t n_
     if (filter_.exclude != nullptr) query.excluded.start(filter_.exclude->row(first + i));
   }
   bool some_scan = false;
-  if (survivors_.size() == 1 && survivors_[0]) {
-    score_survivors(*survivors_[0], part, n_parts);
+  if (const auto* shared_places = shared_by_all(survivors_)) {
+    score_survivors(*shared_places, part, n_parts);
   } else {
     for (std::size_t slot = 0; slot < static_cast<std::size_t>(count_); ++slot) {
-      slots_[slot].scans = !score_few(slot, part, n_parts);
+      slots_[slot].scans = false;  // it may say so of the tile before
+      slots_[slot].scans = !score_places_left(slot, part, n_parts);
       some_scan |= slots_[slot].scans;
     }
   }
   if (some_scan) scan_blocks(part, n_parts);
 }
 
-const std::vector<std::int32_t>* TileSearch::few(std::size_t slot) {
+const std::vector<std::int32_t>* TileSearch::places_left(std::size_t slot) {
   const std::int64_t query = first_ + static_cast<std::int64_t>(slot);
-  const auto is_few = [&](std::int64_t count) { return count * kScansPerScore <= index_.size_; };
   const auto add = [&](std::int32_t row) {
-    few_.push_back(index_.place_of_[static_cast<std::size_t>(row)]);
+    places_left_.push_back(index_.place_of_[static_cast<std::size_t>(row)]);
   };
-  few_.clear();
+  places_left_.clear();
   if (filter_.candidates != nullptr) {
     const auto rows = filter_.candidates->row(query);
-    if (!is_few(static_cast<std::int64_t>(rows.size()))) return nullptr;
+    if (!is_little(static_cast<std::int64_t>(rows.size()), index_.size_)) return nullptr;
     std::for_each(rows.begin(), rows.end(), add);
-    return &few_;
+    return &places_left_;
   }
   if (!survivors_.empty()) {
     const std::int32_t row = filter_.allowed_rows == nullptr ? 0 : filter_.allowed_rows[query];
@@ -59,18 +59,19 @@ const std::vector<std::int32_t>* TileSearch::few(std::size_t slot) {
   }
   if (filter_.exclude == nullptr) return nullptr;
   const auto rows = filter_.exclude->row(query);
-  if (!is_few(index_.size_ - static_cast<std::int64_t>(rows.size()))) return nullptr;
+  if (!is_little(index_.size_ - static_cast<std::int64_t>(rows.size()), index_.size_))
+    return nullptr;
   std::int32_t next = 0;
   for (const std::int32_t row : rows) {
     for (; next < row; ++next) add(next);
     next = row + 1;
   }
   for (; next < index_.size_; ++next) add(next);
-  return &few_;
+  return &places_left_;
 }
 
-bool TileSearch::score_few(std::size_t slot, std::int64_t part, std::int64_t n_parts) {
-  const std::vector<std::int32_t>* const places = few(slot);
+bool TileSearch::score_places_left(std::size_t slot, std::int64_t part, std::int64_t n_parts) {
+  const std::vector<std::int32_t>* const places = places_left(slot);
   if (places == nullptr) return false;
   constexpr std::int64_t kRun = 1024;
   const auto n = static_cast<std::int64_t>(places->size());

@@ -33,12 +33,17 @@ inline float round_up(double value) {
 }
 
 inline constexpr std::int64_t kTileQueries = 64;
-// An exact score of a vector by itself costs about as much as so many 8-bit ones in a scan.
-inline constexpr std::int64_t kScansPerScore = 16;
+// Whether so many of the vectors are better scored one by one than looked for in a scan.
+inline bool is_little(std::int64_t count, std::int64_t n_vectors) {
+  // An exact score of a vector by itself costs about as much as so many 8-bit ones in a scan.
+  constexpr std::int64_t kScansPerScore = 16;
+  return count * kScansPerScore <= n_vectors;
+}
 
-// For each row of a filter's flags the positions of the vectors it allows, where they are so few
-// that scoring just them beats a scan; empty without flags.
-using Survivors = std::vector<std::optional<std::vector<std::int32_t>>>;
+// The survivors of all queries, where they are the same and few; else null.
+inline const std::vector<std::int32_t>* shared_by_all(const Survivors& survivors) {
+  return survivors.size() == 1 && survivors[0] ? &*survivors[0] : nullptr;
+}
 
 // The highest threshold that any part of a tile's search has reached, for each of its queries.
 // Parts that read it late only score more vectors than they need: the answer does not change.
@@ -92,9 +97,9 @@ class TileSearch {
   void prepare(Query& query, const float* values);
   [[nodiscard]] bool is_left_out(std::size_t slot, std::int64_t place) const;
   // Positions of what a query may have, if that is little; else null.
-  const std::vector<std::int32_t>* few(std::size_t slot);
+  const std::vector<std::int32_t>* places_left(std::size_t slot);
   // Scores them; false if it is not little.
-  bool score_few(std::size_t slot, std::int64_t part, std::int64_t n_parts);
+  bool score_places_left(std::size_t slot, std::int64_t part, std::int64_t n_parts);
   // The same for survivors that all queries share.
   void score_survivors(const std::vector<std::int32_t>& places, std::int64_t part,
                        std::int64_t n_parts);
@@ -102,7 +107,7 @@ class TileSearch {
   void scan_block(const TopkIndex::Block& block);
   // Queues a vector for its exact score, unless it is left out for that query.
   void queue(std::size_t slot, std::int64_t place);
-  // Scores what is queued and offers it to the heaps.
+  // Scores what is queued and offers it to the best of each query.
   void rescore();
   [[nodiscard]] float rounding_slack(const Query& query, const TopkIndex::Block& block) const;
 
@@ -115,7 +120,7 @@ class TileSearch {
   std::int64_t first_ = 0;  // query of the first slot
   std::int64_t count_ = 0;  // slots in use
   SharedThresholds* shared_ = nullptr;
-  std::vector<std::int32_t> few_;  // positions of what a query may have
+  std::vector<std::int32_t> places_left_;
   // Queued pairs: slot, query and scan position; and their scores.
   std::vector<std::size_t> pair_slots_;
   std::vector<const float*> pair_queries_;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "penchant/bpr_fold_in.hpp"
@@ -115,14 +117,18 @@ TEST_CASE("a history of one item takes fifteen steps at rates that fall to zero,
   BprParams params;
   params.learning_rate = 0.1F;
   params.user_regularization = 0.05F;
-  for (const NegativeSampling negatives :
-       {NegativeSampling::kUniform, NegativeSampling::kDynamic}) {
+  for (const auto& [negatives, adagrad] :
+       {std::pair{NegativeSampling::kUniform, false}, std::pair{NegativeSampling::kDynamic, false},
+        std::pair{NegativeSampling::kUniform, true}, std::pair{NegativeSampling::kDynamic, true}}) {
     params.negatives = negatives;
-    params.optimizer = BprOptimizer::kSgd;
+    params.optimizer = adagrad ? BprOptimizer::kAdagrad : BprOptimizer::kSgd;
     double x = 0.0;
+    double gathered = 0.0;
     for (int epoch = 0; epoch < 15; ++epoch) {
-      const double rate = 3.0 * 0.1 * (1.0 - epoch / 15.0);
       const double gradient = 1.0 / (1.0 + std::exp(2.0 * x - 1.5));
+      double rate = 0.1 * (1.0 - epoch / 15.0);
+      rate *= adagrad ? 1.0 / std::sqrt(1.0 + gathered) : 3.0;
+      gathered += gradient * gradient;
       x = (1.0 - rate * 0.05) * x + rate * gradient * 2.0;
     }
     const BprFoldIn solver({items.data(), kItems, 1}, biases.data(), counts, params);
@@ -163,6 +169,23 @@ TEST_CASE("a stranger's row prefers what is like their history") {
       const BprFoldIn held({items.data(), kItems, kFactors}, biases.data(), counts, params);
       CHECK(std::abs(solve(held, histories.view(), kFactors)[0]) < 0.7F * rows[0]);
     }
+}
+
+TEST_CASE("penalties that training can stand do not make a stranger's row diverge") {
+  constexpr std::int64_t kItems = 200;
+  const auto items = reference::random_matrix(kItems, 8, 3);
+  const std::vector<std::int64_t> counts(kItems, 1);
+  reference::Csr history;
+  std::set<std::int32_t> own;
+  for (std::int32_t item = 0; item < 100; item += 2) own.insert(item);
+  history.add_row(own);
+  BprParams params;
+  params.learning_rate = 0.5F;
+  for (const float penalty : {0.5F, 1.0F, 2.0F, 3.0F}) {
+    params.user_regularization = penalty;
+    const BprFoldIn solver({items.data(), kItems, 8}, nullptr, counts, params);
+    for (const float x : solve(solver, history.view(), 8)) CHECK(std::abs(x) < 100.0F);
+  }
 }
 
 TEST_CASE("popular negatives follow the count of an item") {

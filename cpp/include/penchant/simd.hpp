@@ -74,7 +74,7 @@ struct BprRowStepsArgs {
   float* gathered;  // squared gradients so far; in and out
 };
 
-// The 8-bit pass of top-k over some panels of 16 vectors; see topk.cpp.
+// The 8-bit pass of top-k over some panels of 16 vectors; see topk_tile.hpp.
 struct ScanArgs {
   const std::int8_t* panels;  // [panel][group][16][4]
   const float* scales;        // one an item

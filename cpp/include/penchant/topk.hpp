@@ -30,6 +30,10 @@ struct TopkFilter {
   }
 };
 
+// For each row of a filter's flags the positions of the vectors it allows, where they are so few
+// that scoring just them beats a scan; empty without flags, and beside candidates.
+using Survivors = std::vector<std::optional<std::vector<std::int32_t>>>;
+
 class TopkIndex {
  public:
   // Copies `vectors` (n x dim, finite, n < 2^31); `biases` (n floats) may be null.
@@ -85,8 +89,8 @@ class TopkIndex {
   [[nodiscard]] float largest_score(const Block& block, float query_norm) const;
 
   // Positions of the vectors that each row of the flags allows, where they are few.
-  [[nodiscard]] std::vector<std::optional<std::vector<std::int32_t>>> survivors(
-      const TopkFilter& filter, std::int64_t n_queries, int num_threads) const;
+  [[nodiscard]] Survivors survivors(const TopkFilter& filter, std::int64_t n_queries,
+                                    int num_threads) const;
   // Into how many parts the search of a tile of queries is cut.
   [[nodiscard]] std::int64_t parts_of_tile(std::int64_t pairs, std::int64_t tiles,
                                            int threads) const;

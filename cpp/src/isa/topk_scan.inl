@@ -1,8 +1,8 @@
-// Pass 1 of exact top-k: 8-bit scores. Included like vec.inl. See topk.cpp for the bounds.
+// Pass 1 of exact top-k: 8-bit scores. Included like vec.inl. See topk_tile.hpp for the bounds.
 //
 // Items come in panels of 16: panel[g][item][4] holds four signed 8-bit dimensions of each item, so
-// one 64-byte line is one step for 16 items. Queries are unsigned (shifted by kQueryOffset); the
-// items' `corrections` take the shift out again.
+// one 64-byte line is one step for 16 items. Queries are unsigned (shifted by kQueryLevels + 1);
+// the items' `corrections` take the shift out again.
 
 #if defined(__AVX512VNNI__)
 constexpr int kQueryLevels = 127;  // |quantized query| <= this

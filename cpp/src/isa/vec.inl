@@ -73,7 +73,7 @@ PENCHANT_INLINE Vec sum_each(const Vec* v) {
 // a * b + c, rounded once where the hardware can: the same in a vector and alone. Said in so many
 // words where bits matter: left to itself the compiler fuses some of the steps of a loop, not all.
 PENCHANT_INLINE float multiply_add(float a, float b, float c) {
-#if defined(__FMA__)
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
   return __builtin_fmaf(a, b, c);
 #else
   return c + a * b;
@@ -84,6 +84,9 @@ PENCHANT_INLINE Vec multiply_add(Vec a, Vec b, Vec c) {
   return _mm512_fmadd_ps(a, b, c);
 #elif defined(__AVX2__)
   return _mm256_fmadd_ps(a, b, c);
+#elif defined(__ARM_FEATURE_FMA)
+  for (int lane = 0; lane < kLanes; ++lane) c[lane] = __builtin_fmaf(a[lane], b[lane], c[lane]);
+  return c;
 #else
   return c + a * b;
 #endif
