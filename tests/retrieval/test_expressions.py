@@ -13,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penchant.errors import ColumnError, ParameterError, PenchantError, UnsupportedError
-from penchant.retrieval.expressions import Clause, In, Or, parse_personalize, parse_where
+from penchant.retrieval.expressions import (
+    Clause,
+    Compare,
+    In,
+    Or,
+    parse_personalize,
+    parse_where,
+)
 from penchant.retrieval.matching import Attributes, matching_rows
 
 TABLE = pa.table(
@@ -95,6 +102,14 @@ def test_columns_are_read_once():
     assert kept.elements("name") is None
     with pytest.raises(ColumnError, match="'genre'"):
         kept.elements("genre")
+
+
+@pytest.mark.parametrize(
+    "rest", ["", " IF CurrentUser.NEW", " | INCLUDE ItemID WHERE Items.YEAR > 1"]
+)
+def test_a_column_of_true_and_false_is_a_condition_of_personalize(rest):
+    clause = parse_personalize("EXCLUDE ItemID WHERE Items.NEW" + rest)[0]
+    assert clause.condition == Compare("NEW", "==", True)
 
 
 @pytest.mark.parametrize(

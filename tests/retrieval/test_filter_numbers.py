@@ -21,7 +21,7 @@ HUGE = 2**63 + 5
 TABLE = pa.table(
     {
         "price": [3.0, float("nan"), None, 5.0],
-        "half": pa.array([3.0, 1.5, None, 5.0], pa.float16()),
+        "half": pa.array(np.float16([3, 1.5, 0, 5]), mask=np.array([False, False, True, False])),
         "cents": pa.array([Decimal("4.50"), Decimal("4.51"), None, Decimal(-1)]).cast(
             pa.decimal128(10, 2)
         ),

@@ -75,6 +75,7 @@ def test_a_reranker_is_a_value(one):
         (lambda: rerank.Exploration(timestamp_unit="s"), "timestamp_unit goes with age_column"),
         (lambda: rerank.Promotions([]), "items must be ids, at least one"),
         (lambda: rerank.Promotions(None), "items must be ids, at least one"),
+        (lambda: rerank.Promotions([["a"]]), "items must be ids, at least one"),
         (lambda: rerank.Promotions(["a", None]), "none null"),
         (lambda: rerank.Promotions(["a"], slots=[0]), "each of slots must be an integer from 1"),
         (lambda: rerank.Promotions(["a"], slots=[1, 1]), "slots must be distinct places"),

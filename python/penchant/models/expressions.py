@@ -15,10 +15,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from penchant.errors import ColumnError, ParameterError, UnsupportedError
-from penchant.models.kept import keep
 from penchant.retrieval.expressions import Clause, Node, parse_personalize, parse_where
 from penchant.retrieval.filters import ItemFilter, RowLists, offsets, owners_of, take_lists
 from penchant.retrieval.given import check_names, is_read_once, plain_values
+from penchant.retrieval.kept import keep
 from penchant.retrieval.matching import Attributes, given_values, matching_rows
 from penchant.retrieval.tokens import tokenize
 

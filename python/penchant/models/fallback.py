@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from penchant import _core
 from penchant.data.frames import to_arrow
 from penchant.errors import ColumnError, ParameterError, closest
-from penchant.models.kept import keep
 from penchant.retrieval.attributes import column_entries
 from penchant.retrieval.filters import RowLists, distinct_lists, offsets, owners_of, take_lists
+from penchant.retrieval.kept import keep
 
 if TYPE_CHECKING:
     from penchant.models.fitted import FittedModel
@@ -38,7 +38,8 @@ class Favourites(NamedTuple):
         How many of the group took each item.
     topk : TopkIndex
         A query of zeros finds the items by those counts, ties by the number of all users and then
-        by the lower code. Its scores are places in this order: float32 tells them apart exactly.
+        by the lower code. Its scores are places in this order, which float32 tells apart for
+        catalogues of up to 2^24 items.
     """
 
     counts: Counts

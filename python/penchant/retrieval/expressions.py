@@ -286,7 +286,7 @@ class _Parser:
             self.expect("in")
             chosen = In(column, self.values())
             return Not(chosen) if negated else chosen
-        if self.next.kind == "end" or self.next.word in ("and", "or", ")"):
+        if self.next.kind == "end" or self.next.word in ("and", "or", ")", "if", "|"):
             return Compare(column, "==", True)  # as pandas writes a column of true and false
         operator = self._operator()
         bracketed = self.take("(")  # Personalize writes > (5)

@@ -153,8 +153,8 @@ def _column(table: pa.Table, name: str) -> Any:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     # Arrow has no is_in for the narrow ones.
-    if pa.types.is_float16(column.type):
-        column = column.cast(pa.float32())
+    if pa.types.is_float16(column.type):  # nor, in early versions, a cast
+        column = pa.chunked_array([np.asarray(column).astype(np.float32)])
     elif pa.types.is_decimal(column.type) and column.type.bit_width < 128:
         column = column.cast(pa.decimal128(column.type.precision, column.type.scale))
     return column

@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from penchant.errors import ColumnError, ParameterError, closest
+from penchant.retrieval.kept import keep
 
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float32]
@@ -176,14 +177,8 @@ class Catalogue:
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what `make` made the first time it was asked for under this key."""
-        if key not in self.derived:
-            made = make()
-            if len(self.derived) >= _KEPT:
-                self.derived.pop(next(iter(self.derived)), None)
-            self.derived[key] = made
-            return made
-        kept: T = self.derived[key]
-        return kept
+        found: T = keep(self.derived, key, make, _KEPT)
+        return found
 
 
 @dataclass(frozen=True, eq=False)

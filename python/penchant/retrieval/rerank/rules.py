@@ -191,7 +191,7 @@ class Promotions(Reranker):
 
     def __post_init__(self) -> None:
         given = [] if self.items is None else arrow.to_array(self.items, "items").to_pylist()
-        if not given or any(one is None for one in given):
+        if not given or any(one is None or isinstance(one, list | dict) for one in given):
             raise ParameterError(
                 f"Promotions: items must be ids, at least one and none null: {self.items!r:.100}"
             )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Kept = TypeVar("Kept")
 
+_lock = threading.Lock()  # a server asks from several threads
+
 
 def keep(shelf: dict[Key, Kept], key: Key, make: Callable[[], Kept], at_most: int) -> Kept:
     """Return what a shelf has for a key, or make it; the oldest go where there are too many.
+
+    Two threads may make the same thing; both get what was stored first.
 
     Examples
     --------
@@ -20,10 +25,13 @@ def keep(shelf: dict[Key, Kept], key: Key, make: Callable[[], Kept], at_most: in
     >>> keep(shelf, "c", lambda: 3, 2), list(shelf)
     (3, ['b', 'c'])
     """
-    if key in shelf:
-        return shelf[key]
+    with _lock:
+        if key in shelf:
+            return shelf[key]
     made = make()
-    while len(shelf) >= at_most:
-        shelf.pop(next(iter(shelf)), None)
-    shelf[key] = made
-    return made
+    with _lock:
+        if key not in shelf:
+            while len(shelf) >= at_most:
+                del shelf[next(iter(shelf))]
+            shelf[key] = made
+        return shelf[key]
