@@ -15,7 +15,7 @@ from penchant.retrieval import ApproximateIndex
 
 OURS = "penchant ApproximateIndex"
 SINGLE_QUERIES = 500
-TUNING = 2_000  # both sides choose how far to look on these queries, none of which is measured
+TUNING = 10_000  # both sides choose how far to look on these queries, none of which is measured
 NOISE = 0.005  # of the recall of so many
 
 
