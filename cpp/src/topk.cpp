@@ -254,12 +254,10 @@ void TopkIndex::score_pairs(MatrixView<const float> queries,
 
 void TopkIndex::score_rows(const float* query, std::span<const std::int32_t> vector_rows,
                            std::vector<std::int32_t>* places, std::span<float> scores) const {
-  constexpr std::int64_t kFloatsOfLine = 16;
   places->clear();
   for (const std::int32_t row : vector_rows) {
     places->push_back(place_of_[static_cast<std::size_t>(row)]);
-    const float* vector = vectors_.data() + places->back() * dim_;
-    for (std::int64_t d = 0; d < dim_; d += kFloatsOfLine) __builtin_prefetch(vector + d);
+    prefetch(places->back());
     __builtin_prefetch(biases_.data() + places->back());
   }
   constexpr std::size_t kAtOnce = 64;

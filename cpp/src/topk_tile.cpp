@@ -225,11 +225,7 @@ void TileSearch::queue(std::size_t slot, std::int64_t place) {
   pair_slots_.push_back(slot);
   pair_queries_.push_back(slots_[slot].values);
   pair_places_.push_back(static_cast<std::int32_t>(place));
-  // Fetched while others are queued.
-  constexpr std::int64_t kFloatsOfLine = 16;
-  const float* const vector = index_.vectors_.data() + place * index_.dim_;
-  for (std::int64_t d = 0; d < std::min(index_.dim_, 16 * kFloatsOfLine); d += kFloatsOfLine)
-    __builtin_prefetch(vector + d);
+  index_.prefetch(place);  // while others are queued
 }
 
 void TileSearch::rescore() {
