@@ -128,6 +128,22 @@ class FilterChecks(ModelFactory):
             pandas_frame(model.recommend(USERS, exclude=frame, k=5)),
             self.whole(plain, USERS, lambda f, n: ~own(f, n), 5),
         )
+        for name in ("candidates", "exclude"):
+            same = model.recommend(USERS, **{name: lists, "k": 5})
+            assert pandas_frame(same).equals(
+                pandas_frame(model.recommend(USERS, **{name: frame, "k": 5}))
+            )
+
+    def test_a_mapping_of_lists(self, shop):
+        several = {"1050": np.array(["item 04", "item 09"]), "1000": "item 04"}
+        found = shop.recommend([1050, 1000], candidates=several, exclude_seen=False)
+        assert found["customer"].tolist() == [1050, 1050, 1000]
+        assert len(shop.recommend([1050], candidates={})) == 0
+        assert len(shop.recommend([1050], exclude={}, k=3)) == 3
+        with pytest.raises(DataError, match="has nulls"):
+            shop.recommend([1050], exclude={None: ["item 04"]})
+        with pytest.raises(ParameterError, match="only one history"):
+            shop.recommend(history=["item 04"], exclude={1050: ["item 05"]})
 
     def test_filters_hold_for_the_unknown_as_well(self, shop):
         found = shop.recommend(

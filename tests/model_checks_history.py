@@ -50,6 +50,24 @@ class HistoryChecks(ModelFactory):
             with pytest.raises(DataError, match="history"):
                 folding.recommend(history=bad)
 
+    def test_a_list_of_histories(self, folding):
+        own = [self.history("item 03", "item 05"), self.history("item 21")]
+        found = folding.recommend(history=own, k=3)
+        assert found["customer"].tolist() == [0, 0, 0, 1, 1, 1]
+        for place, history in enumerate(own):
+            alone = folding.recommend(history=history, k=3)
+            same = found[found["customer"] == place].drop(columns="customer")
+            assert same.reset_index(drop=True).equals(alone)
+        nobody = type(own[0])()
+        none = folding.recommend(history=[nobody, own[0]], k=1)
+        assert none["score"].tolist()[0] == folding.item_counts_.max()  # popular items
+        for bad in (["item 03", ["item 05"]], [{"item 03": 3}, ["item 05"]]):
+            with pytest.raises(DataError, match="history: place 0"):
+                folding.recommend(history=bad)
+        if "explain" in folding.capabilities_:
+            with pytest.raises(ParameterError, match="one stranger, not of several"):
+                folding.explain(history=own, item="item 00")
+
     @pytest.mark.parametrize("backend", BACKENDS)
     def test_history_of_one(self, folding, backend):
         model = self.fitted(interactions(backend=backend))

@@ -69,18 +69,19 @@ class Recommender(VectorFrames):
         users : id, sequence of ids, Series or array, optional
             In any order, repeats allowed; text ``"17850"`` finds the number 17850 and the other
             way round. None means everyone.
-        history : sequence of item ids, mapping, or frame, optional
+        history : sequence of item ids, mapping, sequence of those, or frame, optional
             Instead of `users`: what one stranger took, oldest first; or a mapping of items to
-            their values, such as ratings; or a frame with the user, item and (where the model was
-            trained with one) value column of the training data, for many.
+            their values, such as ratings. For many, a list of either, whose strangers are then
+            the users 0, 1 and so on of the answer, or a frame with the user, item and (where the
+            model was trained with one) value column of the training data.
         k : int, default 10
             Items per user. Where fewer are left the answer is shorter.
         exclude_seen : bool, default True
             Leave out the items of the user's own training data, or of the history.
-        candidates : sequence of item ids, or frame, optional
-            Rank just these items: the same for everybody, or a frame with the user and item
-            column of the training data, for each user their own.
-        exclude : sequence of item ids, or frame, optional
+        candidates : sequence of item ids, mapping or frame, optional
+            Rank just these items: the same for everybody, or for each user their own, as
+            ``{user: [items]}`` or a frame with the user and item column of the training data.
+        exclude : sequence of item ids, mapping or frame, optional
             Leave these items out, likewise.
         where : str, optional
             Rank only items that this expression on the item table
@@ -129,7 +130,7 @@ class Recommender(VectorFrames):
         frame
             Of the training data's kind: <user column>, <item column>, score (float32), rank
             (int64, from 1). Users keep the order they were asked in. There is no user column where
-            `history` is a sequence.
+            `history` is that of one stranger.
 
         Raises
         ------

@@ -114,7 +114,7 @@ class ExplainingRanker(AudienceRanker):
                 history, self.items_, self.columns_, "error", policies=("error",)
             )
             if labels is not None:
-                raise ParameterError("history is a frame: explain wants the items of one stranger")
+                raise ParameterError("explain wants the history of one stranger, not of several")
         return self._argument_frame(self._contributions(own, target), k)
 
     def _code_of(self, ids: Any, value: Any, kind: str) -> int:

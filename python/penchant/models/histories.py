@@ -150,39 +150,17 @@ def read_histories(
     """
     many = hasattr(history, "columns")
     attributes = None
-    if stand_ins is not None and not many:
-        raise ParameterError(
-            f"popular_within={stand_ins[0]!r} is about an attribute of unknown items: pass history "
-            "as a frame that has it as a column"
-        )
-    if many:
-        if stand_ins is not None:
-            attributes = to_arrow(history, [stand_ins[0]])[0].column(0)
-        names = [columns.user, columns.item]
-        if columns.value is not None and columns.value in column_names(history):
-            names.append(columns.value)
-        table, _ = to_arrow(history, names)
-        users = arrow.combine(table[columns.user])
-        encoded = users if pa.types.is_dictionary(users.type) else users.dictionary_encode()
-        owners = _codes(encoded, columns.user)
-        given, labels, valued = table[columns.item], encoded.dictionary, len(names) == 3
-        values = _values(table, columns.value if valued else None)
-    else:
-        labels, valued = None, isinstance(history, Mapping)
-        given = arrow.to_array(list(history) if valued else history, columns.item)
-        owners = np.zeros(len(given), dtype=np.int64)
-        values = np.ones(len(given), dtype=np.float32)
-        if valued:
-            values = _values(_value_table(history), _VALUE)
-    codes = resolve(items, given, "item", "popular" if unknown == "drop" else unknown, policies)
+    if stand_ins is not None:
+        if not many:
+            raise ParameterError(
+                f"popular_within={stand_ins[0]!r} is about an attribute of unknown items: pass "
+                "history as a frame that has it as a column"
+            )
+        attributes = to_arrow(history, [stand_ins[0]])[0].column(0)
+    given = _from_frame(history, columns) if many else _from_sequence(history, columns.item)
+    labels, owners, names, values, valued = given
+    codes = resolve(items, names, "item", "popular" if unknown == "drop" else unknown, policies)
     n_histories = 1 if labels is None else len(labels)
-    if many:  # a category column may list values that no row has
-        present = np.unique(owners)
-        owners, labels, n_histories = (
-            np.searchsorted(present, owners),
-            labels.take(pa.array(present)),
-            len(present),
-        )
     found = codes.codes
     if stand_ins is not None:
         others = stand_ins[1](attributes)
@@ -198,6 +176,82 @@ def read_histories(
         histories = histories.take(kept)
         labels = None if labels is None else labels.take(pa.array(kept))
     return labels, histories
+
+
+class _Given(NamedTuple):
+    """Events of strangers: labels of the strangers (None for one), and the rest for each event."""
+
+    labels: Any | None
+    owners: NDArray[np.int64]
+    items: Any
+    values: NDArray[np.float32]
+    valued: bool
+
+
+def _from_frame(history: Any, columns: Columns) -> _Given:
+    names = [columns.user, columns.item]
+    if columns.value is not None and columns.value in column_names(history):
+        names.append(columns.value)
+    table, _ = to_arrow(history, names)
+    users = arrow.combine(table[columns.user])
+    encoded = users if pa.types.is_dictionary(users.type) else users.dictionary_encode()
+    # A category column may list values that no row has.
+    present, owners = np.unique(_codes(encoded, columns.user), return_inverse=True)
+    labels, valued = encoded.dictionary.take(pa.array(present)), len(names) == 3
+    values = _values(table, columns.value if valued else None)
+    return _Given(labels, owners.astype(np.int64), table[columns.item], values, valued)
+
+
+def _from_sequence(history: Any, item: str) -> _Given:
+    """Read one history, or several, whose strangers are then named 0, 1, 2 and so on."""
+    several = not isinstance(history, Mapping | str) and any(map(_is_history, _listed(history)))
+    parts = _listed(history) if several else [history]
+    if several:
+        _check_alike(parts)
+    read = [_one_history(part, item) for part in parts]
+    lengths = [len(names) for names, _ in read]
+    owners = np.repeat(np.arange(len(parts)), lengths)
+    valued = isinstance(parts[0], Mapping)
+    labels = pa.array(np.arange(len(parts))) if several else None
+    if len(read) == 1:
+        return _Given(labels, owners, *read[0], valued)
+    names = arrow.to_array([one for names, _ in read for one in names.to_pylist()], item)
+    return _Given(labels, owners, names, np.concatenate([own for _, own in read]), valued)
+
+
+def _check_alike(parts: list[Any]) -> None:
+    for place, part in enumerate(parts):
+        if not _is_history(part):
+            raise DataError(
+                f"history: place {place} is {part!r}, not a history, though others are: give "
+                "items, or a sequence of items for each stranger"
+            )
+        if isinstance(part, Mapping) != isinstance(parts[0], Mapping):
+            raise DataError(
+                f"history: place 0 and place {place} are not alike: give all as mappings of items "
+                "to values, or none"
+            )
+
+
+def _is_history(part: Any) -> bool:
+    """Tell whether an element of a sequence is a history rather than an item."""
+    return hasattr(part, "__iter__") and not isinstance(part, str | bytes)
+
+
+def _listed(history: Any) -> list[Any]:
+    """Return the elements that may be histories; none of what has the type of a column."""
+    if isinstance(history, list | tuple) or str(getattr(history, "dtype", "")) == "object":
+        return list(history)
+    return []
+
+
+def _one_history(history: Any, item: str) -> tuple[Any, NDArray[np.float32]]:
+    """Return the items and the values of one stranger's events."""
+    if isinstance(history, Mapping):
+        names = arrow.to_array(list(history), item)
+        return names, _values(_value_table(history), _VALUE)
+    names = arrow.to_array(history, item)
+    return names, np.ones(len(names), dtype=np.float32)
 
 
 def _replaced(codes: NDArray[np.int32], others: RowLists) -> RowLists:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from penchant.data import arrow
 from penchant.data.frames import to_arrow
 from penchant.data.ids import IdMap
 from penchant.errors import DataError, ParameterError, notice
@@ -59,7 +61,9 @@ def read_filter(
 def _read_items(
     model: FittedModel, labels: Any | None, given: Any, name: str
 ) -> tuple[RowLists | None, NDArray[np.bool_] | None]:
-    """Return a list for each query from a frame, or flags of items from a sequence."""
+    """Return a list for each query from a frame or mapping, or flags of items from a sequence."""
+    if isinstance(given, Mapping):
+        given = _as_table(given, model.columns_.user, model.columns_.item)
     if not hasattr(given, "columns"):
         codes = results.resolve(model.items_, given, "item", "keep", ("error", "keep")).codes
         _say_unknown(codes, name)
@@ -68,7 +72,7 @@ def _read_items(
         return None, flags
     if labels is None:
         raise ParameterError(
-            f"{name} is a frame, with items for each user, but there is only one history: "
+            f"{name} has items for each user, but there is only one history: "
             "give a sequence of items"
         )
     user, item = model.columns_.user, model.columns_.item
@@ -82,6 +86,14 @@ def _read_items(
     users, owners = IdMap.from_column(table.column(user), user)
     lists = distinct_lists(owners[codes >= 0], codes[codes >= 0], len(users))
     return take_lists(lists, users.codes(labels)), None
+
+
+def _as_table(lists: Mapping[Any, Any], user: str, item: str) -> pa.Table:
+    """Return the rows (user, item) of lists of items by user."""
+    items = [arrow.to_array(value, item).to_pylist() for value in lists.values()]
+    owners = np.repeat(np.arange(len(items)), [len(own) for own in items])
+    users = arrow.to_array(list(lists)).take(pa.array(owners))
+    return pa.table({user: users, item: arrow.to_array([one for own in items for one in own])})
 
 
 def _say_unknown(codes: NDArray[np.int32], name: str) -> None:
