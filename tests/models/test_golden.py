@@ -13,6 +13,7 @@ import penchant as pc
 from penchant.storage.manifest import FORMAT_VERSION
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
+STRANGER = ["TRAY № 1", "Kerze № 3"]
 FOLDERS = sorted(
     path.parent / name
     for path in GOLDEN.glob("v*/expected.json")
@@ -26,7 +27,7 @@ def test_there_is_one_of_every_model_and_version():
         for path in FOLDERS
     }
     versions = [f"v{number + 1}" for number in range(FORMAT_VERSION)]
-    assert {("v1", "BPR"), ("v1", "Popularity")} <= found
+    assert {("v1", "BPR"), ("v1", "Popularity"), ("v1", "Prod2Vec")} <= found
     assert sorted({version for version, _ in found}) == versions
 
 
@@ -41,6 +42,8 @@ def test_golden_artifact(folder, tmp_path):
     parameters = model.get_params()
     assert {name: parameters[name] for name in expected["parameters"]} == expected["parameters"]
     check_frame(model.recommend(k=4), expected["recommend"])
+    if expected.get("stranger") is not None:
+        check_frame(model.recommend(history=STRANGER, k=4), expected["stranger"])
     if expected["similar_items"] is not None:
         check_frame(model.similar_items(k=4), expected["similar_items"])
     history = model.history_.astype(object).where(model.history_.notna(), None)
@@ -51,6 +54,20 @@ def test_golden_artifact(folder, tmp_path):
         assert len(history) == 0
     for path in folder.iterdir():
         assert (copy / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["word2vec", "word2vec_early"])
+def test_vectors_from_elsewhere_take_events_again_and_again(name):
+    """Early versions saved no counts of what nobody had taken."""
+    model = pc.load(GOLDEN / "v1" / name)
+    assert len(model.seen_.indices) == 0
+    for items in (["MUG № 0", "TRAY № 1"], ["TRAY № 1", "Kerze № 3"]):
+        model.partial_fit(pc.Interactions.from_sequences([items], users=[7]))
+    own = [("MUG № 0", 1), ("TRAY № 1", 2), ("Kerze № 3", 1)]
+    vectors = model.item_vectors_[model.items_.codes([item for item, _ in own])]
+    mean = np.average(vectors, axis=0, weights=[count for _, count in own])
+    np.testing.assert_allclose(model.user_vectors_[0], mean, rtol=1e-5, atol=1e-7)
+    assert sorted(model.history_values_.tolist()) == [1, 1, 2]
 
 
 def check_frame(frame, expected):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
     from penchant.models.growth import Growth
     from penchant.models.incremental import Reduction
+    from penchant.models.state import State
 
 
 class SequenceGrowth(FactorModel, abstract=True):
@@ -49,6 +50,12 @@ class SequenceGrowth(FactorModel, abstract=True):
         if counts is None or ((counts >= 1) & (counts == np.rint(counts))).all():
             return None
         return "history_values_ has other values than counts of events"
+
+    def _restore_parts(self, saved: State) -> None:
+        super()._restore_parts(saved)
+        if self.history_values_ is None and len(self.seen_.indices) == 0:
+            # Early versions did not keep counts, and of nothing there are none to miss.
+            self.history_values_ = np.empty(0, dtype=np.float32)
 
     def _grow(self, growth: Growth) -> None:
         """Set items, which go by their neighbors alone, then users."""
