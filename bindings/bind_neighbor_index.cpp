@@ -86,6 +86,21 @@ Array<float> score_pairs(const NeighborIndex& index, const SparseArrays& queries
   return scores;
 }
 
+Array<double> score_sums(const NeighborIndex& index, const SparseArrays& queries,
+                         const OptionalCsr& exclude, const OptionalFlags& allowed,
+                         int num_threads) {
+  const Histories view = checked_queries(index, queries);
+  const Filter filter(exclude, {}, allowed, {}, view.items.rows(), index.size());
+  const TopkFilter left = filter.view();
+  Array<double> sums(static_cast<py::ssize_t>(view.items.rows()));
+  const std::span<double> out(sums.mutable_data(), static_cast<std::size_t>(sums.size()));
+  {
+    const py::gil_scoped_release release;
+    index.score_sums(view, left.exclude, left.allowed, out, num_threads);
+  }
+  return sums;
+}
+
 Array<double> log_sum_exp(const NeighborIndex& index, const SparseArrays& queries,
                           int num_threads) {
   const Histories view = checked_queries(index, queries);
@@ -134,6 +149,10 @@ void bind_neighbor_index(py::module_& m) {
            py::arg("num_threads") = 0,
            "Score of item vector_rows[i] for history query_rows[i], bit for bit what search would "
            "give.")
+      .def("score_sums", &score_sums, py::arg("queries").noconvert(), py::kw_only(),
+           py::arg("exclude").noconvert().none(true) = py::none(),
+           py::arg("allowed").noconvert().none(true) = py::none(), py::arg("num_threads") = 0,
+           "Sum of the scores of the items that are left, for every history; float64 throughout.")
       .def("log_sum_exp", &log_sum_exp, py::arg("queries").noconvert(), py::kw_only(),
            py::arg("num_threads") = 0,
            "Log of the sum of exp(score) over all items for every history, float64.")

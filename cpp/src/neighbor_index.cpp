@@ -229,6 +229,67 @@ void NeighborIndex::score_pairs(const Histories& queries, std::span<const std::i
       });
 }
 
+// Sum of a sparse row over the items that are not left out.
+double NeighborIndex::sum_left(std::size_t row, const std::vector<std::uint8_t>& left_out) const {
+  double sum = 0.0;
+  for (auto at = static_cast<std::size_t>(indptr_[row]);
+       at < static_cast<std::size_t>(indptr_[row + 1]); ++at)
+    if (left_out[static_cast<std::size_t>(indices_[at])] == 0)
+      sum += static_cast<double>(values_[at]);
+  return sum;
+}
+
+// Sums of the rows of a dense matrix over the items that are allowed.
+std::vector<double> NeighborIndex::row_sums(const std::uint8_t* allowed, int num_threads) const {
+  std::vector<double> sums(static_cast<std::size_t>(size_));
+  parallel_chunks(
+      size_, kQueriesPerTask, num_threads, [&](std::int64_t begin, std::int64_t end, int) {
+        for (std::int64_t row = begin; row < end; ++row)
+          for (std::int64_t item = 0; item < size_; ++item)
+            if (allowed == nullptr || allowed[item] != 0)
+              sums[static_cast<std::size_t>(row)] += static_cast<double>(dense_.row(row)[item]);
+      });
+  return sums;
+}
+
+// A sum of scores is one of what each item of the history adds. Where S is dense, that is the sum
+// of its row less what is left out, which float64 holds to enough digits even where nearly all is.
+void NeighborIndex::score_sums(const Histories& queries, const CsrView* exclude,
+                               const std::uint8_t* allowed, std::span<double> sums,
+                               int num_threads) const {
+  const bool dense = dense_.data != nullptr;
+  std::vector<double> whole;
+  if (dense) whole = row_sums(allowed, num_threads);
+  const auto is_allowed = [&](std::int32_t item) {
+    return allowed == nullptr || allowed[item] != 0;
+  };
+  using Marks = std::vector<std::uint8_t>;
+  with_scratch<Marks>(
+      queries.items.rows(), num_threads, size_,
+      [&](std::int64_t begin, std::int64_t end, Marks* left_out) {
+        for (std::int32_t item = 0; item < size_; ++item)
+          (*left_out)[static_cast<std::size_t>(item)] = is_allowed(item) ? 0 : 1;
+        for (std::int64_t query = begin; query < end; ++query) {
+          std::span<const std::int32_t> excluded;
+          if (exclude != nullptr) excluded = exclude->row(query);
+          for (const std::int32_t item : excluded) (*left_out)[static_cast<std::size_t>(item)] = 1;
+          auto at = static_cast<std::size_t>(queries.items.indptr[static_cast<std::size_t>(query)]);
+          double sum = 0.0;
+          for (const std::int32_t own : queries.items.row(query)) {
+            const auto row = static_cast<std::size_t>(own);
+            double rest = dense ? whole[row] : sum_left(row, *left_out);
+            if (dense)
+              for (const std::int32_t item : excluded)
+                if (is_allowed(item)) rest -= static_cast<double>(dense_.row(own)[item]);
+            sum += static_cast<double>(queries.values[at++]) * rest;
+          }
+          sums[static_cast<std::size_t>(query)] = sum;
+          for (const std::int32_t item : excluded)
+            (*left_out)[static_cast<std::size_t>(item)] = is_allowed(item) ? 0 : 1;
+        }
+      });
+}
+
 void NeighborIndex::log_sum_exp(const Histories& queries, std::span<double> sums,
                                 int num_threads) const {
   with_scratch<Scratch>(

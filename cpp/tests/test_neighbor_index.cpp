@@ -223,3 +223,39 @@ TEST_CASE("neighbor index: a bound on the scores") {
       CHECK(std::abs(data.score(q, i)) <= index.score_bound(sum) * (1 + 1e-12));
   }
 }
+
+TEST_CASE("neighbor index: sums of what is left are float64 throughout") {
+  const Case data(97, 11);
+  const Histories queries = data.queries();
+  std::vector<std::int64_t> indptr{0};
+  std::vector<std::int32_t> indices;  // all items but one, or a few
+  for (std::int32_t q = 0; q < 23; ++q) {
+    for (std::int32_t i = 0; i < 97; ++i)
+      if (q % 2 == 0 ? i != 4 * q : i % 5 == q % 5) indices.push_back(i);
+    indptr.push_back(static_cast<std::int64_t>(indices.size()));
+  }
+  const CsrView exclude{indptr, indices};
+  std::vector<std::uint8_t> thirds(97, 1);
+  for (std::size_t i = 1; i < 97; i += 3) thirds[i] = 0;
+  for (const auto& index : {data.sparse_index(), data.dense_index()})
+    for (const CsrView* left_out : {static_cast<const CsrView*>(nullptr), &exclude})
+      for (const std::uint8_t* flags : {static_cast<const std::uint8_t*>(nullptr),
+                                        static_cast<const std::uint8_t*>(thirds.data())}) {
+        std::vector<double> sums(23, -7.0);
+        std::vector<double> again(23, -7.0);
+        index.score_sums(queries, left_out, flags, sums, 1);
+        index.score_sums(queries, left_out, flags, again, 4);
+        REQUIRE(sums == again);
+        for (std::int64_t q = 0; q < 23; ++q) {
+          std::set<std::int64_t> left;
+          for (std::int64_t i = 0; i < 97; ++i)
+            if (flags == nullptr || flags[i] != 0) left.insert(i);
+          if (left_out != nullptr)
+            for (const std::int32_t item : left_out->row(q)) left.erase(item);
+          double expected = 0.0;
+          for (const std::int64_t item : left) expected += data.score(q, item);
+          REQUIRE(sums[static_cast<std::size_t>(q)] ==
+                  doctest::Approx(expected).epsilon(1e-12).scale(1.0));
+        }
+      }
+}

@@ -180,6 +180,22 @@ class NeighborIndex:
         """
         Score of item vector_rows[i] for history query_rows[i], bit for bit what search would give.
         """
+    def score_sums(
+        self,
+        queries: tuple[
+            numpy.typing.NDArray[numpy.int64],
+            numpy.typing.NDArray[numpy.int32],
+            numpy.typing.NDArray[numpy.float32],
+        ],
+        *,
+        exclude: tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int32]]
+        | None = None,
+        allowed: numpy.typing.NDArray[numpy.uint8] | None = None,
+        num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Sum of the scores of the items that are left, for every history; float64 throughout.
+        """
     def search(
         self,
         queries: tuple[

@@ -44,6 +44,11 @@ class NeighborIndex {
                    std::span<const std::int64_t> item_rows, std::span<float> scores,
                    int num_threads) const;
 
+  // sums[q] = sum of the scores, float64 throughout, of the items that are allowed (null: all) and
+  // not in row q of `exclude` (null: none).
+  void score_sums(const Histories& queries, const CsrView* exclude, const std::uint8_t* allowed,
+                  std::span<double> sums, int num_threads) const;
+
   // sums[q] = log of the sum of exp(score) over all items, for history q; -infinity without items.
   void log_sum_exp(const Histories& queries, std::span<double> sums, int num_threads) const;
 
@@ -60,6 +65,8 @@ class NeighborIndex {
                   Scratch* scratch) const;
   void offer_all(const std::uint8_t* allowed, Scratch* scratch) const;
   void clear(Scratch* scratch) const;
+  [[nodiscard]] std::vector<double> row_sums(const std::uint8_t* allowed, int num_threads) const;
+  [[nodiscard]] double sum_left(std::size_t row, const std::vector<std::uint8_t>& left_out) const;
 
   std::int64_t size_;
   float largest_ = 0.0F;  // absolute value in S

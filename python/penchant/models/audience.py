@@ -300,24 +300,25 @@ class AudienceRanker(IndexedRanker):
             wanted = ItemFilter(flags).without(self.seen_ if exclude_seen else None)
             options = self._filters(wanted, None) | {"num_threads": num_threads}
             return self._index().search(queries, 1, **options)[1][:, 0].copy()
-        sums = self._sums(queries, flags, num_threads)
+        left_out = None
         counts = np.full(len(self.users_), np.count_nonzero(flags))
         if exclude_seen:
-            # What is seen is taken off again: it is little beside the catalogue.
             chosen = flags[self.seen_.indices]
-            users, items = owners_of(self.seen_)[chosen], self.seen_.indices[chosen]
-            scores = self._index().score_pairs(
-                queries, users, items.astype(np.int64), num_threads=num_threads
-            )
-            sums = sums - np.bincount(users, weights=self._finish(scores), minlength=len(sums))
-            counts -= np.bincount(users, minlength=len(sums))
+            lengths = np.bincount(owners_of(self.seen_)[chosen], minlength=len(self.users_))
+            left_out = RowLists(offsets(lengths), self.seen_.indices[chosen])
+            counts -= lengths
+        sums = self._sums(queries, flags, left_out, num_threads)
         means = (sums / np.maximum(counts, 1)).astype(np.float32)
         return np.where(counts > 0, means, np.float32(-np.inf))
 
-    def _sums(self, queries: Any, flags: Flags, num_threads: int) -> NDArray[np.float64]:
+    def _sums(
+        self, queries: Any, flags: Flags, left_out: RowLists | None, num_threads: int
+    ) -> NDArray[np.float64]:
         """Return every user's sum of the scores, as shown, of the items that are flagged.
 
-        Every score is made, some items at a time: models that are sums themselves do better.
+        `left_out` are flagged items of each user that do not count, which may be nearly all of
+        them: scores in float32 must not be added first and taken off again. Here every score is
+        made, some items at a time: models that are sums themselves do better.
         """
         n_users = len(self.users_)
         total = np.zeros(n_users)
@@ -330,6 +331,9 @@ class AudienceRanker(IndexedRanker):
                 queries, users, np.tile(part, n_users), num_threads=num_threads
             )
             shown = self._finish(scores).reshape(n_users, len(part))
+            if left_out is not None:
+                theirs = take_lists(self._seen_by(), part)
+                shown[theirs.indices, owners_of(theirs)] = 0
             total += shown.sum(axis=1, dtype=np.float64)
         return total
 

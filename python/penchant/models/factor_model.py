@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from penchant.models.growth import Growth
     from penchant.models.histories import Histories
 
+_PAIRS_AT_ONCE = 1 << 16  # bounds the memory of gathered vectors
+
 
 class Factors(NamedTuple):
     """How a model scores: ``users[u] @ items[i] + biases[i]``.
@@ -119,16 +121,30 @@ class FactorModel(Recommender, abstract=True):
         return index.search(queries, k, exclude=exclude, allowed=flags, num_threads=num_threads)
 
     def _sums(
-        self, queries: NDArray[np.float32], flags: NDArray[np.bool_], num_threads: int
+        self,
+        queries: NDArray[np.float32],
+        flags: NDArray[np.bool_],
+        left_out: RowLists | None,
+        num_threads: int,
     ) -> NDArray[np.float64]:
         if type(self)._finish is not FactorModel._finish:  # a sum of scores as they are shown
-            return super()._sums(queries, flags, num_threads)
+            return super()._sums(queries, flags, left_out, num_threads)
         factors = self._factors()
         items = factors.items[flags].sum(axis=0, dtype=np.float64)
         biases = 0.0 if factors.biases is None else factors.biases[flags].sum(dtype=np.float64)
         # einsum adds up in one order; the order of a BLAS product may depend on its threads.
-        sums: NDArray[np.float64] = np.einsum("ud,d->u", queries, items)
-        return sums + biases
+        sums: NDArray[np.float64] = np.einsum("ud,d->u", queries, items) + biases
+        if left_out is None:
+            return sums
+        users, codes = owners_of(left_out), left_out.indices
+        scores = np.empty(len(codes))
+        for start in range(0, len(codes), _PAIRS_AT_ONCE):
+            some = slice(start, start + _PAIRS_AT_ONCE)
+            theirs = queries[users[some]], factors.items[codes[some]]
+            scores[some] = np.einsum("pd,pd->p", *theirs, dtype=np.float64)
+        if factors.biases is not None:
+            scores += factors.biases[codes]
+        return sums - np.bincount(users, weights=scores, minlength=len(sums))
 
     # ---- new users and items --------------------------------------------------------------------
 

@@ -150,20 +150,15 @@ class NeighborModel(Recommender, abstract=True):
         return _core.NeighborIndex(offsets(lengths), indices[kept], values[kept])
 
     def _sums(
-        self, queries: CSR, flags: NDArray[np.bool_], num_threads: int
+        self,
+        queries: CSR,
+        flags: NDArray[np.bool_],
+        left_out: RowLists | None,
+        num_threads: int,
     ) -> NDArray[np.float64]:
-        # The sum over the items comes first: one number for each item of a history.
-        if self.item_weights_ is not None:
-            reach = np.einsum("hj,j->h", self.item_weights_, flags.astype(np.float64))
-        else:
-            indptr, indices, values = self._neighbor_lists()
-            rows = owners_of(RowLists(indptr, indices))
-            weights = values * flags[indices]
-            reach = np.bincount(rows, weights=weights, minlength=len(self.items_))
-        owners = owners_of(RowLists(queries.indptr, queries.indices))
-        weights = queries.values * reach[queries.indices]
-        sums = np.bincount(owners, weights=weights, minlength=len(queries.indptr) - 1)
-        return sums.astype(np.float64, copy=False)
+        return self._index().score_sums(
+            queries, exclude=left_out, allowed=flags.view(np.uint8), num_threads=num_threads
+        )
 
     def _queries(self, codes: Rows | None) -> CSR:
         indptr, indices = self.seen_
