@@ -15,6 +15,17 @@ struct Scored {
   std::int32_t item;
 };
 
+// Writes k rows and scores; -1 and -infinity pad.
+inline void write_padded(const std::vector<Scored>& best, std::size_t k, std::int64_t* rows,
+                         float* scores) {
+  for (std::size_t i = 0; i < k; ++i) {
+    const Scored hit =
+        i < best.size() ? best[i] : Scored{-std::numeric_limits<float>::infinity(), -1};
+    rows[i] = hit.item;
+    scores[i] = hit.score;
+  }
+}
+
 // Items may come in any order: the result depends on the set alone.
 class BestK {
  public:
@@ -43,15 +54,7 @@ class BestK {
   }
 
   // Writes k rows and scores, best first; -1 and -infinity pad.
-  void write(std::int64_t* rows, float* scores) {
-    cut();
-    std::sort(keys_.begin(), last(), std::greater<>());
-    for (std::size_t i = 0; i < k_; ++i) {
-      const Scored hit = i < count_ ? scored(keys_[i]) : Scored{-kInfinity, -1};
-      rows[i] = hit.item;
-      scores[i] = hit.score;
-    }
-  }
+  void write(std::int64_t* rows, float* scores) { write_padded(sorted(), k_, rows, scores); }
 
   // Offers what the other one holds.
   void merge(const BestK& other) {

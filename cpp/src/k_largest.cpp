@@ -1,8 +1,6 @@
 #include "penchant/k_largest.hpp"
 
-#include <algorithm>
 #include <limits>
-#include <vector>
 
 #include "best_k.hpp"
 #include "penchant/parallel.hpp"
@@ -20,13 +18,9 @@ void k_largest(MatrixView<const float> scores, MatrixView<std::int64_t> columns,
       for (std::int64_t column = 0; column < scores.cols; ++column)
         if (values[column] >= largest.threshold())
           largest.offer(values[column], static_cast<std::int32_t>(column));
-      std::fill_n(columns.row(row), columns.cols, -1);
-      std::fill_n(best.row(row), best.cols, -Limits::infinity());
-      std::int64_t place = 0;
-      for (const Scored& hit : largest.sorted()) {
-        columns.row(row)[place] = hit.item;
-        best.row(row)[place++] = values[hit.item];  // with the sign of its zero
-      }
+      largest.write(columns.row(row), best.row(row));
+      for (std::int64_t i = 0; i < columns.cols && columns.row(row)[i] >= 0; ++i)
+        best.row(row)[i] = values[columns.row(row)[i]];  // with the sign of its zero
     }
   });
 }

@@ -38,18 +38,6 @@ void with_scratch(std::int64_t n, int num_threads, std::int64_t n_items, const B
                   });
 }
 
-void write_row(const std::vector<Scored>& best, std::int64_t row, MatrixView<std::int64_t> rows,
-               MatrixView<float> scores) {
-  std::int64_t* const items = rows.row(row);
-  float* const values = scores.row(row);
-  std::fill_n(items, rows.cols, -1);
-  std::fill_n(values, scores.cols, -kInfinity);
-  for (std::size_t i = 0; i < best.size(); ++i) {
-    items[i] = best[i].item;
-    values[i] = best[i].score;
-  }
-}
-
 }  // namespace
 
 // One query's scores. Between queries, sums and marks are zero.
@@ -192,7 +180,8 @@ void NeighborIndex::search(const Histories& queries, const TopkFilter& filter,
                           scratch->k = rows.cols;
                           for (std::int64_t query = begin; query < end; ++query) {
                             search_one(queries, query, filter, scratch);
-                            write_row(scratch->found, query, rows, scores);
+                            write_padded(scratch->found, static_cast<std::size_t>(rows.cols),
+                                         rows.row(query), scores.row(query));
                           }
                         });
 }
@@ -336,7 +325,7 @@ void NeighborIndex::neighbors(std::span<const std::int64_t> items, MatrixView<st
                  at < static_cast<std::size_t>(indptr_[static_cast<std::size_t>(own) + 1]); ++at)
               if (indices_[at] != own) best.offer(values_[at], indices_[at]);
           }
-          write_row(best.sorted(), query, rows, scores);
+          best.write(rows.row(query), scores.row(query));
         }
       });
 }

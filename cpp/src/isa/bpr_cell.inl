@@ -127,6 +127,22 @@ PENCHANT_INLINE void draw_candidates(BprCell* cell, Candidates* candidates) {
     candidates->items[c] = candidates->items[args.n_candidates - 1];
 }
 
+// kLanes inner products at once: of a vector, of kVecs (or `vecs`) whole Vecs, and of what its rows
+// hold there.
+template <int kVecs>
+PENCHANT_INLINE Vec dots_of(const float* rows, std::int64_t stride, const std::int32_t* which,
+                            const Vec* vector, int vecs) {
+  Vec partial[kLanes];
+#pragma GCC unroll 16
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const float* row = rows + which[lane] * stride;
+    Vec sum{};
+    for (int v = 0; v < (kVecs > 0 ? kVecs : vecs); ++v) sum += vector[v] * load(row + v * kLanes);
+    partial[lane] = sum;
+  }
+  return sum_each(partial);
+}
+
 // The best-scoring unseen candidate (the first of equals), or -1.
 template <int kVecs>
 PENCHANT_INLINE std::int32_t best_candidate(const BprCellArgs& args, const Candidates& candidates,
@@ -134,15 +150,8 @@ PENCHANT_INLINE std::int32_t best_candidate(const BprCellArgs& args, const Candi
   std::int32_t best = -1;
   float best_score = 0.0F;
   for (int first = 0; first < candidates.count; first += kLanes) {
-    Vec partial[kLanes];
-#pragma GCC unroll 16
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const float* row = args.item_factors + candidates.items[first + lane] * args.stride;
-      Vec sum = user[0] * load(row);
-      for (int v = 1; v < (kVecs > 0 ? kVecs : vecs); ++v) sum += user[v] * load(row + v * kLanes);
-      partial[lane] = sum;
-    }
-    const Vec scores = sum_each(partial);
+    const Vec scores =
+        dots_of<kVecs>(args.item_factors, args.stride, candidates.items + first, user, vecs);
     for (int lane = 0; lane < kLanes; ++lane) {
       const std::int32_t item = candidates.items[first + lane];
       const float score =

@@ -4,18 +4,10 @@
 // kLanes inner products of the row with items; the dimensions from kVecs (or `vecs`) vectors on do
 // not fill one.
 template <int kVecs>
-PENCHANT_INLINE Vec dots_of(const BprRowStepsArgs& args, const std::int32_t* which, const Vec* row,
-                            int vecs) {
+PENCHANT_INLINE Vec item_dots(const BprRowStepsArgs& args, const std::int32_t* which,
+                              const Vec* row, int vecs) {
   const int n = kVecs > 0 ? kVecs : vecs;
-  Vec partial[kLanes];
-#pragma GCC unroll 16
-  for (int lane = 0; lane < kLanes; ++lane) {
-    const float* item = args.items + which[lane] * args.dim;
-    Vec sum{};
-    for (int v = 0; v < n; ++v) sum += row[v] * load(item + v * kLanes);
-    partial[lane] = sum;
-  }
-  Vec dots = sum_each(partial);
+  Vec dots = dots_of<kVecs>(args.items, args.dim, which, row, vecs);
   for (int lane = 0; lane < kLanes; ++lane)
     for (std::int64_t d = n * kLanes; d < args.dim; ++d)
       dots[lane] += args.row[d] * args.items[which[lane] * args.dim + d];
@@ -58,7 +50,7 @@ PENCHANT_INLINE ScoredItem best_of(const BprRowStepsArgs& args, const std::int32
   if (args.n_candidates == 1) return {which[0], score_of<kVecs>(args, which[0], row, vecs)};
   ScoredItem best{-1, 0.0F};
   for (std::int32_t first = 0; first < args.n_candidates; first += kLanes) {
-    const Vec scores = dots_of<kVecs>(args, which + first, row, vecs) + load(biases + first);
+    const Vec scores = item_dots<kVecs>(args, which + first, row, vecs) + load(biases + first);
     const float largest = max_lanes(scores);
     if (best.item >= 0 && !(largest > best.score)) continue;
     best = {which[first + __builtin_ctz(not_below(scores, largest))], largest};
