@@ -79,6 +79,12 @@ LinkArrays links_of(const GraphIndex& index) {
   return {std::move(levels), std::move(base), std::move(upper), index.entry()};
 }
 
+Array<std::int64_t> order_of(const GraphIndex& index) {
+  Array<std::int64_t> rows(index.size());
+  std::copy_n(index.order().begin(), index.order().size(), rows.mutable_data());
+  return rows;
+}
+
 // A copy of the links of level 0, with those that let more vectors be reached.
 Array<std::int32_t> connected(const LinkArrays& arrays) {
   const GraphLinks links = checked_links(arrays, std::get<0>(arrays).size());
@@ -148,6 +154,7 @@ void bind_graph_index(py::module_& m) {
       .def_property_readonly("size", &GraphIndex::size, "Number of vectors.")
       .def_property_readonly("dim", &GraphIndex::dim, "Length of a vector.")
       .def_property_readonly("n_bytes", &GraphIndex::n_bytes, "Memory of links and vectors.")
+      .def("order", &order_of, "The rows in the order in which they lie in memory.")
       .def("links", &links_of, "What it was made of: (levels, base, upper, entry).")
       .def("search", &search, py::arg("exact"), py::arg("queries").noconvert(), py::arg("k"),
            py::arg("efforts").noconvert(), py::kw_only(),

@@ -11,7 +11,14 @@ import pytest
 
 import penchant as pc
 from model_support import N_ITEMS, ModelFactory, bits, events, interactions
-from penchant.errors import ArtifactError, NotFittedError, ParameterError, UnsupportedError
+from penchant.errors import (
+    ArtifactError,
+    DataError,
+    NotFittedError,
+    ParameterError,
+    UnsupportedError,
+)
+from penchant.retrieval import graph as graph_module
 from penchant.retrieval.graph import HnswGraph
 
 N = 600  # items of the larger shop: beyond what a search of the graph looks at
@@ -132,6 +139,22 @@ class AnnChecks(ModelFactory):
         model.build_index()
         model.fit(interactions(), progress=False)
         assert model.index_ is None
+
+    def test_an_artifact_keeps_the_order_in_memory(self, tmp_path, monkeypatch):
+        model = self.indexed()
+        answer = [bits(part) for part in model.recommend_codes(k=10)]
+        model.save(tmp_path / "model")
+        with monkeypatch.context() as patch:
+            patch.setattr(graph_module, "locality_order", None)  # is slow
+            again = pc.load(tmp_path / "model")
+        assert [bits(part) for part in again.recommend_codes(k=10)] == answer
+        meta, arrays = model._kept_index()
+        del arrays["order"]  # as early versions saved it
+        model._restore_index(meta, arrays)
+        assert [bits(part) for part in model.recommend_codes(k=10)] == answer
+        arrays["order"] = np.zeros((N_ITEMS, 1), np.int32)
+        with pytest.raises(DataError, match="the graph's order"):
+            model._restore_index(meta, arrays)
 
     def test_a_hostile_index_is_refused(self, tmp_path, monkeypatch):
         model = self.indexed()

@@ -343,6 +343,10 @@ class GraphIndex:
         """
         What it was made of: (levels, base, upper, entry).
         """
+    def order(self) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        The rows in the order in which they lie in memory.
+        """
     def search(
         self,
         exact: TopkIndex,

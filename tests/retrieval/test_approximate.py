@@ -16,6 +16,7 @@ from penchant.retrieval import ApproximateIndex, ExactIndex
 
 pytest.importorskip("usearch")
 
+from penchant.retrieval import graph as graph_module
 from penchant.retrieval.graph import HnswGraph, Settings
 from penchant.retrieval.locality import locality_order
 
@@ -157,6 +158,21 @@ def test_links_make_the_same_graph(graph):
     again = HnswGraph.load(clustered(900), None, graph.settings, graph.links)
     for mine, theirs in zip(graph.links, again.links, strict=True):
         assert np.array_equal(mine, theirs)
+
+
+def test_an_order_is_kept(graph, monkeypatch):
+    assert sorted(graph.order.tolist()) == list(range(900))
+    with monkeypatch.context() as patch:
+        patch.setattr(graph_module, "locality_order", None)  # it takes most of a load
+        again = HnswGraph.load(
+            clustered(900), None, graph.settings, graph.links, graph.order[::-1].copy()
+        )
+    assert np.array_equal(again.order, graph.order[::-1])
+    for mine, theirs in zip(graph.links, again.links, strict=True):
+        assert np.array_equal(mine, theirs)
+    twice = np.where(graph.order == 7, 8, graph.order)
+    with pytest.raises(DataError, match="order lacks row 7"):
+        HnswGraph.load(clustered(900), None, graph.settings, graph.links, twice)
 
 
 def test_every_vector_can_be_reached():

@@ -75,6 +75,9 @@ class GraphIndex {
   void write_links(std::span<std::int16_t> levels, MatrixView<std::int32_t> base,
                    MatrixView<std::int32_t> upper) const;
 
+  // The rows in the order in which they lie in memory.
+  [[nodiscard]] std::span<const std::int32_t> order() const { return row_at_; }
+
   // About the k best vectors of every query that pass the filter, best first, by the scores of
   // `exact`, which is over the same vectors. One effort stands for all queries; -1 and -inf pad.
   // Candidate lists are none of its business.

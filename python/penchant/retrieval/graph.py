@@ -64,9 +64,11 @@ class HnswGraph:
         settings: Settings,
         links: Links,
         num_threads: int = 0,
+        order: NDArray[np.int64] | None = None,
     ) -> None:
         self.settings = settings
-        order = locality_order(vectors)
+        if order is None:
+            order = locality_order(vectors)
         try:
             self._index = _core.GraphIndex(
                 vectors, biases, links, order, settings.dtype, num_threads=num_threads
@@ -124,19 +126,26 @@ class HnswGraph:
 
     @classmethod
     def load(
-        cls, vectors: Float32Array, biases: Float32Array | None, settings: Settings, links: Links
+        cls,
+        vectors: Float32Array,
+        biases: Float32Array | None,
+        settings: Settings,
+        links: Links,
+        order: NDArray[np.int64] | None = None,
     ) -> HnswGraph:
-        """Make a graph over the same vectors of links that were kept.
+        """Make a graph over the same vectors of links, and an order, that were kept.
+
+        Without an order it is found anew, which takes most of the time.
 
         Raises
         ------
         DataError
-            The links do not fit the vectors or lead outside the graph.
+            The links do not fit the vectors or lead outside the graph; the order is none of them.
         """
         expected = (len(vectors), 2 * settings.connectivity + 1)
         if links.base.shape != expected:
             raise DataError(f"the graph's level 0 has shape {links.base.shape}, not {expected}")
-        return cls(vectors, biases, settings, links)
+        return cls(vectors, biases, settings, links, order=order)
 
     def __len__(self) -> int:
         return self._index.size
@@ -150,6 +159,11 @@ class HnswGraph:
     def links(self) -> Links:
         """The graph as arrays, to be kept; made anew each time."""
         return Links(*self._index.links())
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """The rows in the order in which they lie in memory, to be kept; made anew each time."""
+        return self._index.order()
 
     def search(
         self,

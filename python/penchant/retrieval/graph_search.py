@@ -292,7 +292,13 @@ class GraphSearch:
         """Return what `restore` needs, as JSON and arrays."""
         links = self.graph.links
         meta = {**asdict(self.report), "entry": links.entry}
-        return meta, {"levels": links.levels, "base": links.base, "upper": links.upper}
+        order = self.graph.order.astype(np.int32)
+        return meta, {
+            "levels": links.levels,
+            "base": links.base,
+            "upper": links.upper,
+            "order": order,
+        }
 
     @classmethod
     def restore(
@@ -315,12 +321,17 @@ class GraphSearch:
         check_integer("entry", entry, 0, len(vectors) - 1)
         report = IndexReport(**values).checked()
         kinds = {"levels": np.int16, "base": np.int32, "upper": np.int32}
+        order = None
+        if "order" in arrays:  # early versions found it anew each time
+            kinds["order"] = np.int32
+            order = arrays["order"].astype(np.int64)
         for name, kind in kinds.items():
-            if arrays[name].dtype != kind or arrays[name].ndim != (1 if name == "levels" else 2):
+            dimensions = 2 if name in ("base", "upper") else 1
+            if arrays[name].dtype != kind or arrays[name].ndim != dimensions:
                 raise DataError(f"the graph's {name} are {arrays[name].dtype}")
         links = Links(arrays["levels"], arrays["base"], arrays["upper"], entry)
         settings = Settings("ip", report.dtype, report.connectivity, report.expansion_add)
-        return cls(exact, exact, HnswGraph.load(vectors, biases, settings, links), report)
+        return cls(exact, exact, HnswGraph.load(vectors, biases, settings, links, order), report)
 
 
 def _width(k: int) -> int:
