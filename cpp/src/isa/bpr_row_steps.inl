@@ -14,16 +14,6 @@ PENCHANT_INLINE Vec item_dots(const BprRowStepsArgs& args, const std::int32_t* w
   return dots;
 }
 
-PENCHANT_INLINE float max_lanes(Vec v) {
-#if defined(__AVX512F__)
-  return _mm512_reduce_max_ps(v);
-#else
-  float largest = v[0];
-  for (int lane = 1; lane < kLanes; ++lane) largest = v[lane] > largest ? v[lane] : largest;
-  return largest;
-#endif
-}
-
 // The score of one item.
 template <int kVecs>
 PENCHANT_INLINE float score_of(const BprRowStepsArgs& args, std::int32_t item, const Vec* row,

@@ -42,6 +42,16 @@ PENCHANT_INLINE float sum_lanes(Vec v) {
 #endif
 }
 
+PENCHANT_INLINE float max_lanes(Vec v) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_max_ps(v);
+#else
+  float largest = v[0];
+  for (int lane = 1; lane < kLanes; ++lane) largest = v[lane] > largest ? v[lane] : largest;
+  return largest;
+#endif
+}
+
 // Lane i of the result is the sum of all lanes of v[i]: kLanes horizontal sums at once.
 PENCHANT_INLINE Vec sum_each(const Vec* v) {
 #if defined(__AVX512F__)
