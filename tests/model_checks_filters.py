@@ -21,7 +21,7 @@ from model_support import (
     stars,
 )
 from penchant.errors import ColumnError, DataError, ParameterError, PenchantWarning
-from penchant.models.expressions import feature_table
+from penchant.models.expression_filters import feature_table
 
 USERS = [1050, 1000, 1390, 1000]
 

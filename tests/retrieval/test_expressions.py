@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penchant.errors import ColumnError, ParameterError, PenchantError, UnsupportedError
-from penchant.retrieval.expressions import (
+from penchant.retrieval.expression_parser import (
     Clause,
     Compare,
     In,

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penchant.errors import ParameterError
-from penchant.retrieval.expressions import Compare, In, Not, parse_where
+from penchant.retrieval.expression_parser import Compare, In, Not, parse_where
 from penchant.retrieval.matching import matching_rows
 
 HUGE = 2**63 + 5

@@ -12,8 +12,8 @@ import pytest
 
 import penchant as pc
 from penchant.errors import ColumnError, ParameterError
-from penchant.models.expressions import Asker, item_filter
-from penchant.retrieval.expressions import parse_where
+from penchant.models.expression_filters import Asker, item_filter
+from penchant.retrieval.expression_parser import parse_where
 from penchant.retrieval.filters import RowLists, take_lists
 from penchant.retrieval.given import plain_values
 from penchant.retrieval.matching import matching_rows
@@ -208,7 +208,7 @@ def test_statements_joined_with_events_take_short_lists(share, monkeypatch):
         "INCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ('*') | "
         "EXCLUDE ItemID WHERE Items.PRICE > 0.99"
     )
-    monkeypatch.setattr("penchant.models.expressions._FLAGS_AT_ONCE", 1000)
+    monkeypatch.setattr("penchant.models.expression_filters._FLAGS_AT_ONCE", 1000)
     codes = rng.permutation(n_users)
     asker = Asker(codes, lambda: take_lists(RowLists(*model.seen_[:2]), codes))
     found = item_filter(model, where, None, asker)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from penchant import _core
 from penchant.errors import ParameterError, choose
-from penchant.models import expressions, results
+from penchant.models import expression_filters, results
 from penchant.models.columns import columns_beside
 from penchant.models.indexed import IndexedRanker
 from penchant.models.ranker import Rows, Scores
@@ -182,10 +182,10 @@ class AudienceRanker(IndexedRanker):
         if min_score is not None and not _is_finite(min_score):
             raise ParameterError(f"min_score must be a finite number, got {min_score!r}")
         choose("reduce", reduce, ("max", "mean"))
-        expressions.check_values(where_values, where, users_where)
+        expression_filters.check_values(where_values, where, users_where)
         allowed = None
         if users_where is not None:
-            allowed = expressions.chosen(self, "user", users_where, where_values)
+            allowed = expression_filters.chosen(self, "user", users_where, where_values)
         if where is not None and items is not None:
             raise ParameterError("give items or where, not both")
         about = columns_beside(self, "user", with_columns)
@@ -197,7 +197,7 @@ class AudienceRanker(IndexedRanker):
             labels, codes = asked.labels, asked.codes.astype(np.int64)
             rows, scores = self._audiences(codes, width, min_score, exclude_seen, allowed, threads)
         else:
-            flags = expressions.chosen(self, "item", where, where_values)
+            flags = expression_filters.chosen(self, "item", where, where_values)
             rows, scores = _nobody(1)
             if width:
                 everyone = self._affinities(flags, reduce, exclude_seen, threads)

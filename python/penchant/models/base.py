@@ -20,7 +20,7 @@ from penchant.errors import ParameterError
 from penchant.models import results, state
 from penchant.models.capabilities import capabilities
 from penchant.models.columns import columns_beside
-from penchant.models.expressions import Asker
+from penchant.models.expression_filters import Asker
 from penchant.models.fallback import read_among, stand_ins
 from penchant.models.histories import read_histories
 from penchant.models.item_filter import read_filter

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from penchant.errors import ColumnError, ParameterError, closest
-from penchant.models.expressions import feature_table
+from penchant.models.expression_filters import feature_table
 
 if TYPE_CHECKING:
     from penchant.models.fitted import FittedModel

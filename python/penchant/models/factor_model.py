@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from penchant import _core
 from penchant.data.interactions import CSR
-from penchant.models.attributes import most_alike
+from penchant.models.alike_items import most_alike
 from penchant.models.base import Recommender
 from penchant.models.ranker import Rows, Scores
 from penchant.retrieval.filters import RowLists, offsets, owners_of

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from penchant import _core
 from penchant.data.frames import to_arrow
 from penchant.errors import ColumnError, ParameterError, closest
-from penchant.retrieval.attributes import column_entries
+from penchant.retrieval.column_values import column_entries
 from penchant.retrieval.filters import RowLists, distinct_lists, offsets, owners_of, take_lists
 from penchant.retrieval.kept import keep
 

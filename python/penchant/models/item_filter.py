@@ -14,7 +14,7 @@ from penchant.data.frames import to_arrow
 from penchant.data.ids import IdMap
 from penchant.errors import DataError, ParameterError, notice
 from penchant.models import results
-from penchant.models.expressions import Asker, check_values, item_filter
+from penchant.models.expression_filters import Asker, check_values, item_filter
 from penchant.retrieval.filters import ItemFilter, RowLists, distinct_lists, take_lists
 
 if TYPE_CHECKING:

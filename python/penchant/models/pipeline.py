@@ -21,12 +21,12 @@ from penchant.models.ranker import Rows, Scores
 from penchant.models.stage_rules import Model
 from penchant.models.two_stages import (
     NO_SCORE,
-    Asked,
     ModelRanks,
     Retriever,
     Second,
     Stage,
     TwoStageIndex,
+    UsersOrHistories,
 )
 
 if TYPE_CHECKING:
@@ -220,13 +220,13 @@ class Pipeline(Recommender):
             self._derived["two stages"] = index
         return index
 
-    def _queries(self, codes: Rows | None) -> Asked:
+    def _queries(self, codes: Rows | None) -> UsersOrHistories:
         everyone = np.arange(len(self.users_), dtype=np.int64)
-        return Asked(everyone if codes is None else codes)
+        return UsersOrHistories(everyone if codes is None else codes)
 
-    def _fold_in(self, histories: Histories) -> Asked:
+    def _fold_in(self, histories: Histories) -> UsersOrHistories:
         self._check_folds_in()
-        return Asked(histories=histories)
+        return UsersOrHistories(histories=histories)
 
     def _check_folds_in(self) -> None:
         self.retrieve_._check_folds_in()

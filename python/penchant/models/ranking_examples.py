@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from penchant.errors import DataError
 from penchant.models.ranking_features import Features, Matrix
-from penchant.models.two_stages import Asked, Found, Retriever
+from penchant.models.two_stages import Found, Retriever, UsersOrHistories
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
@@ -137,7 +137,7 @@ def make_examples(
     users = np.random.RandomState(seed).permutation(np.unique(pairs // n_items))[:max_users]
     parts = []
     for start in range(0, len(users), _USERS_AT_ONCE):
-        asked = Asked(users[start : start + _USERS_AT_ONCE])
+        asked = UsersOrHistories(users[start : start + _USERS_AT_ONCE])
         seen = asked.seen(retriever.model.seen_)
         filters = {"exclude": seen, "candidates": None, "allowed": None}
         items, scores = retriever.search(asked, depth, filters, num_threads)

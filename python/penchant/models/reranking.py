@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penchant.models import results
-from penchant.models.expressions import feature_table
+from penchant.models.expression_filters import feature_table
 from penchant.models.histories import Histories
 from penchant.retrieval.filters import ItemFilter
 from penchant.retrieval.rerank.chain import Search, pool_size, read_rerankers, rerank_all

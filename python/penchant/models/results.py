@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 Codes = NDArray[np.int32]
 
 
-class Asked(NamedTuple):
+class ResolvedIds(NamedTuple):
     """The ids of a request: their codes (-1 for unknown) and how to write them down again."""
 
     codes: Codes
     labels: Any  # pyarrow.Array of the same length
 
 
-def resolve(ids: IdMap, values: Any, kind: str, unknown: str, policies: tuple[str, ...]) -> Asked:
+def resolve(
+    ids: IdMap, values: Any, kind: str, unknown: str, policies: tuple[str, ...]
+) -> ResolvedIds:
     """Look up the ids of a request; None means all of them.
 
     Parameters
@@ -52,18 +54,18 @@ def resolve(ids: IdMap, values: Any, kind: str, unknown: str, policies: tuple[st
     choose("unknown", unknown, policies)
     if values is None:
         codes = np.arange(len(ids), dtype=np.int32)
-        return Asked(codes, ids.take(codes))
+        return ResolvedIds(codes, ids.take(codes))
     given = arrow.to_array(values, ids.name)
     codes = ids.codes(given)
     missing = codes < 0
     if not missing.any():
-        return Asked(codes, ids.take(codes))
+        return ResolvedIds(codes, ids.take(codes))
     if unknown == "error":
         raise UnknownIdError(unknown_message(given.filter(pa.array(missing)), kind, policies[1:]))
     if unknown == "drop":
         codes = codes[~missing]
-        return Asked(codes, ids.take(codes))
-    return Asked(codes, _labels(ids, codes, given))
+        return ResolvedIds(codes, ids.take(codes))
+    return ResolvedIds(codes, _labels(ids, codes, given))
 
 
 def unknown_message(missing: Any, kind: str, policies: tuple[str, ...]) -> str:

@@ -20,7 +20,7 @@ NO_SCORE = np.finfo(np.float32).min
 _PAIRS_AT_ONCE = 1 << 20  # bounds the memory of pairs and their features
 
 
-class Asked(NamedTuple):
+class UsersOrHistories(NamedTuple):
     """Whom a search is for: users by their codes, or strangers by their histories."""
 
     users: Rows | None = None
@@ -33,11 +33,11 @@ class Asked(NamedTuple):
             return self.histories.n
         return 0 if self.users is None else len(self.users)
 
-    def take(self, rows: NDArray[np.integer[Any]]) -> Asked:
+    def take(self, rows: NDArray[np.integer[Any]]) -> UsersOrHistories:
         """Return some of the queries."""
         if self.histories is not None:
-            return Asked(histories=self.histories.take(rows))
-        return Asked(None if self.users is None else self.users[rows])
+            return UsersOrHistories(histories=self.histories.take(rows))
+        return UsersOrHistories(None if self.users is None else self.users[rows])
 
     def seen(self, lists: RowLists) -> RowLists:
         """Return what each has taken: of `lists` that of each user, or the history."""
@@ -63,7 +63,7 @@ class Stage:
         self._users = _code_map(users, model.users_)
         self._items = _code_map(items, model.items_)
 
-    def queries(self, asked: Asked) -> tuple[Any, Rows]:
+    def queries(self, asked: UsersOrHistories) -> tuple[Any, Rows]:
         """Return the queries of those whom the model knows, and the place of each, -1 for none."""
         if asked.histories is not None:
             histories = asked.histories
@@ -81,7 +81,7 @@ class Stage:
             return self.model._fold_in(histories.take(np.flatnonzero(known))), place
         return self.model._queries(codes[known].astype(np.int64)), place
 
-    def score(self, asked: Asked, rows: Rows, items: Rows, num_threads: int) -> Scores:
+    def score(self, asked: UsersOrHistories, rows: Rows, items: Rows, num_threads: int) -> Scores:
         """Score query ``rows[i]`` and item ``items[i]``; NaN where the model knows too little."""
         queries, place = self.queries(asked)
         found = np.full(len(rows), np.nan, dtype=np.float32)
@@ -102,7 +102,7 @@ class Found(NamedTuple):
 
     Attributes
     ----------
-    asked : Asked
+    asked : UsersOrHistories
     rows, items : int64 arrays of shape (p,)
         Query and item of each pair.
     scores : float32 array of shape (p,)
@@ -110,7 +110,7 @@ class Found(NamedTuple):
         1 for the best of what is retrieved without filters, where that is known already.
     """
 
-    asked: Asked
+    asked: UsersOrHistories
     rows: Rows
     items: Rows
     scores: Scores
@@ -148,14 +148,14 @@ class Retriever:
     def __init__(self, model: Ranker) -> None:
         self.model = model
 
-    def queries(self, asked: Asked) -> Any:
+    def queries(self, asked: UsersOrHistories) -> Any:
         """Return the model's queries."""
         if asked.histories is not None:
             return self.model._fold_in(asked.histories)
         return self.model._queries(asked.users)
 
     def search(
-        self, asked: Asked, depth: int, filters: dict[str, Any], num_threads: int
+        self, asked: UsersOrHistories, depth: int, filters: dict[str, Any], num_threads: int
     ) -> tuple[Rows, Scores]:
         """Return the `depth` best items of each query; see `Index.search`."""
         width = min(depth, len(self.model.items_))
@@ -164,7 +164,7 @@ class Retriever:
             self.queries(asked), width, num_threads=threads, **filters
         )
 
-    def score(self, asked: Asked, rows: Rows, items: Rows, num_threads: int) -> Scores:
+    def score(self, asked: UsersOrHistories, rows: Rows, items: Rows, num_threads: int) -> Scores:
         """Score query ``rows[i]`` and item ``items[i]``."""
         threads = num_threads or self.model._threads(None)
         return self.model._index().score_pairs(
@@ -190,7 +190,7 @@ class TwoStageIndex:
 
     def search(
         self,
-        queries: Asked,
+        queries: UsersOrHistories,
         k: int,
         *,
         exclude: RowLists | None,
@@ -221,7 +221,7 @@ class TwoStageIndex:
         return rows, best
 
     def _ranked(
-        self, asked: Asked, found: Rows, first: Scores, plain: bool, num_threads: int
+        self, asked: UsersOrHistories, found: Rows, first: Scores, plain: bool, num_threads: int
     ) -> tuple[Rows, Scores]:
         """Sort what was retrieved by the second stage, what that does not know last."""
         query, place = np.nonzero(found >= 0)
@@ -235,7 +235,7 @@ class TwoStageIndex:
         return np.take_along_axis(found, order, 1), np.take_along_axis(scores, order, 1)
 
     def score_pairs(
-        self, queries: Asked, query_rows: Rows, vector_rows: Rows, *, num_threads: int
+        self, queries: UsersOrHistories, query_rows: Rows, vector_rows: Rows, *, num_threads: int
     ) -> Scores:
         """Return the second stage's score of each pair, whether or not it would be retrieved."""
         result = np.empty(len(query_rows), dtype=np.float32)

@@ -12,8 +12,18 @@ from numpy.typing import NDArray
 
 from penchant.data.arrow import is_text
 from penchant.errors import ColumnError, ParameterError, closest
-from penchant.retrieval.attributes import elements, is_list
-from penchant.retrieval.expressions import And, Compare, In, IsNull, Node, Not, Or, Parameter, Value
+from penchant.retrieval.column_values import elements, is_list
+from penchant.retrieval.expression_parser import (
+    And,
+    Compare,
+    In,
+    IsNull,
+    Node,
+    Not,
+    Or,
+    Parameter,
+    Value,
+)
 from penchant.retrieval.given import date_text, is_date, plain_values
 from penchant.retrieval.numeric import COMPARE, compared, held, is_exact, is_number
 
@@ -28,7 +38,7 @@ class Attributes:
     Examples
     --------
     >>> import pyarrow as pa
-    >>> from penchant.retrieval.expressions import parse_where
+    >>> from penchant.retrieval.expression_parser import parse_where
     >>> films = Attributes(pa.table({"genres": ["Comedy|Drama", "Horror"]}))
     >>> matching_rows(parse_where("genres = 'Drama'"), films).tolist()
     [True, False]
@@ -90,7 +100,7 @@ def matching_rows(
     Examples
     --------
     >>> import pyarrow as pa
-    >>> from penchant.retrieval.expressions import parse_where
+    >>> from penchant.retrieval.expression_parser import parse_where
     >>> films = pa.table({"genres": ["Comedy|Drama", "Horror", None], "year": [1990, 2001, 1985]})
     >>> matching_rows(parse_where("'Comedy' in genres or year > 2000"), films).tolist()
     [True, True, False]
@@ -170,7 +180,7 @@ def given_values(value: Value, values: Mapping[str, Any] | None) -> list[Any]:
 
     Examples
     --------
-    >>> from penchant.retrieval.expressions import Parameter
+    >>> from penchant.retrieval.expression_parser import Parameter
     >>> given_values(Parameter("GENRES"), {"GENRES": ["Comedy", "Drama"]})
     ['Comedy', 'Drama']
     """

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from penchant import _core
 from penchant.errors import ParameterError, UnsupportedError, choose
 from penchant.retrieval.exact import unit_rows
-from penchant.retrieval.rerank.attributes import attribute_sets
+from penchant.retrieval.rerank.attribute_sets import attribute_sets
 from penchant.retrieval.rerank.lists import (
     Catalogue,
     RankedLists,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from penchant import _core
 from penchant.data import arrow
 from penchant.errors import ParameterError, notice
-from penchant.retrieval.rerank.attributes import attribute_sets
+from penchant.retrieval.rerank.attribute_sets import attribute_sets
 from penchant.retrieval.rerank.lists import (
     Catalogue,
     Flags,

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from penchant.errors import ParameterError
-from penchant.models.attributes import most_alike
+from penchant.models.alike_items import most_alike
 
 
 def alike(columns, known, asked):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from penchant.retrieval.attributes import column_values
+from penchant.retrieval.column_values import column_values
 from penchant.retrieval.filters import RowLists, offsets, take_lists
 from penchant.retrieval.rerank.lists import Catalogue
 

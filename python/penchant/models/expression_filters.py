@@ -1,4 +1,4 @@
-"""Which items and users filter expressions choose, in either grammar of `retrieval.expressions`.
+"""Which items and users filter expressions choose, in either grammar of `expression_parser`.
 
 Of Amazon Personalize's statements those that include are joined, and what others exclude is taken
 away from that, as its documentation has it (Combining multiple expressions). A statement whose
@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from penchant.errors import ColumnError, ParameterError, UnsupportedError
-from penchant.retrieval.expressions import Clause, Node, parse_personalize, parse_where
+from penchant.retrieval.expression_parser import Clause, Node, parse_personalize, parse_where
 from penchant.retrieval.filters import ItemFilter, RowLists, offsets, owners_of, take_lists
 from penchant.retrieval.given import check_names, is_read_once, plain_values
 from penchant.retrieval.kept import keep

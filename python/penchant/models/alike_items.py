@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from penchant import _core
-from penchant.retrieval.attributes import column_values
+from penchant.retrieval.column_values import column_values
 from penchant.retrieval.filters import offsets
 
 _LIKE = 10  # items that stand for another, and those as much like it as the last of them
