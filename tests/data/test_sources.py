@@ -159,3 +159,13 @@ def test_sequences_are_checked(
 ) -> None:
     with pytest.raises(error, match=match):
         Interactions.from_sequences(sequences, users=users)
+
+
+@pytest.mark.skipif(not hasattr(pa, "string_view"), reason="pyarrow 16 and later have views")
+def test_text_written_as_views_is_read(tmp_path: Path) -> None:
+    kinds = pa.array(["tea", None], pa.string_view())
+    table = pa.table({"u": ["a", "b"], "i": ["x", "y"], "kind": kinds})
+    pq.write_table(table, tmp_path / "views.parquet")
+    data = Interactions.from_parquet(tmp_path / "views.parquet", item_features="kind", **NAMES)
+    assert data.item_features is not None
+    assert data.item_features["kind"].to_pylist() == ["tea", None]

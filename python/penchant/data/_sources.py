@@ -37,11 +37,13 @@ def _read_file(path: str, columns: list[str]) -> Any:
             for name in columns:
                 if name not in names:
                     raise ColumnError(f"{path}: {frames.missing_column(name, names)}")
-            return file.read(columns=list(dict.fromkeys(columns)))
+            table = file.read(columns=list(dict.fromkeys(columns)))
     except PermissionError:
         raise
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is not a readable Parquet file: {error}") from error
+    arrays = [frames.readable(table[name], name) for name in table.column_names]
+    return pa.table(arrays, names=table.column_names)
 
 
 def _paths(source: Any) -> list[str]:

@@ -44,6 +44,55 @@ def is_uuid(kind: Any) -> bool:
     return getattr(kind, "extension_name", "") == "arrow.uuid"
 
 
+def is_list_view(kind: Any) -> bool:
+    """Tell whether an Arrow type is one of the list views (pyarrow 16 and later have them)."""
+    return str(kind).startswith(("list_view<", "large_list_view<"))
+
+
+def plain_lists(views: Any) -> Any:
+    """Return a column of list views as one of large lists."""
+    import pyarrow.compute as pc
+
+    # Not cast, whose offsets lack the last one (pyarrow 26).
+    array = combine(views)
+    lengths = np.asarray(pc.fill_null(pc.list_value_length(array), 0))
+    ends = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    values, missing = pc.list_flatten(array), array.is_null()
+    return pa.chunked_array([pa.LargeListArray.from_arrays(pa.array(ends), values, mask=missing)])
+
+
+def takeable(kind: Any) -> Any:
+    """Return a type that Arrow can take rows of: for views and runs, the plain type they stand for.
+
+    Examples
+    --------
+    >>> takeable(pa.list_(pa.int8())), str(takeable(pa.run_end_encoded(pa.int32(), pa.string())))
+    (ListType(list<item: int8>), 'string')
+    """
+    types, name = pa.types, str(kind)
+    if name == "string_view":
+        return pa.large_string()
+    if name == "binary_view":
+        return pa.large_binary()
+    if types.is_run_end_encoded(kind):
+        return takeable(kind.value_type)
+    if types.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, takeable(kind.value_type), kind.ordered)
+    if types.is_struct(kind):
+        return pa.struct([field.with_type(takeable(field.type)) for field in kind])
+    if types.is_fixed_size_list(kind):
+        return pa.list_(_takeable_field(kind), kind.list_size)
+    if types.is_large_list(kind) or is_list_view(kind):
+        return pa.large_list(_takeable_field(kind))
+    if types.is_list(kind):
+        return pa.list_(_takeable_field(kind))
+    return kind
+
+
+def _takeable_field(kind: Any) -> Any:
+    return kind.value_field.with_type(takeable(kind.value_type))
+
+
 def to_array(values: Any, name: str = "id") -> Any:
     """Return a scalar, list, Series, NumPy or Arrow array as one `pyarrow.Array`.
 

@@ -32,7 +32,7 @@ def to_arrow(frame: Any, columns: Iterable[str] | None = None) -> tuple[Any, str
     -------
     table : pyarrow.Table
         A pandas index is left out. Object columns that mix types become text, with a
-        `PenchantWarning`.
+        `PenchantWarning`; text and lists that are views become plain ones.
     backend : {"pandas", "polars", "pyarrow"}
 
     Raises
@@ -40,7 +40,8 @@ def to_arrow(frame: Any, columns: Iterable[str] | None = None) -> tuple[Any, str
     ColumnError
         If a column is missing; the message lists those available.
     DataError
-        If the frame is of another kind, has a MultiIndex or has duplicate column names.
+        If the frame is of another kind, has a MultiIndex or has duplicate column names, or if a
+        column is of a type that cannot be read.
 
     Examples
     --------
@@ -59,7 +60,7 @@ def to_arrow(frame: Any, columns: Iterable[str] | None = None) -> tuple[Any, str
             if name in index:
                 raise ColumnError(f"{name!r} is the index, not a column: call reset_index() first")
             raise ColumnError(missing_column(name, names))
-    arrays = [_column(frame, position[name], name, backend) for name in wanted]
+    arrays = [readable(_column(frame, position[name], name, backend), name) for name in wanted]
     return pa.table(arrays, names=wanted), backend
 
 
@@ -169,6 +170,34 @@ def _column(frame: Any, position: int, name: str, backend: str) -> Any:
     if isinstance(array.type, pa.BaseExtensionType) and not arrow.is_uuid(array.type):
         return _as_text(series.tolist(), name)  # periods, intervals
     return array
+
+
+def readable(column: Any, name: str) -> Any:
+    """Return a column whose rows Arrow can take: text, bytes and lists as such, not as views.
+
+    Raises
+    ------
+    DataError
+        Arrow cannot convert the column either.
+    """
+    kind = arrow.takeable(column.type)
+    if kind == column.type:
+        return column
+    try:
+        if pa.types.is_run_end_encoded(column.type):
+            import pyarrow.compute as pc
+
+            column = pc.run_end_decode(column)
+        elif arrow.is_list_view(column.type):
+            column = arrow.plain_lists(column)
+        if "list_view<" in str(column.type):  # of lists: its cast would return broken lists
+            raise pa.ArrowNotImplementedError("views inside lists")
+        return column.cast(kind)
+    except (pa.ArrowException, OverflowError) as error:
+        raise DataError(
+            f"column {name!r} is {column.type}, which cannot be read: make it {kind}, or leave it "
+            "out"
+        ) from error
 
 
 def _objects(values: list[Any], name: str) -> Any:

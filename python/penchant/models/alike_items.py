@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from penchant import _core
-from penchant.retrieval.column_values import column_values
+from penchant.retrieval.column_values import column_values, plain_column
 from penchant.retrieval.filters import offsets
 
 _LIKE = 10  # items that stand for another, and those as much like it as the last of them
@@ -110,6 +110,7 @@ def _words(table: pa.Table, known: NDArray[np.bool_]) -> Words:
 
 
 def _column_words(column: Any, name: str, known: NDArray[np.bool_]) -> Words:
+    column = plain_column(column)
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return _number_words(column, known)

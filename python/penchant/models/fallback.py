@@ -143,7 +143,7 @@ class Attribute(NamedTuple):
                 f"popular_within names {column!r}{closest(column, names)}; the {side} table has "
                 f"{', '.join(map(repr, names)) or 'no columns'}"
             )
-        rows, entries = _entries(table[column], column)
+        rows, entries = column_entries(table[column], column, "popular_within")
         values = pc.unique(entries)
         made = cls(values, distinct_lists(_codes(entries, values), rows, len(values)))
         model._derived[f"{side}s by {column}"] = made
@@ -151,7 +151,7 @@ class Attribute(NamedTuple):
 
     def lists(self, column: Any, name: str) -> RowLists:
         """Return the known values, as codes, that each row of a caller's column has."""
-        rows, entries = _entries(column, name)
+        rows, entries = column_entries(column, name, "popular_within")
         try:
             codes = _codes(entries.cast(self.values.type), self.values)
         except pa.ArrowException as error:
@@ -161,12 +161,6 @@ class Attribute(NamedTuple):
             ) from error
         known = codes >= 0
         return distinct_lists(rows[known], codes[known], len(column))
-
-
-def _entries(column: Any, name: str) -> tuple[NDArray[np.int64], Any]:
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    return column_entries(column, name, "popular_within")
 
 
 def _codes(entries: Any, values: Any) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from penchant.data import arrow
 from penchant.errors import ColumnError, closest, notice
 from penchant.models.ranker import Scores
 from penchant.models.two_stages import Found, Retriever, Stage
+from penchant.retrieval.attributes import plain_column
 
 Matrix = NDArray[np.float32]
 
@@ -101,7 +102,7 @@ def encode(table: pa.Table | None, columns: Sequence[Column], n_rows: int) -> Ma
     for place, column in enumerate(columns):
         if table is None or column.name not in table.column_names:
             continue  # as if every value were missing
-        values = arrow.combine(table[column.name])
+        values = arrow.combine(plain_column(table[column.name]))
         if column.categories is not None:
             known = pa.array(column.categories, pa.large_string())
             values = pc.index_in(_as_text(values), known)
@@ -125,9 +126,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _as_text(values: Any) -> Any:
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    return values.cast(pa.large_string())
+    return plain_column(values).cast(pa.large_string())
 
 
 def _texts(column: Any) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from penchant.data import arrow
 from penchant.data.arrow import is_text
 from penchant.errors import ParameterError
 
@@ -19,12 +20,40 @@ def is_list(kind: Any) -> bool:
     return any(is_kind(kind) for is_kind in listed)
 
 
+def plain_column(column: Any) -> Any:
+    """Return a column, or an array, as a type that Arrow can compare, look up and tell apart.
+
+    Categories become their values, half floats floats, narrow decimals ones of 128 bits, UUIDs
+    text, and values of other extension types what they are stored as. `elements` does the same
+    with what lists hold.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> str(plain_column(pa.array(["a", "b", "a"]).dictionary_encode()).type)
+    'string'
+    """
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return plain_column(column.cast(kind.value_type))
+    if isinstance(kind, pa.BaseExtensionType):
+        if arrow.is_uuid(kind):
+            return pa.chunked_array([arrow.uuid_text(arrow.combine(column))])
+        return plain_column(column.cast(kind.storage_type))
+    if pa.types.is_float16(kind):  # early versions have no cast of them either
+        return pa.chunked_array([np.asarray(column).astype(np.float32)])
+    if pa.types.is_decimal(kind) and kind.bit_width < 128:
+        return column.cast(pa.decimal128(kind.precision, kind.scale))
+    return column
+
+
 def elements(column: Any) -> tuple[Any, NDArray[np.int64]]:
     """Return the elements of lists, or of texts joined by ``|``, and the row of each."""
     if not is_list(column.type):
         column = pc.split_pattern(column, "|")
-    lists = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-    return pc.list_flatten(lists), np.asarray(pc.list_parent_indices(lists)).astype(np.int64)
+    lists = arrow.combine(column)
+    values = arrow.combine(plain_column(pc.list_flatten(lists)))
+    return values, np.asarray(pc.list_parent_indices(lists)).astype(np.int64)
 
 
 class ColumnValues(NamedTuple):
@@ -50,13 +79,12 @@ def column_entries(column: Any, name: str, owner: str) -> tuple[NDArray[np.int64
 
     See `column_values`, which returns codes in the place of the values.
     """
+    column = plain_column(column)
     if is_text(column.type) or is_list(column.type):
         values, rows = elements(column)
     else:
         rows = np.arange(len(column), dtype=np.int64)
-        values = column.combine_chunks()
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
+        values = arrow.combine(column)
     if pa.types.is_nested(values.type):
         raise ParameterError(
             f"{owner}: the values of column {name!r} are {values.type}: use a column of single "

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from penchant.data.arrow import is_text
 from penchant.errors import ColumnError, ParameterError, closest
-from penchant.retrieval.column_values import elements, is_list
+from penchant.retrieval.column_values import elements, is_list, plain_column
 from penchant.retrieval.expression_parser import (
     And,
     Compare,
@@ -50,7 +50,7 @@ class Attributes:
         self._elements: dict[str, tuple[Any, Any] | None] = {}
 
     def column(self, name: str) -> Any:
-        """Return a column without a dictionary.
+        """Return a column as a plain type, see `plain_column`.
 
         Raises
         ------
@@ -159,15 +159,7 @@ def _column(table: pa.Table, name: str) -> Any:
                 f"{closest(name, names)}; it has {', '.join(map(repr, names)) or 'none'}"
             )
         name = alike[0]
-    column = table.column(name)
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    # Arrow has no is_in for the narrow ones.
-    if pa.types.is_float16(column.type):  # nor, in early versions, a cast
-        column = pa.chunked_array([np.asarray(column).astype(np.float32)])
-    elif pa.types.is_decimal(column.type) and column.type.bit_width < 128:
-        column = column.cast(pa.decimal128(column.type.precision, column.type.scale))
-    return column
+    return plain_column(table.column(name))
 
 
 def given_values(value: Value, values: Mapping[str, Any] | None) -> list[Any]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from penchant.errors import ColumnError, ParameterError, closest
+from penchant.retrieval.attributes import plain_column
 from penchant.retrieval.kept import keep
 
 Rows = NDArray[np.int64]
@@ -163,17 +164,14 @@ class Catalogue:
         return len(self.counts)
 
     def column(self, name: str, owner: str) -> Any:
-        """Return a column of the table; `owner` names who asks, for the ColumnError."""
+        """Return a `plain_column` of the table; `owner` names who asks, for the ColumnError."""
         names = self.table.column_names
         if name not in names:
             raise ColumnError(
                 f"{owner} names {name!r}{closest(name, names)}; the item table has "
                 f"{', '.join(map(repr, names))}: give more with item_features="
             )
-        column = self.table.column(name)
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        return column
+        return plain_column(self.table.column(name))
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what `make` made the first time it was asked for under this key."""
