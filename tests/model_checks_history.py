@@ -68,6 +68,22 @@ class HistoryChecks(ModelFactory):
             with pytest.raises(ParameterError, match="one stranger, not of several"):
                 folding.explain(history=own, item="item 00")
 
+    @pytest.mark.parametrize("bad", [np.nan, None, np.inf, 1e39, "good", True, 10**30])
+    def test_the_error_for_a_bad_value_names_its_item(self, folding, bad):
+        message = "item 'item 05' is .*: give a finite number .* or leave the item out"
+        if bad == 10**30:  # Arrow cannot hold it
+            message = "the values are no numbers that float32 can hold: .*'item 05'"
+        with pytest.raises(DataError, match=f"history: .*{message}"):
+            folding.recommend(history={"item 03": 2, "item 05": bad})
+        with pytest.raises(DataError, match=f"history: place 1: .*{message}"):
+            folding.recommend(history=[{"item 03": 2}, {"item 03": 2, "item 05": bad}])
+        if self.rated and isinstance(bad, float):
+            row = pd.DataFrame({"customer": [7, 8], "product": ["item 03", "item 05"]})
+            with pytest.raises(
+                DataError, match=r"'stars' is .* in row 1, item 'item 05' of user 8"
+            ):
+                folding.recommend(history=row.assign(stars=[3.0, bad]))
+
     @pytest.mark.parametrize("backend", BACKENDS)
     def test_history_of_one(self, folding, backend):
         model = self.fitted(interactions(backend=backend))

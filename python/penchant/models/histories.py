@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from penchant.data.ids import IdMap
     from penchant.data.interactions import Columns
 
+_WANTED = "a finite number that float32 can hold"
 _POLICIES = ("error", "drop", "popular")
-_VALUE = "value"  # what messages call the values of a mapping
 
 
 class Histories(NamedTuple):
@@ -198,7 +199,7 @@ def _from_frame(history: Any, columns: Columns) -> _Given:
     # A category column may list values that no row has.
     present, owners = np.unique(_codes(encoded, columns.user), return_inverse=True)
     labels, valued = encoded.dictionary.take(pa.array(present)), len(names) == 3
-    values = _values(table, columns.value if valued else None)
+    values = _column_values(table, columns) if valued else _ones(table.num_rows)
     return _Given(labels, owners.astype(np.int64), table[columns.item], values, valued)
 
 
@@ -208,7 +209,8 @@ def _from_sequence(history: Any, item: str) -> _Given:
     parts = _listed(history) if several else [history]
     if several:
         _check_alike(parts)
-    read = [_one_history(part, item) for part in parts]
+    whose = [f"history: place {place}" if several else "history" for place in range(len(parts))]
+    read = [_one_history(part, item, own) for part, own in zip(parts, whose, strict=True)]
     lengths = [len(names) for names, _ in read]
     owners = np.repeat(np.arange(len(parts)), lengths)
     valued = isinstance(parts[0], Mapping)
@@ -245,13 +247,16 @@ def _listed(history: Any) -> list[Any]:
     return []
 
 
-def _one_history(history: Any, item: str) -> tuple[Any, NDArray[np.float32]]:
-    """Return the items and the values of one stranger's events."""
+def _one_history(history: Any, item: str, whose: str) -> tuple[Any, NDArray[np.float32]]:
+    """Return the items and the values of one stranger's events; `whose` begins messages."""
     if isinstance(history, Mapping):
-        names = arrow.to_array(list(history), item)
-        return names, _values(_value_table(history), _VALUE)
+        return arrow.to_array(list(history), item), _given_values(history, whose)
     names = arrow.to_array(history, item)
-    return names, np.ones(len(names), dtype=np.float32)
+    return names, _ones(len(names))
+
+
+def _ones(n: int) -> NDArray[np.float32]:
+    return np.ones(n, dtype=np.float32)
 
 
 def _replaced(codes: NDArray[np.int32], others: RowLists) -> RowLists:
@@ -272,23 +277,55 @@ def _codes(encoded: Any, name: str) -> NDArray[np.int64]:
     return codes
 
 
-def _value_table(history: Mapping[Any, Any]) -> pa.Table:
+def _given_values(history: Mapping[Any, Any], whose: str) -> NDArray[np.float32]:
     try:
-        return pa.table(
-            {_VALUE: pa.array(list(history.values()), None if history else pa.float64())}
+        column = pa.array(list(history.values()), None if history else pa.float64())
+    except arrow.CONVERSION_ERRORS:
+        column = None
+    if column is None or not _may_be_values(column.type):
+        for item, value in history.items():
+            if not isinstance(value, Real) or isinstance(value, bool):
+                raise DataError(_bad_value(whose, item, value))
+        raise DataError(
+            f"{whose}: the values are no numbers that float32 can hold: {history!r:.100}"
         )
-    except pa.ArrowException as error:
-        raise DataError(f"history: the values must be numbers: {error}") from error
-
-
-def _values(table: Any, name: str | None) -> NDArray[np.float32]:
-    if name is None:
-        return np.ones(table.num_rows, dtype=np.float32)
-    column = arrow.combine(table[name])
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        raise DataError(f"history: column {name!r} must be numbers, got {column.type}")
-    values: NDArray[np.float32] = column.to_numpy(zero_copy_only=False).astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(values))
-    if len(bad):
-        raise DataError(f"history: column {name!r} is {values[bad[0]]} in row {bad[0]}")
+    values, row = _numbers(column)
+    if row is not None:
+        raise DataError(_bad_value(whose, list(history)[row], column[row].as_py()))
     return values
+
+
+def _bad_value(whose: str, item: Any, value: Any) -> str:
+    return (
+        f"{whose}: the value of item {item!r} is {value!r:.100}: give {_WANTED}, or leave the item "
+        "out"
+    )
+
+
+def _column_values(table: Any, columns: Columns) -> NDArray[np.float32]:
+    name = str(columns.value)
+    column = arrow.combine(table[name])
+    if not _may_be_values(column.type):
+        raise DataError(f"history: column {name!r} must be numbers, got {column.type}")
+    values, row = _numbers(column)
+    if row is not None:
+        value = column[row].as_py()
+        item, user = (table[one][row].as_py() for one in (columns.item, columns.user))
+        raise DataError(
+            f"history: column {name!r} is {'null' if value is None else value} in row {row}, item "
+            f"{item!r} of user {user!r}: give {_WANTED}, or drop the row"
+        )
+    return values
+
+
+def _may_be_values(kind: Any) -> bool:
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_null)
+    return any(is_kind(kind) for is_kind in tests)
+
+
+def _numbers(column: Any) -> tuple[NDArray[np.float32], int | None]:
+    """Return a column as numbers, and its first row that is none."""
+    with np.errstate(over="ignore"):
+        numbers = np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float32)
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    return numbers, int(bad[0]) if len(bad) else None
