@@ -14,7 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penchant.errors import ParameterError
-from penchant.retrieval.expression_parser import Compare, In, Not, parse_where
+from penchant.retrieval.expression_parser import (
+    Compare,
+    In,
+    Not,
+    parse_personalize,
+    parse_where,
+)
 from penchant.retrieval.matching import matching_rows
 
 HUGE = 2**63 + 5
@@ -94,10 +100,45 @@ def test_times_of_day_and_durations_want_numbers_in_the_table(text):
         matching_rows(parse_where(text), TABLE)
 
 
-@pytest.mark.parametrize("text", ["cents > '4.5'", "cents in ('4.5')", "hash = true", "half = '1'"])
-def test_text_is_no_number(text):
-    with pytest.raises(ParameterError, match="cannot be compared with"):
-        matching_rows(parse_where(text), TABLE)
+COMPARISONS = ["= {}", "!= {}", "< {}", "<= {}", "> {}", ">= {}", "in ({})", "not in ({})"]
+
+
+@pytest.mark.parametrize("comparison", COMPARISONS)
+@pytest.mark.parametrize(
+    ("column", "value", "advice"),
+    [
+        ("cents", "'4.5'", r"write the number without quotes, such as cents > 4\.5$"),
+        ("hash", "' 7 '", "write the number without quotes, such as hash > 7$"),
+        ("half", "'1e3'", "write the number without quotes, such as half > 1e3$"),
+        ("price", "'-1'", "write the number without quotes, such as price > -1$"),
+        ("price", "'cheap'", "it holds numbers, such as in price > 0$"),
+        ("hash", "true", "it holds numbers, such as in hash > 0$"),
+        ("name", "4.5", "write text in quotes, such as name = 'some text'$"),
+        ("name", "true", "write text in quotes, such as name = 'some text'$"),
+        ("new", "'true'", "write true or false without quotes, such as new = true$"),
+        ("new", "1", "write true or false without quotes, such as new = true$"),
+        ("shape", "1", "use a column of single values, or of lists of them$"),
+    ],
+)
+def test_what_does_not_compare_says_what_to_write(column, value, advice, comparison):
+    texts, flags = ["a", "b", None, "c"], [True, False, None, True]
+    table = TABLE.append_column("name", pa.array(texts)).append_column("new", pa.array(flags))
+    table = table.append_column("shape", pa.array([{"a": 1}] * 4))
+    condition = comparison.format(value)
+    statement = f"INCLUDE ItemID WHERE Items.{column} {condition}"
+    for node in (parse_where(f"{column} {condition}"), parse_personalize(statement)[0].condition):
+        with pytest.raises(
+            ParameterError, match=f"column '{column}' is .* cannot be compared with .*: {advice}"
+        ):
+            matching_rows(node, table)
+
+
+@pytest.mark.parametrize("comparison", COMPARISONS[2:6])
+def test_lists_have_no_order(comparison):
+    with pytest.raises(
+        ParameterError, match=r"a list has no order; .* such as voids in \(\.\.\.\)"
+    ):
+        matching_rows(parse_where(f"voids {comparison.format(1)}"), TABLE)
 
 
 def test_a_long_integer_is_refused():

@@ -26,6 +26,7 @@ from penchant.retrieval.expression_parser import (
 )
 from penchant.retrieval.given import date_text, is_date, plain_values
 from penchant.retrieval.numeric import COMPARE, compared, held, is_exact, is_number
+from penchant.retrieval.tokens import is_written_number
 
 
 class Attributes:
@@ -268,12 +269,26 @@ def _fits(kind: Any, value: Any) -> bool:
 
 
 def _refuse(name: str, kind: Any, value: Any) -> NoReturn:
-    hint = ""
-    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-        hint = f": write a date in quotes, such as {name} > '2020-01-31'"
-    elif pa.types.is_temporal(kind):
-        hint = ": give item_features= or user_features= with a column of numbers, such as seconds"
     raise ParameterError(
         f"filter expression: column {name!r} is {kind} and cannot be compared with "
-        f"{value!r:.100}{hint}"
+        f"{value!r:.100}{_advice(name, kind, value)}"
     )
+
+
+def _advice(name: str, kind: Any, value: Any) -> str:
+    """Return what to write instead."""
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        return f": write a date in quotes, such as {name} > '2020-01-31'"
+    if pa.types.is_temporal(kind):
+        return ": give item_features= or user_features= with a column of numbers, such as seconds"
+    if is_exact(kind) or pa.types.is_floating(kind):
+        if isinstance(value, str) and is_written_number(value):
+            return f": write the number without quotes, such as {name} > {value.strip()}"
+        return f": it holds numbers, such as in {name} > 0"
+    if pa.types.is_boolean(kind):
+        return f": write true or false without quotes, such as {name} = true"
+    if is_list(kind):
+        return f": a list has no order; ask for what it holds, such as {name} in (...)"
+    if pa.types.is_nested(kind):
+        return ": use a column of single values, or of lists of them"
+    return f": write text in quotes, such as {name} = 'some text'"

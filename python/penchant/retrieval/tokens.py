@@ -52,6 +52,18 @@ def hint_on(text: str) -> str:
     return _HINTS.get(text, "")
 
 
+def is_written_number(text: str) -> bool:
+    """Return whether a text would be a number without its quotes.
+
+    Examples
+    --------
+    >>> is_written_number(" 4.5"), is_written_number("4,5")
+    (True, False)
+    """
+    match = _TOKEN.fullmatch(text.strip())
+    return match is not None and match.lastgroup == "number" and len(text) <= MAX_DIGITS
+
+
 def tokenize(text: str) -> list[Token]:
     """Cut an expression into tokens; the last one is of kind "end".
 
