@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute
 import pytest
 
 import penchant as pc
@@ -117,9 +119,9 @@ def test_ties_are_ordered_exactly_by_all_users():
 def test_what_depends_on_the_data_alone_is_made_once(monkeypatch):
     model = fitted(model=pc.IALS(factors=2, epochs=2))
     made = []
-    by, of = fallback.Favourites.by, fallback.pc.unique
+    by, read = fallback.Favourites.by, fallback._read
     monkeypatch.setattr(fallback.Favourites, "by", lambda *a: made.append("favourites") or by(*a))
-    monkeypatch.setattr(fallback.pc, "unique", lambda column: made.append("column") or of(column))
+    monkeypatch.setattr(fallback, "_read", lambda *a: made.append("column") or read(*a))
     asked = pd.DataFrame({"user": ["x", "y", "z"], "speaks": ["pl|fr", "de", "fr|pl"]})
     history = pd.DataFrame({"user": [1], "item": ["new"], "kind": ["gift|food"]})
 
@@ -135,16 +137,63 @@ def test_what_depends_on_the_data_alone_is_made_once(monkeypatch):
     for mine, theirs in zip(answers(), first, strict=True):
         pd.testing.assert_frame_equal(mine, theirs, check_exact=True)
     assert len(made) == 4
-    monkeypatch.setattr(fallback, "_ENTRIES_KEPT", 1)  # room for one group
-    for mine, theirs in zip(answers(), first, strict=True):
-        pd.testing.assert_frame_equal(mine, theirs, check_exact=True)
     shelf = model._derived["favourites by speaks"]
+    assert len(shelf) == 2
     more = pd.DataFrame({"user": ["ann", "bob"], "item": ["pie", "pie"]})
     model.partial_fit(pc.Interactions.from_frame(more, user="user", item="item"))
     found = model.recommend(asked, k=6, **ASK)
     assert found["item"].tolist()[:2] == ["tea", "jam"]
     assert found.set_index(["user", "item"])["score"]["x", "pie"] == 2
     assert model._derived["favourites by speaks"] is not shelf
+
+
+def test_favourites_beyond_the_room_for_them_are_made_again(monkeypatch):
+    model = fitted()
+    made, by = [], fallback.Favourites.by
+    monkeypatch.setattr(fallback.Favourites, "by", lambda *a: made.append(1) or by(*a))
+
+    def favourites(*languages):
+        asked = pd.DataFrame({"user": range(len(languages)), "speaks": languages})
+        return model.recommend(asked, k=5, **ASK)
+
+    first = favourites("fr", "pl", "de")
+    shelf = model._derived["favourites by speaks"]
+    assert (len(made), len(shelf)) == (3, 3)
+    monkeypatch.setattr(fallback, "_ENTRIES_KEPT", 2 * len(ITEMS))  # room for two groups
+    favourites("fr|pl")
+    assert (len(made), len(shelf)) == (4, 2)
+    favourites("de")  # the newest stay
+    assert (len(made), len(shelf)) == (4, 2)
+    again = favourites("fr", "pl", "de")
+    assert len(made) > 4
+    assert len(shelf) == 2
+    pd.testing.assert_frame_equal(again, first, check_exact=True)
+
+
+@pytest.mark.parametrize("kind", ["text", "int64", "uint64"])
+def test_a_query_does_not_hash_all_values_anew(monkeypatch, kind):
+    n = 1000
+    values = [f"town {i}" for i in range(n)] if kind == "text" else np.arange(n, dtype=kind)
+    if kind == "uint64":
+        values += np.uint64(2**64 - n)
+    users = pd.DataFrame({"user": range(n), "town": values})
+    events = pd.DataFrame({"user": range(n), "item": [f"item {i % 7}" for i in range(n)]})
+    model = pc.Popularity().fit(
+        pc.Interactions.from_frame(events, user="user", item="item", user_features=users)
+    )
+    asked = pd.DataFrame({"user": [-1, -2, -3], "town": [values[3], values[-1], values[10]]})
+    within = {"unknown": "popular", "popular_within": "town", "k": 1}
+    first = model.recommend(asked, **within)
+    assert first["item"].tolist() == ["item 3", f"item {(n - 1) % 7}", "item 3"]
+    hashed, index_in = [], pa.compute.index_in
+
+    def watched(some, value_set, **options):
+        hashed.append(len(value_set))
+        return index_in(some, value_set, **options)
+
+    monkeypatch.setattr(pa.compute, "index_in", watched)
+    pd.testing.assert_frame_equal(model.recommend(asked, **within), first, check_exact=True)
+    assert n not in hashed
 
 
 def test_values_of_another_kind_say_so():

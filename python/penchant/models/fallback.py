@@ -14,7 +14,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from penchant import _core
+from penchant.data.arrow import is_text
 from penchant.data.frames import to_arrow
+from penchant.data.ids import IdMap
 from penchant.errors import ColumnError, ParameterError, closest
 from penchant.retrieval.column_values import column_entries
 from penchant.retrieval.filters import RowLists, distinct_lists, offsets, owners_of, take_lists
@@ -121,13 +123,17 @@ class Attribute(NamedTuple):
 
     Attributes
     ----------
-    values : pyarrow column of shape (n_values,)
-        Distinct.
+    values : IdMap or pyarrow column of shape (n_values,)
+        Distinct. Text and integers are sorted once, in a map, so that a query need not hash them
+        all; other kinds hardly have many values that users or items share.
+    kind : pyarrow.DataType
+        Of the values.
     owners : RowLists
         The users or items that have each value.
     """
 
     values: Any
+    kind: Any
     owners: RowLists
 
     @classmethod
@@ -143,31 +149,39 @@ class Attribute(NamedTuple):
                 f"popular_within names {column!r}{closest(column, names)}; the {side} table has "
                 f"{', '.join(map(repr, names)) or 'no columns'}"
             )
-        rows, entries = column_entries(table[column], column, "popular_within")
-        values = pc.unique(entries)
-        made = cls(values, distinct_lists(_codes(entries, values), rows, len(values)))
-        model._derived[f"{side}s by {column}"] = made
+        made = model._derived[f"{side}s by {column}"] = _read(table[column], column)
         return made
 
     def lists(self, column: Any, name: str) -> RowLists:
         """Return the known values, as codes, that each row of a caller's column has."""
         rows, entries = column_entries(column, name, "popular_within")
         try:
-            codes = _codes(entries.cast(self.values.type), self.values)
+            entries = entries.cast(self.kind)
         except pa.ArrowException as error:
             raise ParameterError(
                 f"popular_within={name!r}: the table of the training data holds "
-                f"{self.values.type}, and what was passed {column.type}: {error}"
+                f"{self.kind}, and what was passed {column.type}: {error}"
             ) from error
+        codes = _codes(entries, self.values)
         known = codes >= 0
         return distinct_lists(rows[known], codes[known], len(column))
 
 
-def _codes(entries: Any, values: Any) -> NDArray[np.int64]:
+def _read(column: Any, name: str) -> Attribute:
+    rows, entries = column_entries(column, name, "popular_within")
+    if is_text(entries.type) or pa.types.is_integer(entries.type):
+        values, codes = IdMap.from_column(entries, name)
+    else:
+        values = pc.unique(entries)
+        codes = _codes(entries, values)
+    return Attribute(values, entries.type, distinct_lists(codes, rows, len(values)))
+
+
+def _codes(entries: Any, values: Any) -> NDArray[np.integer[Any]]:
     """Return the place of each entry among the values, -1 where it is none of them."""
-    found = pc.fill_null(pc.index_in(entries, value_set=values), -1)
-    codes: NDArray[np.int64] = np.asarray(found).astype(np.int64)
-    return codes
+    if isinstance(values, IdMap):
+        return values.codes(entries)
+    return np.asarray(pc.fill_null(pc.index_in(entries, value_set=values), -1)).astype(np.int64)
 
 
 def read_among(model: FittedModel, users: Any, column: str) -> tuple[Any, Among]:
