@@ -14,12 +14,13 @@ from penchant.retrieval.filters import RowLists, offsets
 
 SEEDS = st.integers(0, 2**32 - 1)
 THREADS = st.sampled_from([1, 2, 5])
+# From hardly anything left to everything, and without the filter.
 LISTS = {
-    "exclude": st.sampled_from([None, 0.0, 0.01, 0.5]),
-    "candidates": st.sampled_from([None, 0.0, 0.02, 0.9]),
+    "exclude": st.sampled_from([None, 0.0, 0.01, 0.5, 0.97, 1.0]),
+    "candidates": st.sampled_from([None, 0.0, 0.02, 0.9, 1.0]),
 }
 FLAGS = {
-    "allowed": st.sampled_from([None, 0.0, 0.005, 0.1, 0.9]),
+    "allowed": st.sampled_from([None, 0.0, 0.005, 0.1, 0.9, 1.0]),
     "flag_rows": st.sampled_from([None, 1, 3]),
 }
 
