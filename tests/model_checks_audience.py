@@ -83,7 +83,36 @@ class AudienceChecks(ModelFactory):
                 monkeypatch.setattr(audience, "_PAIRS_AT_ONCE", at_once)
                 found = model.recommend_users(**options, min_score=least)
                 pd.testing.assert_frame_equal(found, expected, check_exact=True)
-            assert len(model.recommend_users(**options, min_score=1e30)) == 0
+            assert len(model.recommend_users(**options, min_score=1e39)) == 0
+
+    def test_ranks_are_those_before_clipping_and_the_cut_that_of_what_is_shown(self, monkeypatch):
+        model = self.fitted(with_tables())
+        rating = getattr(model, "rank_", model)
+        if not hasattr(rating, "scale_"):
+            pytest.skip("shows scores as they are")
+        monkeypatch.setattr(rating, "scale_", np.array([-100, 100], np.float32))
+        asked = [{"items": ["item 03"]}, {"where": "price < 4"}]
+        wide = [model.recommend_users(**options, k=N_USERS) for options in asked]
+        wide.append(model.recommend(model.users_[0], k=9))
+        high = np.float32(np.median(np.concatenate([frame["score"] for frame in wide[:2]])))
+        ends = np.array([high - 1, high], np.float32)
+        monkeypatch.setattr(rating, "scale_", ends)
+        narrow = [model.recommend_users(**options, k=N_USERS) for options in asked]
+        narrow.append(model.recommend(model.users_[0], k=9))
+        for found, before in zip(narrow, wide, strict=True):
+            shown = before.assign(score=before["score"].clip(*ends))
+            pd.testing.assert_frame_equal(found, shown, check_exact=True)
+        # A least score is what one reads in the frame, which prints float32.
+        least = np.float64(str(high))
+        for options, found in zip(asked, narrow, strict=False):
+            best = model.recommend_users(**options, min_score=least)
+            assert len(best) == np.count_nonzero(found["score"] == high) > 1
+            pd.testing.assert_frame_equal(best, found.head(len(best)), check_exact=True)
+
+    @pytest.mark.parametrize("bad", [np.inf, True, pytest.param(10**400, id="huge"), 1j, "3"])
+    def test_a_least_score_that_is_no_number(self, bad):
+        with pytest.raises(ParameterError, match="min_score must be a finite number, got"):
+            self.fitted().recommend_users(["item 03"], min_score=bad)
 
     def raw_scores(self, model):
         """Users x items, before they are clipped to a scale of ratings."""

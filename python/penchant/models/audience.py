@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -131,7 +132,7 @@ class AudienceRanker(IndexedRanker):
         k : int, optional
             Users per audience. Default: 100; with `min_score` everybody who reaches that.
         min_score : float, optional
-            Leave out users with a lower score.
+            Leave out users whose score, as it is shown, is lower.
         exclude_seen : bool, default True
             Leave out users who have the item in their training data. With `where` these items do
             not count for them, so that somebody who knows half of a category is judged by the
@@ -148,7 +149,9 @@ class AudienceRanker(IndexedRanker):
         frame
             <item column> (not with `where`), <user column>, score (float32, but for means the same
             bits as that of `recommend`), rank (int64, from 1); best first, ties by the order of
-            ``users_``. Empty where the model has no users.
+            ``users_``. Users whose scores are clipped to the same end of a rating scale stand in
+            the order of what they were before, as in `recommend`; but for means, which are of
+            clipped scores. Empty where the model has no users.
 
         Raises
         ------
@@ -179,8 +182,7 @@ class AudienceRanker(IndexedRanker):
         if k is None:
             k = _DEFAULT_K if min_score is None else max(len(self.users_), 1)
         check_k(k)
-        if min_score is not None and not _is_finite(min_score):
-            raise ParameterError(f"min_score must be a finite number, got {min_score!r}")
+        least = None if min_score is None else _least(min_score)
         choose("reduce", reduce, ("max", "mean"))
         expression_filters.check_values(where_values, where, users_where)
         allowed = None
@@ -195,7 +197,7 @@ class AudienceRanker(IndexedRanker):
         if where is None:
             asked = results.resolve(self.items_, items, "item", unknown, ("error", "drop"))
             labels, codes = asked.labels, asked.codes.astype(np.int64)
-            rows, scores = self._audiences(codes, width, min_score, exclude_seen, allowed, threads)
+            rows, scores = self._audiences(codes, width, least, exclude_seen, allowed, threads)
         else:
             flags = expression_filters.chosen(self, "item", where, where_values)
             rows, scores = _nobody(1)
@@ -204,11 +206,13 @@ class AudienceRanker(IndexedRanker):
                 if allowed is not None:
                     everyone[~allowed] = -np.inf
                 found = _core.k_largest(everyone[None, :], width, num_threads=threads)
-                rows, scores = self._reaching(*found, min_score)
+                rows, scores = self._reaching(*found, least)
         names = (self.columns_.item, self.columns_.user)
         return results.ranked_frame(labels, self.users_, rows, scores, names, self.backend_, about)
 
-    def _reaching(self, rows: Rows, scores: Scores, least: float | None) -> tuple[Rows, Scores]:
+    def _reaching(
+        self, rows: Rows, scores: Scores, least: np.float32 | None
+    ) -> tuple[Rows, Scores]:
         """Return answers with the scores that are shown, cut where they are too low for all."""
         scores = np.where(rows >= 0, self._finish(scores), scores)
         if least is None:
@@ -221,7 +225,7 @@ class AudienceRanker(IndexedRanker):
         self,
         codes: Rows,
         k: int,
-        least: float | None,
+        least: np.float32 | None,
         exclude_seen: bool,
         allowed: Flags | None,
         num_threads: int,
@@ -354,5 +358,13 @@ def _nobody(n: int, k: int = 0) -> tuple[Rows, Scores]:
     return np.full((n, k), -1, dtype=np.int64), np.full((n, k), -np.inf, dtype=np.float32)
 
 
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))
+def _least(min_score: object) -> np.float32:
+    """Return a least score in the precision of those that are shown."""
+    if isinstance(min_score, Real) and not isinstance(min_score, bool):
+        try:
+            if np.isfinite(float(min_score)):
+                with np.errstate(over="ignore"):
+                    return np.float32(min_score)
+        except OverflowError:  # an integer of hundreds of digits
+            pass
+    raise ParameterError(f"min_score must be a finite number, got {min_score!r:.100}")

@@ -130,7 +130,8 @@ class Recommender(VectorFrames):
         frame
             Of the training data's kind: <user column>, <item column>, score (float32), rank
             (int64, from 1). Users keep the order they were asked in. There is no user column where
-            `history` is that of one stranger.
+            `history` is that of one stranger. Models of ratings rank by the score before they clip
+            it to their scale, so that scores at its end show as equal.
 
         Raises
         ------

@@ -70,7 +70,8 @@ class BayesianSVD(RatingModel):
     Notes
     -----
     A sweep costs O(ratings * factors^2 + (n_users + n_items) * factors^3). Of a (user, item) pair
-    that repeats, the latest rating counts.
+    that repeats, the latest rating counts. `recommend` ranks by the estimate before it is clipped
+    to the scale.
 
     References
     ----------

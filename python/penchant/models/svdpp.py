@@ -85,6 +85,11 @@ class SVDpp(SgdRatingModel):
     mean_, scale_, history_
         As in `SVD`.
 
+    Notes
+    -----
+    Of a (user, item) pair that repeats, the latest rating counts. `recommend` ranks by the
+    estimate before it is clipped to the scale.
+
     References
     ----------
     .. [1] Koren: "Factorization meets the neighborhood: a multifaceted collaborative filtering
