@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 import penchant as pc
+from penchant.data.frames import from_arrow
 from penchant.errors import DataError, PenchantError
 from penchant.models.ranking_features import choose_columns, encode
 
@@ -207,6 +208,19 @@ def test_a_table_keeps_the_types_of_its_columns() -> None:
     for column in (halves, pa.array(["mug", "cup", "mug", None]).dictionary_encode()):
         found = model_of(column).recommend("d", with_columns=["kind"])
         assert found["kind"].type == column.type
+
+
+@pytest.mark.parametrize("backend", ["pandas", "polars"])
+def test_a_column_that_a_frame_cannot_hold_is_named(backend: str) -> None:
+    kinds = pa.array([0, 0, 0, 0], pa.int8())
+    table = pa.table({"item": ITEMS, "kind": pa.UnionArray.from_sparse(kinds, [pa.array([1] * 4)])})
+    events = from_arrow(pa.table({"user": USERS, "item": ITEMS}), backend)
+    data = pc.Interactions.from_frame(events, user="user", item="item", item_features=table)
+    model = pc.Popularity().fit(data)
+    message = f"column 'kind' is sparse_union.*, which {backend} frames cannot hold: leave it out"
+    with pytest.raises(DataError, match=message):
+        model.recommend("a", with_columns=["kind"])
+    assert len(model.recommend("a")) == 3
 
 
 @pytest.mark.skipif(not hasattr(pa, "string_view"), reason="pyarrow 16 and later have views")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -100,6 +100,11 @@ def from_arrow(table: Any, backend: str) -> Any:
     -------
     pandas.DataFrame, polars.DataFrame or pyarrow.Table
 
+    Raises
+    ------
+    DataError
+        Such frames cannot hold the type of a column; the message names it.
+
     Examples
     --------
     >>> import pyarrow as pa
@@ -111,13 +116,41 @@ def from_arrow(table: Any, backend: str) -> Any:
     if backend == "pyarrow":
         return table
     if backend == "pandas":
-        return table.to_pandas()
+        return _converted(table, backend, pa.Table.to_pandas, (NotImplementedError, ValueError))
     if backend == "polars":
         from penchant.errors import require
 
         polars = require("polars", "polars")
-        return polars.from_arrow(_uuids_as_text(table))
+        failures = (polars.exceptions.PolarsError, polars.exceptions.PanicException)
+        return _converted(_uuids_as_text(table), backend, polars.from_arrow, failures)
     raise ParameterError(f"backend={backend!r} is not one of {', '.join(map(repr, BACKENDS))}")
+
+
+def _converted(
+    table: Any,
+    backend: str,
+    convert: Callable[[Any], Any],
+    failures: tuple[type[BaseException], ...],
+) -> Any:
+    failures = (*failures, pa.ArrowException)
+
+    def fails(name: str) -> bool:
+        try:
+            convert(table.select([name]))
+        except failures:
+            return True
+        return False
+
+    try:
+        return convert(table)
+    except failures as error:
+        name = next(filter(fails, table.column_names), None)
+        if name is None:
+            raise
+        raise DataError(
+            f"column {name!r} is {table.schema.field(name).type}, which {backend} frames cannot "
+            "hold: leave it out, or give the events as a pyarrow table"
+        ) from error
 
 
 def _backend(frame: Any) -> str:
