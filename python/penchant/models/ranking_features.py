@@ -14,7 +14,7 @@ from penchant.data import arrow
 from penchant.errors import ColumnError, closest, notice
 from penchant.models.ranker import Scores
 from penchant.models.two_stages import Found, Retriever, Stage
-from penchant.retrieval.attributes import plain_column
+from penchant.retrieval.column_values import plain_column
 
 Matrix = NDArray[np.float32]
 

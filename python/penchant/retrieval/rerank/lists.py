@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from penchant.errors import ColumnError, ParameterError, closest
-from penchant.retrieval.attributes import plain_column
+from penchant.retrieval.column_values import plain_column
 from penchant.retrieval.kept import keep
 
 Rows = NDArray[np.int64]
