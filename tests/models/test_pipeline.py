@@ -262,3 +262,37 @@ def test_shared_parts_are_stored_once(model, tmp_path):
     assert not {"retrieve_users", "rank_items", "retrieve_seen_indices"} & set(names)
     arrays = read_artifact(tmp_path).arrays
     np.testing.assert_array_equal(arrays["rank_item_factors"], model.rank_.item_factors_)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_mean_leaves_out_what_the_ranking_model_does_not_know(seen):
+    counts = events()["product"].value_counts()
+    least = int(counts.median())
+    ranker = pc.Prod2Vec(vector_size=4, epochs=3, min_count=least)
+    stranger = pd.DataFrame({"customer": [1], "product": [counts.idxmin()]})  # to the ranker
+    data = interactions(pd.concat([events(), stranger]))
+    model = pipeline(rank=ranker).fit(data, progress=False)
+    rare = min(set(counts.index) - set(model.rank_.items_.to_list()))
+    names = [*sorted(set(model.rank_.items_.to_list()))[:4], rare]
+    where = f"product in {tuple(names)}"
+    found = model.recommend_users(where=where, reduce="mean", k=99, exclude_seen=seen)
+    pairs = pd.DataFrame({"customer": model.users_.to_list()}).merge(
+        pd.DataFrame({"product": names}), how="cross"
+    )
+    pairs["score"] = model.predict(pairs)
+    if seen:
+        taken = set(map(tuple, data.to_frame()[["customer", "product"]].to_numpy()))
+        pairs = pairs[
+            [pair not in taken for pair in zip(pairs["customer"], pairs["product"], strict=True)]
+        ]
+    shown = pairs["score"].where(pairs["score"] > NO_SCORE)
+    means = shown.groupby(pairs["customer"]).mean().fillna(float(NO_SCORE))
+    assert sorted(found["customer"]) == sorted(means.index)
+    np.testing.assert_allclose(found["score"], means[found["customer"]], rtol=1e-5, atol=1e-6)
+    assert (found["customer"].iloc[-1], found["score"].iloc[-1]) == (1, NO_SCORE)
+    assert (found["score"].iloc[:-1] > -2).all()
+    for user in (1, 1000):
+        alone = model.recommend_users(
+            where=where, reduce="mean", users_where=f"customer == {user}", exclude_seen=seen
+        )
+        assert bits(alone["score"]) == bits(found.loc[found["customer"] == user, "score"])

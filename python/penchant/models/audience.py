@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from numbers import Real
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,20 @@ from penchant.models.indexed import IndexedRanker
 from penchant.models.ranker import Rows, Scores
 from penchant.retrieval.exact import check_k
 from penchant.retrieval.filters import ItemFilter, RowLists, offsets, owners_of, take_lists
-from penchant.retrieval.protocol import Index
+from penchant.retrieval.protocol import NO_SCORE, Index
 
 Flags = NDArray[np.bool_]
 Reduce = Literal["max", "mean"]
 
 _DEFAULT_K = 100  # users of an audience without a least score
 _PAIRS_AT_ONCE = 1 << 22  # bounds the memory of scores that are made one by one
+
+
+class Sums(NamedTuple):
+    """Of each user: what scores add up to, and how many these are."""
+
+    totals: NDArray[np.float64]
+    counts: NDArray[np.int64]
 
 
 class AudienceRanker(IndexedRanker):
@@ -125,7 +132,8 @@ class AudienceRanker(IndexedRanker):
         reduce : {"max", "mean"}, default "max"
             With `where`, the score of a user: that of the best of the items, which is the first
             that ``recommend([user], where=...)`` answers, or the mean of the scores that
-            `recommend` shows for the items.
+            `recommend` shows for the items; what has no score of its own (see `Pipeline`) is left
+            out of it.
         users_where : str, optional
             An expression on the user table that says who may be in an audience, such as
             ``"country == 'FR'"`` or ``"INCLUDE UserID WHERE Users.AGE >= 18"``.
@@ -305,27 +313,28 @@ class AudienceRanker(IndexedRanker):
             options = self._filters(wanted, None) | {"num_threads": num_threads}
             return self._index().search(queries, 1, **options)[1][:, 0].copy()
         left_out = None
-        counts = np.full(len(self.users_), np.count_nonzero(flags))
+        left = np.full(len(self.users_), np.count_nonzero(flags))
         if exclude_seen:
             chosen = flags[self.seen_.indices]
             lengths = np.bincount(owners_of(self.seen_)[chosen], minlength=len(self.users_))
             left_out = RowLists(offsets(lengths), self.seen_.indices[chosen])
-            counts -= lengths
-        sums = self._sums(queries, flags, left_out, num_threads)
+            left -= lengths
+        sums, counts = self._sums(queries, flags, left_out, num_threads)
         means = (sums / np.maximum(counts, 1)).astype(np.float32)
-        return np.where(counts > 0, means, np.float32(-np.inf))
+        means[counts == 0] = NO_SCORE
+        return np.where(left > 0, means, np.float32(-np.inf))
 
     def _sums(
         self, queries: Any, flags: Flags, left_out: RowLists | None, num_threads: int
-    ) -> NDArray[np.float64]:
-        """Return every user's sum of the scores, as shown, of the items that are flagged.
+    ) -> Sums:
+        """Return every user's sum of the scores, as shown, of the flagged items that have one.
 
         `left_out` are flagged items of each user that do not count, which may be nearly all of
         them: scores in float32 must not be added first and taken off again. Here every score is
         made, some items at a time: models that are sums themselves do better.
         """
         n_users = len(self.users_)
-        total = np.zeros(n_users)
+        total, counts = np.zeros(n_users), np.zeros(n_users, dtype=np.int64)
         codes = np.flatnonzero(flags)
         step = max(1, _PAIRS_AT_ONCE // max(n_users, 1))
         for start in range(0, len(codes), step):
@@ -335,11 +344,13 @@ class AudienceRanker(IndexedRanker):
                 queries, users, np.tile(part, n_users), num_threads=num_threads
             )
             shown = self._finish(scores).reshape(n_users, len(part))
+            there = scores.reshape(shown.shape) != NO_SCORE
             if left_out is not None:
                 theirs = take_lists(self._seen_by(), part)
-                shown[theirs.indices, owners_of(theirs)] = 0
-            total += shown.sum(axis=1, dtype=np.float64)
-        return total
+                there[theirs.indices, owners_of(theirs)] = False
+            total += np.where(there, shown, np.float32(0)).sum(axis=1, dtype=np.float64)
+            counts += np.count_nonzero(there, axis=1)
+        return Sums(total, counts)
 
     def _seen_by(self) -> RowLists:
         """Return the users of each item in the training data."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from penchant import _core
 from penchant.data.interactions import CSR
 from penchant.models.alike_items import most_alike
+from penchant.models.audience import Sums
 from penchant.models.base import Recommender
 from penchant.models.ranker import Rows, Scores
 from penchant.retrieval.filters import RowLists, offsets, owners_of
@@ -126,7 +127,7 @@ class FactorModel(Recommender, abstract=True):
         flags: NDArray[np.bool_],
         left_out: RowLists | None,
         num_threads: int,
-    ) -> NDArray[np.float64]:
+    ) -> Sums:
         if type(self)._finish is not FactorModel._finish:  # a sum of scores as they are shown
             return super()._sums(queries, flags, left_out, num_threads)
         factors = self._factors()
@@ -134,8 +135,9 @@ class FactorModel(Recommender, abstract=True):
         biases = 0.0 if factors.biases is None else factors.biases[flags].sum(dtype=np.float64)
         # einsum adds up in one order; the order of a BLAS product may depend on its threads.
         sums: NDArray[np.float64] = np.einsum("ud,d->u", queries, items) + biases
+        counts = np.full(len(sums), np.count_nonzero(flags))
         if left_out is None:
-            return sums
+            return Sums(sums, counts)
         users, codes = owners_of(left_out), left_out.indices
         scores = np.empty(len(codes))
         for start in range(0, len(codes), _PAIRS_AT_ONCE):
@@ -144,7 +146,8 @@ class FactorModel(Recommender, abstract=True):
             scores[some] = np.einsum("pd,pd->p", *theirs, dtype=np.float64)
         if factors.biases is not None:
             scores += factors.biases[codes]
-        return sums - np.bincount(users, weights=scores, minlength=len(sums))
+        sums -= np.bincount(users, weights=scores, minlength=len(sums))
+        return Sums(sums, counts - np.diff(left_out.indptr))
 
     # ---- new users and items --------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from penchant import _core
 from penchant.data.interactions import CSR
 from penchant.errors import DataError
+from penchant.models.audience import Sums
 from penchant.models.base import Recommender
 from penchant.models.explain import Contributions
 from penchant.models.histories import Histories
@@ -155,10 +156,12 @@ class NeighborModel(Recommender, abstract=True):
         flags: NDArray[np.bool_],
         left_out: RowLists | None,
         num_threads: int,
-    ) -> NDArray[np.float64]:
-        return self._index().score_sums(
+    ) -> Sums:
+        sums = self._index().score_sums(
             queries, exclude=left_out, allowed=flags.view(np.uint8), num_threads=num_threads
         )
+        counts = np.full(len(sums), np.count_nonzero(flags))
+        return Sums(sums, counts if left_out is None else counts - np.diff(left_out.indptr))
 
     def _queries(self, codes: Rows | None) -> CSR:
         indptr, indices = self.seen_

@@ -20,7 +20,6 @@ from penchant.models.parts import add_part, take_part, unfitted
 from penchant.models.ranker import Rows, Scores
 from penchant.models.stage_rules import Model
 from penchant.models.two_stages import (
-    NO_SCORE,
     ModelRanks,
     Retriever,
     Second,
@@ -28,6 +27,7 @@ from penchant.models.two_stages import (
     TwoStageIndex,
     UsersOrHistories,
 )
+from penchant.retrieval.protocol import NO_SCORE
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
@@ -49,7 +49,8 @@ class Pipeline(Recommender):
     - `predict` and `recommend_users` score any pair, whether or not it would be retrieved;
     - items or users that the ranking model does not know (`Prod2Vec` leaves out rare ones) come
       after all others, in the order of the first stage, with the lowest finite float32 as their
-      score. What the *retrieving* model does not know is not part of the pipeline.
+      score, and are left out of means. What the *retrieving* model does not know is not part of
+      the pipeline;
     - strangers (``recommend(history=...)``) are answered where both stages can fold in;
     - `similar_items`, `similar_users`, `item_vectors` and `user_vectors` are those of the first
       stage, for the second has no say in what is alike;

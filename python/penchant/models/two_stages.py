@@ -12,10 +12,7 @@ from penchant.data.ids import IdMap
 from penchant.models.histories import Histories
 from penchant.models.ranker import Ranker, Rows, Scores
 from penchant.retrieval.filters import RowLists, take_lists
-
-# Of pairs that the ranking stage does not know: finite, so that they are shown and served, and
-# below every score.
-NO_SCORE = np.finfo(np.float32).min
+from penchant.retrieval.protocol import NO_SCORE
 
 _PAIRS_AT_ONCE = 1 << 20  # bounds the memory of pairs and their features
 

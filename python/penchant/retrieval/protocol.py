@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 
 from penchant.retrieval.filters import RowLists
 
+# Of pairs that an index cannot score, such as those a second stage does not know: finite, so that
+# they are shown and served, and below every score.
+NO_SCORE = np.finfo(np.float32).min
+
 
 class Index(Protocol):
     """Exact search by one definition of a score.
@@ -46,5 +50,5 @@ class Index(Protocol):
         *,
         num_threads: int,
     ) -> NDArray[np.float32]:
-        """Return the score of each pair of a query and an item."""
+        """Return the score of each pair of a query and an item, `NO_SCORE` where there is none."""
         ...
