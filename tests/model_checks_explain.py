@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import penchant as pc
-from model_support import N_ITEMS, ModelFactory, bits, interactions, pandas_frame
+from model_support import N_ITEMS, ModelFactory, bits, interactions, leaves, pandas_frame
 from penchant.errors import ParameterError, UnknownIdError, UnsupportedError
 
 HISTORY = ("item 03", "item 10", "item 05", "item 00")
@@ -51,7 +51,10 @@ class ExplainChecks(ModelFactory):
             np.array([0, len(codes)]), codes, np.array(list(values), np.float32), self.rated
         )
         found = model._index().score_pairs(
-            model._fold_in(stranger), np.zeros(1, np.int64), model.items_.codes([item]).astype(int)
+            model._fold_in(stranger),
+            np.zeros(1, np.int64),
+            model.items_.codes([item]).astype(int),
+            num_threads=1,
         )
         return float(found[0])
 
@@ -95,10 +98,11 @@ class ExplainChecks(ModelFactory):
         found = pandas_frame(model.explain(known, "item 08", k=None))
         assert sorted(found["product"]) == sorted(taken)
         history = taken
-        if model.history_values_ is not None:
-            values = model.history_values_[indptr[3] : indptr[4]]
+        scorer = leaves(model)[-1]
+        if scorer.history_values_ is not None:
+            values = scorer.history_values_[indptr[3] : indptr[4]]
             history = dict(zip(taken, values.tolist(), strict=True))
-            if model._value_reduction() == "count":  # a mapping has one event of each item
+            if scorer._value_reduction() == "count":  # a mapping has one event of each item
                 history = np.repeat(taken, values.astype(int)).tolist()
         same = pandas_frame(model.explain(history=history, item="item 08", k=None))
         pd.testing.assert_frame_equal(found, same, check_exact=True)

@@ -8,7 +8,15 @@ import pytest
 
 import penchant as pc
 from model_checks_filters import with_items
-from model_support import ModelFactory, assert_same_model, bits, events, interactions, stars
+from model_support import (
+    ModelFactory,
+    assert_same_model,
+    bits,
+    events,
+    interactions,
+    leaves,
+    stars,
+)
 from penchant.errors import DataError, ParameterError, UnsupportedError
 
 NEW = pd.DataFrame(
@@ -72,7 +80,7 @@ class PartialFitChecks(ModelFactory):
                 own = own.sort_values("product", kind="stable")
             if ordered:
                 history = own["product"].tolist()
-            elif growing.history_values_ is None:
+            elif all(leaf.history_values_ is None for leaf in leaves(growing)):
                 history = own["product"].drop_duplicates().tolist()
             else:
                 history = own
@@ -119,15 +127,17 @@ class PartialFitChecks(ModelFactory):
         assert pd.Timestamp(model.last_event_, unit="us") == days[-1]
 
     def test_a_failure_leaves_the_model_as_it_was(self, growing, monkeypatch):
-        before, answer = dict(vars(growing)), growing.recommend()
+        answer = growing.recommend()
+        parts = [growing, *leaves(growing)]
+        before = [dict(vars(part)) for part in parts]
 
         def fail(*_):
             raise MemoryError("not enough")
 
-        monkeypatch.setattr(type(growing), "_grow", fail)
+        monkeypatch.setattr(type(parts[-1]), "_grow", fail)
         with pytest.raises(MemoryError):
             growing.partial_fit(new_events())
-        assert vars(growing) == before
+        assert [vars(part) for part in parts] == before
         assert growing.recommend().equals(answer)
 
     def test_bad_news(self, growing):

@@ -91,6 +91,12 @@ def inner_models(model: Any) -> list[Any]:
     return [inner for part in found for inner in getattr(part, "models", {"": part}).values()]
 
 
+def leaves(model: Any) -> list[Any]:
+    """The fitted models that learn: the model itself, or those it is made of."""
+    inner = inner_models(model)
+    return [leaf for part in inner for leaf in leaves(part)] if inner else [model]
+
+
 def assert_same_answers(model: Any, other: Any) -> None:
     for exclude_seen in (True, False):
         for mine, theirs in zip(

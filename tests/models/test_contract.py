@@ -87,7 +87,7 @@ class TestPipeline(ModelChecks):
     folds_in = True
     params: ClassVar[dict[str, Any]] = {
         "retrieve": pc.IALS(factors=7, epochs=3),
-        "k": 30,
+        "k": 32,  # of which there are, once `partial_fit` has brought two
         "rank": pc.ItemKNN(neighbors=5),
     }
     other_params: ClassVar[dict[str, Any]] = {
@@ -99,6 +99,7 @@ class TestPipeline(ModelChecks):
 
 class TestPipelineOfRatings(TestPipeline):
     rated = True
+    exact_explanations = False
     params: ClassVar[dict[str, Any]] = {
         "retrieve": pc.IALS(factors=7, epochs=3),
         "rank": pc.SVD(factors=3, epochs=3),

@@ -171,13 +171,6 @@ def test_strangers_need_two_models_that_fold_in(place):
         model.recommend(history=["item 03"])
 
 
-def test_the_stages_explain(model):
-    assert "explain" not in model.capabilities_
-    with pytest.raises(UnsupportedError, match=r"model\.retrieve_\.explain"):
-        model.explain(1000, "item 03")
-    assert len(model.retrieve_.explain(1000, "item 03")) == 3
-
-
 def test_only_trees_have_features(model):
     with pytest.raises(UnsupportedError, match="SVD ranks by its own score"):
         _ = model.feature_importances_

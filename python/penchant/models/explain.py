@@ -43,7 +43,8 @@ class ExplainingRanker(AudienceRanker):
         summands are returned, exactly [1]_. They add up to the score of
         ``recommend(history=...)``; in `Prod2Vec` to the cosine in it, without what the item's
         popularity adds. The vector that an `IALS` user has from training differs from that of
-        their history a little, and so does their score. Of other models an item contributes what
+        their history a little, and so does their score. A `Pipeline` explains by the model that
+        ranks. Of other models an item contributes what
         the score loses when the item is left out of the history, however often it is there, and
         the rest folded in: such contributions need not add up to the score, and where items stand
         in for each other, as in `BPR`, many may be negative.
@@ -71,7 +72,8 @@ class ExplainingRanker(AudienceRanker):
         UnknownIdError
             The user or an item is not part of the training data.
         UnsupportedError
-            The model does not go by histories; or it was saved by an early version, without the
+            The model does not go by histories, or is a `Pipeline` whose second stage is trees or
+            does not know the user or the item; or it was saved by an early version, without the
             values of its users' histories.
         ParameterError
             Not exactly one of `user` and `history`, more than one user, item or history, or `k`
@@ -100,22 +102,16 @@ class ExplainingRanker(AudienceRanker):
             raise ParameterError("explain wants a user or a history, and not both")
         if item is None:
             raise ParameterError("explain wants the item whose score is to be explained: item=...")
-        self._check_folds_in()
-        if not self._explains:
-            raise UnsupportedError(
-                f"{type(self).__name__} gives everybody the same scores: there is nothing in a "
-                "history to explain them by"
-            )
+        self._check_explains()
         target = self._code_of(self.items_, item, "item")
         if history is None:
-            own = self._own_history(self._code_of(self.users_, user, "user"))
-        else:
-            labels, own = read_histories(
-                history, self.items_, self.columns_, "error", policies=("error",)
-            )
-            if labels is not None:
-                raise ParameterError("explain wants the history of one stranger, not of several")
-        return self._argument_frame(self._contributions(own, target), k)
+            return self._explained(self._code_of(self.users_, user, "user"), target, k)
+        labels, own = read_histories(
+            history, self.items_, self.columns_, "error", policies=("error",)
+        )
+        if labels is not None:
+            raise ParameterError("explain wants the history of one stranger, not of several")
+        return self._explained(own, target, k)
 
     def _code_of(self, ids: Any, value: Any, kind: str) -> int:
         codes = results.resolve(ids, value, kind, "error", ("error",)).codes
@@ -139,6 +135,20 @@ class ExplainingRanker(AudienceRanker):
         return from_arrow(table, self.backend_)
 
     # ---- what a model may define ----------------------------------------------------------------
+
+    def _check_explains(self) -> None:
+        """Raise the `UnsupportedError` of a model that explains nothing."""
+        self._check_folds_in()
+        if not self._explains:
+            raise UnsupportedError(
+                f"{type(self).__name__} gives everybody the same scores: there is nothing in a "
+                "history to explain them by"
+            )
+
+    def _explained(self, who: int | Histories, item: int, k: int | None) -> Any:
+        """Explain the score of an item: to a user, by their code, or to a stranger."""
+        own = who if isinstance(who, Histories) else self._own_history(who)
+        return self._argument_frame(self._contributions(own, item), k)
 
     def _own_history(self, code: int) -> Histories:
         """Return what a user of the training data took, items ascending."""

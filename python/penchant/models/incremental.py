@@ -55,7 +55,7 @@ class GrowingRanker(ExplainingRanker):
         users who took them or, where they have no events yet, the mean of those of the known items
         whose attributes are most like theirs. The vectors of known items do not change, so refit
         from time to time. Item-item models compute their matrix again, and are as if they were
-        fitted to all data.
+        fitted to all data. In a `Pipeline` each model learns this way; trees stay as they are.
 
         Parameters
         ----------
@@ -102,8 +102,7 @@ class GrowingRanker(ExplainingRanker):
         self._check_fitted()
         if new is None and items is None:
             raise ParameterError("partial_fit wants new interactions, or a frame of new items")
-        if type(self)._grow is GrowingRanker._grow:
-            GrowingRanker._grow(self, None)  # type: ignore[arg-type]
+        self._check_learns_more()
         if new is not None:
             results.check_interactions(new, "new")
             self._check_new(new)
@@ -118,6 +117,11 @@ class GrowingRanker(ExplainingRanker):
             self.__dict__.update(before)
             raise
         return self
+
+    def _check_learns_more(self) -> None:
+        """Raise the `UnsupportedError` of a model that has no `_grow`, whatever is new."""
+        if type(self)._grow is GrowingRanker._grow:
+            GrowingRanker._grow(self, None)  # type: ignore[arg-type]
 
     def _check_new(self, new: Interactions) -> None:
         goes_by_them = self._value_reduction() in ("sum", "last")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
@@ -80,6 +81,12 @@ class LearntRanking:
         """Return one that keeps the order in which items are retrieved."""
         nothing: Columns = {"item": (), "user": ()}
         return cls(depth, nothing, {}, Grown(None, {}), settings.num_threads)
+
+    def with_models(self, models: dict[str, Recommender]) -> LearntRanking:
+        """Return one of the same trees that goes by the scores of other models."""
+        other = copy.copy(self)
+        other.models = models
+        return other
 
     def importances(self) -> pa.Table:
         """Return the feature, gain and splits of each feature, most gain first."""

@@ -8,10 +8,12 @@ import numpy as np
 
 from penchant.errors import ArtifactError
 from penchant.models import state
+from penchant.models.incremental import ModelT
 from penchant.models.params import Parameterized
 from penchant.models.state import State
 
 if TYPE_CHECKING:
+    from penchant.data.interactions import Interactions
     from penchant.models.base import Recommender
     from penchant.models.fitted import FittedModel
 
@@ -25,6 +27,14 @@ _TABLES = ("users", "items", "item_features", "user_features")
 def unfitted(part: PartT) -> PartT:
     """Return a new object with the same hyperparameters."""
     return type(part)(**part.get_params(deep=False))
+
+
+def grown(part: ModelT, new: Interactions | None, items: Any) -> ModelT:
+    """Return a copy of a fitted model that has learnt more; the model itself stays as it is."""
+    copied = object.__new__(type(part))
+    # `partial_fit` puts new arrays in the place of those it changes.
+    vars(copied).update(vars(part))
+    return copied.partial_fit(new, items=items)
 
 
 def add_part(whole: State, name: str, part: FittedModel) -> State:

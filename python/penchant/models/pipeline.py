@@ -16,7 +16,7 @@ from penchant.models.ials import IALS
 from penchant.models.lambdamart import LambdaMART
 from penchant.models.learnt_ranking import LearntRanking, fit_ranking
 from penchant.models.params import Integer, Rule
-from penchant.models.parts import add_part, take_part, unfitted
+from penchant.models.parts import add_part, grown, take_part, unfitted
 from penchant.models.ranker import Rows, Scores
 from penchant.models.stage_rules import Model
 from penchant.models.two_stages import (
@@ -30,8 +30,9 @@ from penchant.models.two_stages import (
 from penchant.retrieval.protocol import NO_SCORE
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from penchant.data.interactions import Interactions
-    from penchant.models.explain import Contributions
     from penchant.models.training import FitMonitor
 
 
@@ -54,7 +55,9 @@ class Pipeline(Recommender):
     - strangers (``recommend(history=...)``) are answered where both stages can fold in;
     - `similar_items`, `similar_users`, `item_vectors` and `user_vectors` are those of the first
       stage, for the second has no say in what is alike;
-    - `explain` is for the stages: ``model.retrieve_.explain(...)``.
+    - `explain` is that of the second stage, whose score is shown; `LambdaMART` has none, see
+      ``model.retrieve_.explain(...)`` and `feature_importances_`;
+    - `partial_fit` gives new events to every model; the trees of `LambdaMART` stay as they are.
 
     `fit` makes new models of the same hyperparameters as the two given, which stay as they are;
     the fitted ones are `retrieve_` and `rank_`. Callbacks of `fit` are not passed on to them.
@@ -158,6 +161,28 @@ class Pipeline(Recommender):
         self.item_features_ = retrieve.item_features_
         self.user_features_ = retrieve.user_features_
 
+    def _models(self) -> tuple[Recommender, ...]:
+        """Return the fitted models that the second stage goes by."""
+        if isinstance(self.rank_, LearntRanking):
+            return tuple(self.rank_.models.values())
+        return (self.rank_,)
+
+    def _check_learns_more(self) -> None:
+        for model in (self.retrieve_, *self._models()):
+            model._check_learns_more()
+
+    def _take_in(self, new: Interactions | None, rows: pa.Table | None) -> None:
+        """Let copies of all models learn, and answer by those."""
+        retrieve = grown(self.retrieve_, new, rows)
+        rank: Recommender | LearntRanking
+        if isinstance(self.rank_, LearntRanking):
+            models = self.rank_.models.items()
+            rank = self.rank_.with_models({n: grown(part, new, rows) for n, part in models})
+        else:
+            rank = grown(self.rank_, new, rows)
+        self._set_stages(retrieve, rank)
+        self._weights_changed()
+
     def _training_begins(self) -> None:
         super()._training_begins()
         for name in ("retrieve", "rank"):  # as they are now, whatever becomes of the caller's
@@ -216,10 +241,16 @@ class Pipeline(Recommender):
             if isinstance(self.rank_, LearntRanking):
                 second = self.rank_.bind(retriever)
             else:
-                second = ModelRanks(Stage(self.rank_, self.users_, self.items_))
+                second = ModelRanks(self._second_stage(self.rank_))
             index = TwoStageIndex(retriever, second, int(self.k))
             self._derived["two stages"] = index
         return index
+
+    def _second_stage(self, model: Recommender) -> Stage:
+        stage: Stage | None = self._derived.get("second stage")
+        if stage is None:
+            stage = self._derived["second stage"] = Stage(model, self.users_, self.items_)
+        return stage
 
     def _queries(self, codes: Rows | None) -> UsersOrHistories:
         everyone = np.arange(len(self.users_), dtype=np.int64)
@@ -230,35 +261,54 @@ class Pipeline(Recommender):
         return UsersOrHistories(histories=histories)
 
     def _check_folds_in(self) -> None:
-        self.retrieve_._check_folds_in()
-        if isinstance(self.rank_, LearntRanking):
-            for model in self.rank_.models.values():
-                model._check_folds_in()
-        else:
-            self.rank_._check_folds_in()
+        for model in (self.retrieve_, *self._models()):
+            model._check_folds_in()
 
     @property
     def capabilities_(self) -> frozenset[str]:
-        """What the pipeline can do: what its first stage can, strangers only with all models.
+        """What the pipeline can do: what its first stage can.
+
+        "history", "partial_fit" and "new_items" only where all models can, "explain" where the
+        model that ranks can.
 
         Examples
         --------
         >>> import penchant as pc
         >>> sorted(pc.Pipeline(retrieve=pc.ItemKNN(), rank=pc.IALS()).capabilities_)
-        ['history', 'similar_items']
+        ['explain', 'history', 'partial_fit', 'similar_items']
         """
-        retrieve, rank = self._stages()
-        models = rank.models if isinstance(rank, LambdaMART) else (rank,)
-        missing = {"explain", "partial_fit", "new_items", "approximate_index", "softmax"}
-        if any("history" not in model.capabilities_ for model in models):
-            missing.add("history")
-        return retrieve.capabilities_ - missing
+        if self.__sklearn_is_fitted__():
+            retrieve, models = self.retrieve_, self._models()
+            ranks = not isinstance(self.rank_, LearntRanking)
+        else:
+            retrieve, rank = self._stages()
+            ranks = not isinstance(rank, LambdaMART)
+            models = tuple(rank.models) if isinstance(rank, LambdaMART) else (rank,)
+        found = retrieve.capabilities_ - {"explain", "approximate_index", "softmax"}
+        for model in models:
+            found -= {"history", "partial_fit", "new_items"} - model.capabilities_
+        return found | (models[0].capabilities_ & {"explain"}) if ranks else found
 
-    def _contributions(self, history: Histories, item: int) -> Contributions:
-        raise UnsupportedError(
-            "a Pipeline does not explain its scores: ask a stage, as in "
-            "model.retrieve_.explain(...), or see feature_importances_ of LambdaMART"
-        )
+    def _check_explains(self) -> None:
+        if isinstance(self.rank_, LearntRanking):
+            raise UnsupportedError(
+                "the trees of a LambdaMART do not explain their scores by a history: see "
+                "feature_importances_ for what they go by, or ask the first stage, as in "
+                "model.retrieve_.explain(...)"
+            )
+        self.rank_._check_explains()
+
+    def _explained(self, who: int | Histories, item: int, k: int | None) -> Any:
+        """Explain by the model that ranks, whose score it is."""
+        assert isinstance(self.rank_, Recommender)
+        asked = self._second_stage(self.rank_).own(who, item)
+        if asked is None:
+            what = "item or all of the history" if isinstance(who, Histories) else "user or item"
+            raise UnsupportedError(
+                f"{type(self.rank_).__name__}, which ranks, does not know this {what}, so that "
+                "there is no score of it to explain"
+            )
+        return self.rank_._explained(*asked, k)
 
     def _finish(self, scores: Scores) -> Scores:
         if isinstance(self.rank_, LearntRanking):

@@ -60,6 +60,18 @@ class Stage:
         self._users = _code_map(users, model.users_)
         self._items = _code_map(items, model.items_)
 
+    def own(self, who: int | Histories, item: int) -> tuple[int | Histories, int] | None:
+        """Return a user or a history, and an item, in the model's codes; None if it lacks one."""
+        if self._items is not None:
+            item = int(self._items[item])
+        if isinstance(who, Histories):
+            who = who if self._items is None else _recoded(who, self._items)
+            known = len(who.items) > 0
+        else:
+            who = who if self._users is None else int(self._users[who])
+            known = who >= 0
+        return (who, item) if known and item >= 0 else None
+
     def queries(self, asked: UsersOrHistories) -> tuple[Any, Rows]:
         """Return the queries of those whom the model knows, and the place of each, -1 for none."""
         if asked.histories is not None:
