@@ -87,7 +87,7 @@ class Recommender(VectorFrames):
             Rank only items that this expression on the item table
             (``Interactions.from_frame(..., item_features=...)``) chooses, such as
             ``"category == 'beer' and abv < 6"`` (lists, and text that joins values by ``|``, match
-            by any of their values; no comparison, ``!=`` included, chooses missing ones), or Amazon
+            by any of their values; nothing but ``is null`` chooses missing ones), or Amazon
             Personalize's
             ``'EXCLUDE ItemID WHERE Items.GENRE IN ("Comedy") IF CurrentUser.AGE < 12'``. There,
             ``Interactions.EVENT_TYPE IN ("*")`` is what the user, or the history, has events with,

@@ -74,9 +74,9 @@ def matching_rows(
 ) -> NDArray[np.bool_]:
     """Return which rows of a table an expression chooses.
 
-    A missing value (null, NaN) matches no comparison, ``!=`` included; ``is null`` finds it. A
-    text that joins values by ``|``, as genres in MovieLens, and a list match ``in`` and ``==`` by
-    any of their elements, and ``!=`` where none of them is equal.
+    A missing value (null, NaN) matches no comparison, ``!=`` and ``not`` included, as in SQL;
+    ``is null`` finds it. A text that joins values by ``|``, as genres in MovieLens, and a list
+    match ``in`` and ``==`` by any of their elements, and ``!=`` where none of them is equal.
 
     Parameters
     ----------
@@ -112,16 +112,31 @@ def matching_rows(
     return _matching(node, table, plain_values(values))
 
 
-def _matching(node: Node, table: Attributes, values: Mapping[str, Any] | None) -> NDArray[np.bool_]:
-    if isinstance(node, And):
-        return _joined(np.logical_and, node.parts, table, values)
-    if isinstance(node, Or):
-        return _joined(np.logical_or, node.parts, table, values)
+def _matching(
+    node: Node, table: Attributes, values: Mapping[str, Any] | None, negated: bool = False
+) -> NDArray[np.bool_]:
+    """Return where a node, or its contrary, is true: as in SQL neither is where a value is missing.
+
+    The contrary of `and` and `or` is made of the contraries of their parts, so that it comes down
+    to single comparisons, which know what is missing.
+    """
     if isinstance(node, Not):
-        chosen = ~_matching(node.part, table, values)
-        if isinstance(node.part, In | Compare):
-            chosen &= ~_missing(table.column(node.part.column))
+        return _matching(node.part, table, values, not negated)
+    if isinstance(node, And | Or):
+        join = np.logical_and if isinstance(node, And) != negated else np.logical_or
+        chosen = _matching(node.parts[0], table, values, negated)
+        for part in node.parts[1:]:
+            join(chosen, _matching(part, table, values, negated), out=chosen)
         return chosen
+    chosen = _leaf(node, table, values)
+    if not negated:
+        return chosen
+    return ~chosen if isinstance(node, IsNull) else ~chosen & ~_missing(table.column(node.column))
+
+
+def _leaf(
+    node: Compare | In | IsNull, table: Attributes, values: Mapping[str, Any] | None
+) -> NDArray[np.bool_]:
     column = table.column(node.column)
     if isinstance(node, IsNull):
         return _missing(column)
@@ -138,15 +153,6 @@ def _matching(node: Node, table: Attributes, values: Mapping[str, Any] | None) -
         equal = _any_element(table, node.column, wanted)
         return equal if node.operator == "==" else ~equal & ~_missing(column)
     return _bools(_compared(node, column, wanted[0])) & ~_missing(column)
-
-
-def _joined(
-    join: np.ufunc, parts: tuple[Node, ...], table: Attributes, values: Mapping[str, Any] | None
-) -> NDArray[np.bool_]:
-    chosen = _matching(parts[0], table, values)
-    for part in parts[1:]:
-        join(chosen, _matching(part, table, values), out=chosen)
-    return chosen
 
 
 def _column(table: pa.Table, name: str) -> Any:
