@@ -7,7 +7,7 @@ it is an artifact: those of models, named in `expected.json` with what the model
 were saved, and ``arrays``, which is no model (tests/storage/test_golden.py says what it holds).
 
 ``word2vec_early`` is older than this script's `word2vec`: commit 9fcf1a9 was the first to keep how
-often users took each item.
+often users took each item. ``trees_early`` is older than `trees`: its "gift|new" is one category.
 """
 
 from __future__ import annotations
@@ -77,14 +77,48 @@ def models() -> dict[str, pc.models.Recommender]:
         file = f"{temporary}/vectors.txt"
         prod2vec.save_word2vec(file)
         word2vec = pc.models.load_word2vec(file)
-    return {"bpr": bpr, "popularity": popularity, "prod2vec": prod2vec, "word2vec": word2vec}
+    return {
+        "bpr": bpr,
+        "popularity": popularity,
+        "prod2vec": prod2vec,
+        "word2vec": word2vec,
+        "trees": trees(frame),
+    }
+
+
+def trees(frame: pd.DataFrame) -> pc.Pipeline:
+    """Return popular products, ranked by trees over a table; lately everybody buys what is new."""
+    names = sorted(frame["Description"].unique())
+    kinds = [("gift", "gift|new", "kitchen")[place % 3] for place in range(len(names))]
+    items = pd.DataFrame({"Description": names, "kinds": kinds})
+    rng = np.random.default_rng(5)
+    users = frame["CustomerID"].unique()
+    late = pd.DataFrame({"CustomerID": np.repeat(users, 2)})
+    late["Description"] = rng.choice(names[1::3], len(late))
+    late["InvoiceDate"] = frame["InvoiceDate"].max() + pd.Timedelta(days=1)
+    data = pc.Interactions.from_frame(
+        pd.concat([frame, late])[list(late)],
+        user="CustomerID",
+        item="Description",
+        timestamp="InvoiceDate",
+        item_features=items,
+    )
+    ranking = pc.LambdaMART(
+        n_estimators=5, num_leaves=4, min_child_samples=4, validation=0, holdout=0.3
+    )
+    model = pc.Pipeline(retrieve=pc.Popularity(), k=12, rank=ranking)
+    return model.fit(data, progress=False)
 
 
 def expectation(model: pc.models.Recommender) -> dict[str, object]:
     """Return what a loaded model has to say."""
     history = model.history_.astype(object)
     return {
-        "parameters": model.get_params(),
+        "parameters": {
+            name: value
+            for name, value in model.get_params().items()
+            if isinstance(value, bool | int | float | str | None)
+        },
         "recommend": model.recommend(k=K).to_dict("list"),
         "stranger": answer(model.recommend, history=STRANGER),
         "similar_items": answer(model.similar_items),

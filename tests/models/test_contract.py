@@ -107,7 +107,7 @@ class TestPipelineOfRatings(TestPipeline):
 
 
 @pytest.mark.filterwarnings("ignore:LambdaMART. the trees do not better the order")
-@pytest.mark.filterwarnings("ignore:LambdaMART. 'tags' .list.* of the item table")
+@pytest.mark.filterwarnings("ignore:LambdaMART. 'born' .* of the item table")
 class TestPipelineOfTrees(TestPipeline):
     params: ClassVar[dict[str, Any]] = {
         "retrieve": pc.IALS(factors=7, epochs=3),

@@ -38,6 +38,8 @@ def test_golden_artifact(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     for path in copy.iterdir():
         path.chmod(0o444)
+    if folder.name.startswith("trees"):
+        pytest.importorskip("lightgbm")
     model = pc.load(copy)
     parameters = model.get_params()
     assert {name: parameters[name] for name in expected["parameters"]} == expected["parameters"]

@@ -362,6 +362,7 @@ def test_a_damaged_tree_is_refused(old, new, model, tmp_path):
         lambda meta: meta.update(models=["a"] * 3),
         lambda meta: meta["columns"]["item"].append(["more", False]),
         lambda meta: meta["columns"].update(item=[["colour"]]),
+        lambda meta: meta["columns"].update(item=[["colour", "many"], ["price", False]]),
         lambda meta: meta.update(validation=[1]),
     ],
 )

@@ -34,7 +34,9 @@ class LambdaMART(Parameterized):
     - the scores of `models`;
     - the item's share of all interactions, and how many items the user has taken;
     - the columns of the item and the user table: numbers, dates and flags as they are, texts as
-      categories. Null, and a category that training did not see, count as missing.
+      categories. Lists, and columns of texts that join several by ``|``, become a feature of 0
+      and 1 for each of their elements, of the 32 that most rows have. Null, and a category that
+      training did not see, count as missing.
 
     The trees start from the order of retrieval, as ``-log(rank)``, and correct it. Where they do
     not better it on the validation users they are dropped, with a notice, and items keep it.
@@ -76,7 +78,7 @@ class LambdaMART(Parameterized):
         ``max_users * k`` pairs.
     item_columns, user_columns : sequence of str, optional
         Columns of the item and the user table to use. None: all that are numbers, or texts that
-        many rows share. A text is one category, also where it joins several by ``|``.
+        many rows share.
     random_state : int, default 0
     num_threads : int, optional
         Default: what `penchant.show_config()` prints. The trees do not depend on it.

@@ -115,10 +115,7 @@ class LearntRanking:
             for column in self.columns[side]
             for text in column.categories or ()
         ]
-        kinds = {
-            side: [[column.name, column.categories is not None] for column in self.columns[side]]
-            for side in sides
-        }
+        kinds = {side: [column.saved() for column in self.columns[side]] for side in sides}
         meta = {
             "depth": int(self.depth),
             "columns": kinds,
@@ -152,8 +149,7 @@ class LearntRanking:
         columns: Columns = {"item": (), "user": ()}
         for side in columns:
             columns[side] = tuple(
-                Column(name, tuple(texts.get((side, name), ())) if category else None)
-                for name, category in kinds[side]
+                Column.restored(column, texts.get((side, column[0]), ())) for column in kinds[side]
             )
         names, depth = meta["models"], meta["depth"]
         if not isinstance(depth, int) or depth < 1:

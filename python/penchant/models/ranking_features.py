@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from penchant.data import arrow
-from penchant.errors import ColumnError, closest, notice
+from penchant.errors import ArtifactError, ColumnError, closest, notice
 from penchant.models.ranker import Scores
 from penchant.models.two_stages import Found, Retriever, Stage
-from penchant.retrieval.column_values import plain_column
+from penchant.retrieval.column_values import column_entries, is_list, plain_column
 
 Matrix = NDArray[np.float32]
 
@@ -22,14 +22,52 @@ RANK = 1  # the place of the rank among the features
 
 _FEW_TEXTS = 20  # so many may be categories, however often each stands
 
+_MOST_ELEMENTS = 32  # of a column become features: each is a column of every example
+
+_SEVERAL = "several"
+
 _CELLS_AT_ONCE = 1 << 24  # bounds the memory of comparing pairs with what is retrieved
 
 
 class Column(NamedTuple):
-    """A column of a table as a feature; `categories` are the texts of a category, in order."""
+    """A column of a table as one feature, or as several.
+
+    Attributes
+    ----------
+    name : str
+    categories : tuple of str, optional
+        The texts of a category, in order; None for numbers.
+    several : bool
+        A row has several of `categories`, each of which is a feature of 0 and 1.
+    """
 
     name: str
     categories: tuple[str, ...] | None = None
+    several: bool = False
+
+    def features(self) -> tuple[str, ...]:
+        """Return the names of its features."""
+        if self.several and self.categories is not None:
+            return tuple(f"{self.name}={text}" for text in self.categories)
+        return (self.name,)
+
+    def saved(self) -> list[Any]:
+        """Return its name and kind as JSON has them; the categories are saved apart."""
+        return [self.name, _SEVERAL if self.several else self.categories is not None]
+
+    @classmethod
+    def restored(cls, saved: Any, categories: Sequence[str]) -> Column:
+        """Return one as `saved` tells it; early versions knew one category of a row only.
+
+        Raises
+        ------
+        ArtifactError
+            It is of no known kind.
+        """
+        name, kind = saved
+        if kind not in (True, False, _SEVERAL):
+            raise ArtifactError(f"column {name!r:.80} of the ranking is of kind {kind!r:.80}")
+        return cls(name, tuple(categories) if kind else None, kind == _SEVERAL)
 
 
 def choose_columns(
@@ -42,7 +80,7 @@ def choose_columns(
     table : pyarrow.Table or None
     names : iterable of str, or None
         The columns wanted; None means all but the ids, titles and other texts most of which stand
-        once, and what is neither numbers nor texts.
+        once, and what is neither numbers, texts nor lists of texts.
     id_name : str
         The column of the ids.
     what : str
@@ -51,7 +89,7 @@ def choose_columns(
     Raises
     ------
     ColumnError
-        The table lacks a column of `names`, or it is neither numbers nor texts.
+        The table lacks a column of `names`, or it is neither numbers, texts nor lists of texts.
     """
     present = [] if table is None else table.column_names
     chosen = [name for name in present if name != id_name] if names is None else list(names)
@@ -63,13 +101,12 @@ def choose_columns(
                 f"{', '.join(map(repr, present)) or 'no columns'}"
             )
         kind = table.schema.field(name).type
-        if pa.types.is_dictionary(kind) or arrow.is_text(kind):
-            texts = _texts(table[name])
-            there = len(table) - table[name].null_count
-            if names is None and 2 * len(texts) > max(there, 2 * _FEW_TEXTS):
-                left_out.append(f"{name!r} ({len(texts):,} texts in {there:,} rows)")
+        if _holds_texts(kind):
+            column, n_texts, there = _of_texts(name, table[name])
+            if names is None and 2 * n_texts > max(there, 2 * _FEW_TEXTS):
+                left_out.append(f"{name!r} ({n_texts:,} texts in {there:,} rows)")
             else:
-                columns.append(Column(name, texts))
+                columns.append(column)
         elif _is_number(kind):
             columns.append(Column(name))
         elif names is not None:
@@ -87,25 +124,34 @@ def choose_columns(
 def encode(table: pa.Table | None, columns: Sequence[Column], n_rows: int) -> Matrix:
     """Return columns as numbers: categories as their place; null, NaN and the unknown as NaN.
 
+    Where a row has several categories there is a column of each, 1 where the row has it.
+
     Returns
     -------
-    float32 array of shape (n_rows, len(columns))
+    float32 array of shape (n_rows, number of features of all columns)
 
     Examples
     --------
-    >>> table = pa.table({"year": [1995, None], "kind": ["film", "play"]})
-    >>> encode(table, [Column("year"), Column("kind", ("film",))], 2)
-    array([[1995.,    0.],
-           [  nan,   nan]], dtype=float32)
+    >>> table = pa.table({"year": [1995, None], "kind": ["film", "play"], "for": ["all|me", "me"]})
+    >>> columns = [Column("year"), Column("kind", ("film",)), Column("for", ("all", "me"), True)]
+    >>> encode(table, columns, 2).tolist()
+    [[1995.0, 0.0, 1.0, 1.0], [nan, nan, 0.0, 1.0]]
     """
-    found = np.full((n_rows, len(columns)), np.nan, dtype=np.float32)
-    for place, column in enumerate(columns):
+    ends = np.cumsum([len(column.features()) for column in columns], dtype=np.int64)
+    found = np.full((n_rows, int(ends[-1]) if len(ends) else 0), np.nan, dtype=np.float32)
+    for end, column in zip(ends.tolist(), columns, strict=True):
         if table is None or column.name not in table.column_names:
             continue  # as if every value were missing
         values = arrow.combine(plain_column(table[column.name]))
+        if column.several:
+            own = found[:, end - len(column.features()) : end]
+            own[np.asarray(pc.is_valid(values)).astype(bool)] = 0
+            rows, texts = _entries(values, column.name)
+            codes = _places(texts, column)
+            own[rows[codes.is_valid()], codes.drop_null()] = 1
+            continue
         if column.categories is not None:
-            known = pa.array(column.categories, pa.large_string())
-            values = pc.index_in(_as_text(values), known)
+            values = _places(_as_text(values), column)
         elif not _is_number(values.type):
             continue
         elif pa.types.is_temporal(values.type):
@@ -113,9 +159,14 @@ def encode(table: pa.Table | None, columns: Sequence[Column], n_rows: int) -> Ma
             values = values.cast(wide)
         numbers = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         with np.errstate(over="ignore"):
-            found[:, place] = numbers
+            found[:, end - 1] = numbers
     found[~np.isfinite(found)] = np.nan
     return found
+
+
+def _places(texts: Any, column: Column) -> Any:
+    """Return the place of each text among the categories of a column, null for others."""
+    return pc.index_in(texts, pa.array(column.categories, pa.large_string()))
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -129,9 +180,36 @@ def _as_text(values: Any) -> Any:
     return plain_column(values).cast(pa.large_string())
 
 
-def _texts(column: Any) -> tuple[str, ...]:
-    values = pc.unique(_as_text(arrow.combine(column))).drop_null()
-    return tuple(sorted(values.to_pylist()))
+def _holds_texts(kind: pa.DataType) -> bool:
+    """Whether values of a type are texts, or lists of what can be told apart by its text."""
+    if is_list(kind):
+        # Lists of fractions are vectors, whose components are no categories.
+        inner = kind.value_type
+        return not (pa.types.is_nested(inner) or pa.types.is_floating(inner))
+    return pa.types.is_dictionary(kind) or arrow.is_text(kind)
+
+
+def _of_texts(name: str, values: Any) -> tuple[Column, int, int]:
+    """Return a column of texts, how many they are, and how often they stand in a row."""
+    values = plain_column(values)
+    if not is_list(values.type):
+        values = _as_text(values)
+        if not pc.any(pc.match_substring(values, "|")).as_py():
+            texts = pc.unique(arrow.combine(values)).drop_null().to_pylist()
+            return Column(name, tuple(sorted(texts))), len(texts), len(values) - values.null_count
+    rows, elements = _entries(values, name)
+    # A row may hold the same twice.
+    pairs = pa.table({"row": rows, "text": elements}).group_by(["row", "text"]).aggregate([])
+    counts = pairs.group_by("text").aggregate([("text", "count")])
+    most = counts.sort_by([("text_count", "descending"), ("text", "ascending")])["text"]
+    texts = most[:_MOST_ELEMENTS].to_pylist()
+    return Column(name, tuple(sorted(texts)), True), len(counts), len(pairs)
+
+
+def _entries(values: Any, name: str) -> tuple[NDArray[np.int64], Any]:
+    """Return the row of each element of a column, and the elements as text."""
+    rows, elements = column_entries(values, name, "LambdaMART")
+    return rows, arrow.combine(_as_text(elements))
 
 
 class Features:
@@ -209,7 +287,12 @@ def feature_names(
     models: Iterable[str], columns: Mapping[Literal["item", "user"], Sequence[Column]]
 ) -> list[str]:
     """Return the names of the columns of `Features.matrix`."""
-    tables = [f"{side}: {column.name}" for side in ("item", "user") for column in columns[side]]
+    tables = [
+        f"{side}: {feature}"
+        for side in ("item", "user")
+        for column in columns[side]
+        for feature in column.features()
+    ]
     first = ["score", "rank", "item popularity", "user activity"]
     return [*first, *(f"score of {name}" for name in models), *tables]
 
@@ -218,5 +301,9 @@ def categorical_places(
     n_models: int, columns: Mapping[Literal["item", "user"], Sequence[Column]]
 ) -> list[int]:
     """Return which columns of `Features.matrix` are categories."""
-    kinds = [*columns["item"], *columns["user"]]
-    return [4 + n_models + i for i, column in enumerate(kinds) if column.categories is not None]
+    kinds = [
+        column.categories is not None and not column.several
+        for column in (*columns["item"], *columns["user"])
+        for _ in column.features()
+    ]
+    return [4 + n_models + place for place, is_category in enumerate(kinds) if is_category]
