@@ -46,7 +46,7 @@ class AnnChecks(ModelFactory):
 
     def always_graph(self, model):
         """Let the graph answer also where a scan of so few items is quicker, if it is any good."""
-        graph = model._derived["graph"]
+        graph = model._indexed()._derived["graph"]
         if graph.report.expansion_deep:
             graph.report = replace(graph.report, widest=10**9)
         return graph
@@ -73,7 +73,7 @@ class AnnChecks(ModelFactory):
     def test_all_candidates_give_the_exact_answer(self):
         """With so wide a search nothing is missed: the bits of the scan, filters and all."""
         model = self.indexed(expansion_search=N_ITEMS)
-        graph = model._derived["graph"]
+        graph = model._indexed()._derived["graph"]
         graph.report = replace(graph.report, expansion_deep=N_ITEMS, widest=10**9)
         for options in ({"exclude_seen": False}, {"exclude_seen": True}):
             for k in (1, 7, N_ITEMS):
@@ -148,6 +148,8 @@ class AnnChecks(ModelFactory):
             patch.setattr(graph_module, "locality_order", None)  # is slow
             again = pc.load(tmp_path / "model")
         assert [bits(part) for part in again.recommend_codes(k=10)] == answer
+        model = model._indexed()
+        answer = [bits(part) for part in model.recommend_codes(k=10)]
         meta, arrays = model._kept_index()
         del arrays["order"]  # as early versions saved it
         model._restore_index(meta, arrays)
@@ -158,7 +160,7 @@ class AnnChecks(ModelFactory):
 
     def test_a_hostile_index_is_refused(self, tmp_path, monkeypatch):
         model = self.indexed()
-        graph = model._derived["graph"]
+        graph = model._indexed()._derived["graph"]
         links, report = graph.graph.links, graph.report
         bad = links.base.copy()
         bad[0, :2] = 1, N_ITEMS

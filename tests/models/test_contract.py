@@ -123,6 +123,9 @@ class TestPipelineOfTrees(TestPipeline):
     def _lightgbm(self):
         pytest.importorskip("lightgbm")
 
+    def test_models_without_vectors_say_so(self):
+        """It is not for want of vectors: see test_pipeline_index.py."""
+
 
 class TestPipelineInPipeline(TestPipeline):
     params: ClassVar[dict[str, Any]] = {

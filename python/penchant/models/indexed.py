@@ -36,7 +36,8 @@ class IndexedRanker(Ranker):
         Filters hold: more candidates are taken where seen or excluded items have to be left out;
         candidate lists, filters that leave few items, and users for whom the graph finds fewer
         than `k` items are answered exactly. ``recommend(..., index="exact")`` is exact for one
-        call. `similar_items`, `similar_users` and `recommend_users` are exact always.
+        call. `similar_items`, `similar_users` and `recommend_users` are exact always. In a
+        `Pipeline` the index is that of the model that retrieves, and so is its recall.
 
         The index is saved with the model and goes away with the next `fit` or `partial_fit`. One
         made on several threads may differ from one time to the next; once made it answers alike
@@ -81,18 +82,23 @@ class IndexedRanker(Ranker):
         choose("index", index, ("hnsw", "exact"))
         options = Options(connectivity, expansion_add, expansion_search, target_recall, dtype)
         threads = self._threads(num_threads)
+        owner = self._indexed()
         if index == "exact":
-            self._derived.pop("graph", None)
+            owner._derived.pop("graph", None)
             return None
-        self._derived["graph"] = made = self._make_graph(options.checked(), threads)
+        owner._derived["graph"] = made = owner._make_graph(options.checked(), threads)
         return made.report
 
     @property
     def index_(self) -> IndexReport | None:
         """What `build_index` returned: the approximate index in use; None for exact search."""
         self._check_fitted()
-        graph: GraphSearch | None = self._derived.get("graph")
+        graph: GraphSearch | None = self._indexed()._derived.get("graph")
         return None if graph is None else graph.report
+
+    def _indexed(self) -> IndexedRanker:
+        """Return the model that an approximate index of this one belongs to."""
+        return self
 
     def _make_graph(self, options: Options, num_threads: int) -> GraphSearch:
         raise UnsupportedError(

@@ -13,6 +13,7 @@ from penchant.models import results, state
 from penchant.models.base import Recommender
 from penchant.models.histories import Histories
 from penchant.models.ials import IALS
+from penchant.models.indexed import IndexedRanker
 from penchant.models.lambdamart import LambdaMART
 from penchant.models.learnt_ranking import LearntRanking, fit_ranking
 from penchant.models.params import Integer, Rule
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
     from penchant.data.interactions import Interactions
     from penchant.models.training import FitMonitor
+    from penchant.retrieval.graph_report import Options
+    from penchant.retrieval.graph_search import GraphSearch
 
 
 class Pipeline(Recommender):
@@ -57,6 +60,8 @@ class Pipeline(Recommender):
       stage, for the second has no say in what is alike;
     - `explain` is that of the second stage, whose score is shown; `LambdaMART` has none, see
       ``model.retrieve_.explain(...)`` and `feature_importances_`;
+    - `build_index` makes an approximate index of the first stage, where a model ranks. Trees go by
+      the rank in the exact search, so that with `LambdaMART` there is none;
     - `partial_fit` gives new events to every model; the trees of `LambdaMART` stay as they are.
 
     `fit` makes new models of the same hyperparameters as the two given, which stay as they are;
@@ -234,17 +239,34 @@ class Pipeline(Recommender):
     # ---- answers --------------------------------------------------------------------------------
 
     def _index(self) -> TwoStageIndex:
-        index: TwoStageIndex | None = self._derived.get("two stages")
+        return self._two_stages("exact")
+
+    def _searcher(self, index: str | None) -> TwoStageIndex:
+        return self._two_stages("exact" if index == "exact" or self.index_ is None else None)
+
+    def _two_stages(self, by: Literal["exact"] | None) -> TwoStageIndex:
+        key = "two stages" if by == "exact" else "two stages, approximate"
+        index: TwoStageIndex | None = self._derived.get(key)
         if index is None:
-            retriever = Retriever(self.retrieve_)
+            retriever = Retriever(self.retrieve_, by)
             second: Second
             if isinstance(self.rank_, LearntRanking):
                 second = self.rank_.bind(retriever)
             else:
                 second = ModelRanks(self._second_stage(self.rank_))
-            index = TwoStageIndex(retriever, second, int(self.k))
-            self._derived["two stages"] = index
+            index = self._derived[key] = TwoStageIndex(retriever, second, int(self.k))
         return index
+
+    def _indexed(self) -> IndexedRanker:
+        return self if isinstance(self.rank_, LearntRanking) else self.retrieve_._indexed()
+
+    def _make_graph(self, options: Options, num_threads: int) -> GraphSearch:
+        """Say why there is none: it is the first stage that has one, unless trees rank."""
+        raise UnsupportedError(
+            "LambdaMART goes by the rank of an item in the exact search, so that a pipeline with "
+            "it has no approximate index: leave index='exact', or let a model rank, as in "
+            "Pipeline(rank=ItemKNN())"
+        )
 
     def _second_stage(self, model: Recommender) -> Stage:
         stage: Stage | None = self._derived.get("second stage")
@@ -269,7 +291,7 @@ class Pipeline(Recommender):
         """What the pipeline can do: what its first stage can.
 
         "history", "partial_fit" and "new_items" only where all models can, "explain" where the
-        model that ranks can.
+        model that ranks can, "approximate_index" not with `LambdaMART`.
 
         Examples
         --------
@@ -284,10 +306,12 @@ class Pipeline(Recommender):
             retrieve, rank = self._stages()
             ranks = not isinstance(rank, LambdaMART)
             models = tuple(rank.models) if isinstance(rank, LambdaMART) else (rank,)
-        found = retrieve.capabilities_ - {"explain", "approximate_index", "softmax"}
+        found = retrieve.capabilities_ - {"explain", "softmax"}
         for model in models:
             found -= {"history", "partial_fit", "new_items"} - model.capabilities_
-        return found | (models[0].capabilities_ & {"explain"}) if ranks else found
+        if ranks:
+            return found | (models[0].capabilities_ & {"explain"})
+        return found - {"approximate_index"}
 
     def _check_explains(self) -> None:
         if isinstance(self.rank_, LearntRanking):

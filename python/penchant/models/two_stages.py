@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,10 +152,13 @@ class Retriever:
     ----------
     model : Ranker
         Its users, items and codes are those of the pipeline.
+    by : {"exact"} or None, default "exact"
+        None searches by the model's approximate index, where it has one.
     """
 
-    def __init__(self, model: Ranker) -> None:
+    def __init__(self, model: Ranker, by: Literal["exact"] | None = "exact") -> None:
         self.model = model
+        self._by = by
 
     def queries(self, asked: UsersOrHistories) -> Any:
         """Return the model's queries."""
@@ -169,7 +172,7 @@ class Retriever:
         """Return the `depth` best items of each query; see `Index.search`."""
         width = min(depth, len(self.model.items_))
         threads = num_threads or self.model._threads(None)
-        return self.model._index().search(
+        return self.model._searcher(self._by).search(
             self.queries(asked), width, num_threads=threads, **filters
         )
 
