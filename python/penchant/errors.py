@@ -167,7 +167,7 @@ def notice(message: str) -> None:
     warnings.warn(message, PenchantWarning, stacklevel=level)
 
 
-def closest(name: str, options: Iterable[str]) -> str:
+def closest(name: object, options: Iterable[str]) -> str:
     """Return ``", did you mean 'x'?"`` for the closest option, or nothing if none is close.
 
     Examples
@@ -178,6 +178,8 @@ def closest(name: str, options: Iterable[str]) -> str:
     ''
     """
     by_fold: dict[str, str] = {}
+    if not isinstance(name, str):  # a caller's mistake that the message shows
+        return ""
     for option in options:
         by_fold.setdefault(option.casefold(), option)
     found = difflib.get_close_matches(name.casefold(), by_fold, n=1)
@@ -202,7 +204,7 @@ def choose(parameter: str, value: object, options: Iterable[str]) -> None:
     """
     options = list(options)
     if not isinstance(value, str) or value not in options:
-        hint = closest(value, options) if isinstance(value, str) else ""
+        hint = closest(value, options)
         raise ParameterError(
             f"{parameter}={value!r} is not one of {', '.join(map(repr, options))}{hint}"
         )

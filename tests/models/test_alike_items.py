@@ -42,6 +42,12 @@ def test_numbers_are_alike_when_near_and_null_is_like_nothing():
     assert found[1] == {}
 
 
+def test_integers_that_no_float_holds_are_numbers_too():
+    hashes = [2**60 + 1, 2**63 - 1, -(2**62) - 3]
+    found = alike({"hash": hashes, "kind": ["a", "b", "a"]}, [True, True, False], [2])
+    assert list(found[0]) == [0]
+
+
 def test_lists_and_flags_are_words_too():
     found = alike(
         {"tags": [["a", "b"], ["c"], None, ["b", "b"]], "new": [True, False, True, True]},

@@ -57,6 +57,26 @@ def test_filters_hold_for_the_first_stage(model):
     assert set(map(tuple, found[columns].to_numpy())) == set(map(tuple, alone[columns].to_numpy()))
 
 
+def test_many_queries_are_searched_in_parts(monkeypatch):
+    people = [*range(1000, 1400, 10)]
+    items = [f"item {n:02d}" for n in range(N_ITEMS)]
+    data = pc.Interactions.from_frame(
+        events(),
+        user="customer",
+        item="product",
+        item_features=pd.DataFrame({"product": items, "kind": ["a", "b"] * (N_ITEMS // 2)}),
+        user_features=pd.DataFrame({"customer": people, "age": [n % 17 for n in range(40)]}),
+    )
+    model = pipeline(rank=pc.ItemKNN()).fit(data, progress=False)
+    lists = pd.DataFrame({"customer": people})
+    lists["product"] = [items[n % N_ITEMS] for n in range(len(lists))]
+    where = 'EXCLUDE ItemID WHERE Items.KIND IN ("a") IF CurrentUser.AGE < 8'
+    asked = {"users": people[::-1], "exclude": lists, "where": where, "exclude_seen": False}
+    whole = model.recommend(**asked)
+    monkeypatch.setattr("penchant.models.two_stages._PAIRS_AT_ONCE", 3 * model.k)
+    pd.testing.assert_frame_equal(model.recommend(**asked), whole, check_exact=True)
+
+
 def test_no_more_than_k_are_retrieved(model):
     assert model.recommend(k=30).groupby("customer").size().max() == 8
     model.set_params(k=3)

@@ -36,6 +36,22 @@ def test_both_stages_learn_what_they_would_alone():
     assert found["score"].tolist() == model.rank_.predict(found).tolist()
 
 
+def test_what_was_answered_before_does_not_linger():
+    model = fitted(pc.SVD(factors=3))
+    asked = {"users": [1000, 1050], "k": 9, "scores": "raw"}
+    model.recommend(**asked)
+    model.recommend(history={"item 03": 4})
+    model.explain(1000, "item 03")
+    fresh = fitted(pc.SVD(factors=3)).partial_fit(new_events())
+    model.partial_fit(new_events())
+    for users in ([1000, 1050], [1005, 1007]):
+        found = model.recommend(users, k=40)
+        pd.testing.assert_frame_equal(found, fresh.recommend(users, k=40), check_exact=True)
+    for user in (1000, 1005):
+        found = model.explain(user, "item 03")
+        pd.testing.assert_frame_equal(found, fresh.explain(user, "item 03"), check_exact=True)
+
+
 @pytest.mark.filterwarnings("ignore:LambdaMART. the trees do not better the order")
 def test_trees_stay_while_their_models_learn(tmp_path):
     pytest.importorskip("lightgbm")
@@ -73,6 +89,7 @@ def test_a_pipeline_explains_by_the_model_that_ranks():
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
     asked = pd.DataFrame({"customer": [1000], "product": ["item 03"]})
     assert found["contribution"].sum() == pytest.approx(model.predict(asked)[0], rel=1e-5)
+    assert model.explain(history=[], item="item 03").empty
     assert "explain" not in fitted(pc.Popularity()).capabilities_
     with pytest.raises(UnsupportedError, match="the same scores"):
         fitted(pc.Popularity()).explain(1000, "item 03")

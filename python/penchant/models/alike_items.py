@@ -121,7 +121,7 @@ def _column_words(column: Any, name: str, known: NDArray[np.bool_]) -> Words:
 
 def _number_words(column: Any, known: NDArray[np.bool_]) -> Words:
     """Return the tenth of the known rows that a number falls into, and its neighbours by half."""
-    numbers = column.cast(pa.float64()).to_numpy()
+    numbers = column.cast(pa.float64(), safe=False).to_numpy()
     there = np.isfinite(numbers)
     rows = np.flatnonzero(there)
     if not (there & known).any():

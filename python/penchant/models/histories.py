@@ -11,9 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from penchant.data import arrow
-from penchant.data.frames import column_names, to_arrow
+from penchant.data.frames import column_names, missing_column, to_arrow
 from penchant.data.interactions import CSR
-from penchant.errors import DataError, ParameterError
+from penchant.errors import ColumnError, DataError, ParameterError
 from penchant.models.results import resolve
 from penchant.retrieval.filters import RowLists, offsets, owners_of, take_lists
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from penchant.data.ids import IdMap
     from penchant.data.interactions import Columns
 
-_WANTED = "a finite number that float32 can hold"
+_WANTED = "a finite number, not negative, that float32 can hold"
 _POLICIES = ("error", "drop", "popular")
 
 
@@ -191,14 +191,24 @@ class _Given(NamedTuple):
 
 def _from_frame(history: Any, columns: Columns) -> _Given:
     names = [columns.user, columns.item]
-    if columns.value is not None and columns.value in column_names(history):
+    if columns.user not in (there := column_names(history)):
+        raise ColumnError(
+            f"history: {missing_column(columns.user, there)}; for one stranger give the items "
+            f"alone: history=frame[{columns.item!r}]"
+        )
+    if columns.value is not None and columns.value in there:
         names.append(columns.value)
     table, _ = to_arrow(history, names)
     users = arrow.combine(table[columns.user])
+    kind = users.type
+    if isinstance(kind, pa.BaseExtensionType):  # UUIDs, which Arrow cannot encode as such
+        users = users.storage
     encoded = users if pa.types.is_dictionary(users.type) else users.dictionary_encode()
     # A category column may list values that no row has.
     present, owners = np.unique(_codes(encoded, columns.user), return_inverse=True)
     labels, valued = encoded.dictionary.take(pa.array(present)), len(names) == 3
+    if isinstance(kind, pa.BaseExtensionType):
+        labels = pa.ExtensionArray.from_storage(kind, labels)
     values = _column_values(table, columns) if valued else _ones(table.num_rows)
     return _Given(labels, owners.astype(np.int64), table[columns.item], values, valued)
 
@@ -327,5 +337,5 @@ def _numbers(column: Any) -> tuple[NDArray[np.float32], int | None]:
     """Return a column as numbers, and its first row that is none."""
     with np.errstate(over="ignore"):
         numbers = np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float32)
-    bad = np.flatnonzero(~np.isfinite(numbers))
+    bad = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= 0)))
     return numbers, int(bad[0]) if len(bad) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from penchant.models.fitted import FittedModel
 
 __all__ = ["ItemFilter", "read_filter"]
+
+
+class _Asked(NamedTuple):
+    """Who is asked about, one label for each query: users of the model, or strangers."""
+
+    labels: Any
+    are_users: bool
 
 
 def read_filter(
@@ -49,17 +56,18 @@ def read_filter(
     found = ItemFilter()
     if where is not None:
         found = item_filter(model, where, where_values, asker)
+    asked = None if labels is None else _Asked(labels, bool((asker.codes >= 0).any()))
     if candidates is not None:
-        lists, flags = _read_items(model, labels, candidates, "candidates")
+        lists, flags = _read_items(model, asked, candidates, "candidates")
         found = found.only(lists).flagged(flags)
     if exclude is not None:
-        lists, flags = _read_items(model, labels, exclude, "exclude")
+        lists, flags = _read_items(model, asked, exclude, "exclude")
         found = found.without(lists).flagged(None if flags is None else ~flags)
     return found
 
 
 def _read_items(
-    model: FittedModel, labels: Any | None, given: Any, name: str
+    model: FittedModel, asked: _Asked | None, given: Any, name: str
 ) -> tuple[RowLists | None, NDArray[np.bool_] | None]:
     """Return a list for each query from a frame or mapping, or flags of items from a sequence."""
     if isinstance(given, Mapping):
@@ -70,7 +78,7 @@ def _read_items(
         flags = np.zeros(len(model.items_), dtype=np.bool_)
         flags[codes[codes >= 0]] = True
         return None, flags
-    if labels is None:
+    if asked is None:
         raise ParameterError(
             f"{name} has items for each user, but there is only one history: "
             "give a sequence of items"
@@ -82,10 +90,13 @@ def _read_items(
     codes = model.items_.codes(table.column(item))
     _say_unknown(codes, name)
     if table.num_rows == 0:
-        return RowLists(np.zeros(len(labels) + 1, np.int64), np.empty(0, np.int32)), None
-    users, owners = IdMap.from_column(table.column(user), user)
-    lists = distinct_lists(owners[codes >= 0], codes[codes >= 0], len(users))
-    return take_lists(lists, users.codes(labels)), None
+        return RowLists(np.zeros(len(asked.labels) + 1, np.int64), np.empty(0, np.int32)), None
+    owners = table.column(user)
+    if asked.are_users:  # spelled like the labels, as text "2.0" is user 2 there too
+        owners = results.resolve(model.users_, owners, "user", "keep", ("error", "keep")).labels
+    users, rows = IdMap.from_column(owners, user)
+    lists = distinct_lists(rows[codes >= 0], codes[codes >= 0], len(users))
+    return take_lists(lists, users.codes(asked.labels)), None
 
 
 def _as_table(lists: Mapping[Any, Any], user: str, item: str) -> pa.Table:

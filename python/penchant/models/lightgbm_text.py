@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from penchant.errors import ArtifactError
 
 _TREE = re.compile(r"^Tree=\d+\n(.*?)\n\n", re.MULTILINE | re.DOTALL)
-_NUMBERS = re.compile(r"[0-9eE+. -]+")
+_NUMBER = re.compile(r"[0-9eE+.-]+")
 _OF_SPLITS = ("split_feature", "split_gain", "threshold", "decision_type", "left_child",
               "right_child", "internal_value", "internal_weight", "internal_count")  # fmt: skip
 _OF_LEAVES = ("leaf_value", "leaf_weight", "leaf_count")
@@ -78,7 +78,7 @@ def _read_tree(block: str, n_features: int) -> Tree:
     tree: Tree = {}
     for line in block.split("\n"):
         name, equals, numbers = line.partition("=")
-        if not equals or name not in _KEYS or name in tree or not _fits(numbers):
+        if not equals or name not in _KEYS or name in tree or not _fits(name, numbers):
             raise ArtifactError(f"the ranking model has a tree with the line {line!r:.80}")
         tree[name] = np.array(numbers.split(), dtype=np.float64)
     try:
@@ -90,11 +90,12 @@ def _read_tree(block: str, n_features: int) -> Tree:
     return tree
 
 
-def _fits(numbers: str) -> bool:
-    if numbers and not _NUMBERS.fullmatch(numbers):
-        return False
+def _fits(name: str, numbers: str) -> bool:
+    parts = numbers.split()
+    if name == "threshold":  # infinite where a split only asks whether the number is missing
+        parts = [part for part in parts if part not in ("inf", "-inf")]
     try:
-        return all(np.isfinite(float(number)) for number in numbers.split())
+        return all(_NUMBER.fullmatch(part) and np.isfinite(float(part)) for part in parts)
     except ValueError:
         return False
 

@@ -17,6 +17,8 @@ from penchant.models.reranking import reranked_codes, reranked_histories
 from penchant.retrieval.exact import MAX_THREADS, ExactIndex, check_k, thread_count
 from penchant.retrieval.filters import ItemFilter, RowLists, take_lists
 from penchant.retrieval.protocol import Index
+from penchant.retrieval.rerank.chain import read_rerankers
+from penchant.retrieval.rerank.lists import Reranker
 
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float32]
@@ -188,11 +190,12 @@ class Ranker(FittedModel):
         """
         self._check_fitted()
         how = How(k, scores, index, num_threads, among).checked()
-        if _reranks(rerank, pool):
+        chain = _read_chain(rerank, pool)
+        if chain:
             search: dict[str, Any] = {"exclude_seen": exclude_seen, "item_filter": item_filter}
             search |= {"index": index, "among": among}
             asked = np.arange(len(self.users_)) if users is None else np.asarray(users, np.int64)
-            found = reranked_codes(self, asked, k, rerank, pool, num_threads=num_threads, **search)
+            found = reranked_codes(self, asked, k, chain, pool, num_threads=num_threads, **search)
             if scores == "raw":
                 return found
             known = asked >= 0
@@ -238,11 +241,12 @@ class Ranker(FittedModel):
         self._check_fitted()
         how = How(k, scores, index, num_threads).checked()
         histories.check(len(self.items_))
-        if _reranks(rerank, pool):
+        chain = _read_chain(rerank, pool)
+        if chain:
             search: dict[str, Any] = {"exclude_seen": exclude_seen, "item_filter": item_filter}
             search["index"] = index
             found = reranked_histories(
-                self, histories, k, rerank, pool, num_threads=num_threads, **search
+                self, histories, k, chain, pool, num_threads=num_threads, **search
             )
             if scores == "raw":
                 return found
@@ -367,9 +371,8 @@ class Ranker(FittedModel):
         return thread_count(own if num_threads is None else num_threads)
 
 
-def _reranks(rerank: Any, pool: int | None) -> bool:
-    """Whether there is anything to re-rank by."""
-    nothing = rerank is None or (isinstance(rerank, list | tuple) and not rerank)
-    if nothing and pool is not None:
+def _read_chain(rerank: Any, pool: int | None) -> tuple[Reranker, ...]:
+    chain = read_rerankers(rerank)
+    if not chain and pool is not None:
         raise ParameterError("pool is what re-rankers choose from: give rerank=[...] too")
-    return not nothing
+    return chain

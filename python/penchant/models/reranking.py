@@ -12,9 +12,9 @@ from penchant.models import results
 from penchant.models.expression_filters import feature_table
 from penchant.models.histories import Histories
 from penchant.retrieval.filters import ItemFilter
-from penchant.retrieval.rerank.chain import Search, pool_size, read_rerankers, rerank_all
+from penchant.retrieval.rerank.chain import Search, pool_size, rerank_all
 from penchant.retrieval.rerank.exploration import mixed
-from penchant.retrieval.rerank.lists import Catalogue, Flags, Rows, Scores
+from penchant.retrieval.rerank.lists import Catalogue, Flags, Reranker, Rows, Scores
 
 if TYPE_CHECKING:
     from penchant.models.fallback import Among
@@ -48,7 +48,7 @@ def catalogue_of(model: Ranker) -> Catalogue:
 
 
 def reranked_codes(
-    model: Ranker, codes: Rows, k: int, rerank: Any, pool: int | None, **search: Any
+    model: Ranker, codes: Rows, k: int, chain: tuple[Reranker, ...], pool: int | None, **search: Any
 ) -> tuple[Rows, Scores]:
     """Answer `Ranker.recommend_codes` with re-rankers; `search` has its other arguments."""
     wanted: ItemFilter = search.pop("item_filter")
@@ -59,11 +59,16 @@ def reranked_codes(
         own = None if among is None else among.take(part)
         return model.recommend_codes(codes[part], n, item_filter=some, among=own, **search)
 
-    return _reranked(model, codes.astype(np.uint64), k, rerank, pool, find, search["num_threads"])
+    return _reranked(model, codes.astype(np.uint64), k, chain, pool, find, search["num_threads"])
 
 
 def reranked_histories(
-    model: Ranker, histories: Histories, k: int, rerank: Any, pool: int | None, **search: Any
+    model: Ranker,
+    histories: Histories,
+    k: int,
+    chain: tuple[Reranker, ...],
+    pool: int | None,
+    **search: Any,
 ) -> tuple[Rows, Scores]:
     """Answer `Ranker.recommend_histories` with re-rankers."""
     wanted: ItemFilter = search.pop("item_filter")
@@ -73,20 +78,20 @@ def reranked_histories(
         return model.recommend_histories(histories.take(part), n, item_filter=some, **search)
 
     keys = history_keys(histories)
-    return _reranked(model, keys, k, rerank, pool, find, search["num_threads"])
+    return _reranked(model, keys, k, chain, pool, find, search["num_threads"])
 
 
 def _reranked(
     model: Ranker,
     users: NDArray[np.uint64],
     k: int,
-    rerank: Any,
+    chain: tuple[Reranker, ...],
     pool: int | None,
     find: Search,
     num_threads: int | None,
 ) -> tuple[Rows, Scores]:
     return rerank_all(
-        read_rerankers(rerank),
+        chain,
         catalogue_of(model),
         users,
         k=int(k),

@@ -65,8 +65,8 @@ class Stage:
         if self._items is not None:
             item = int(self._items[item])
         if isinstance(who, Histories):
-            who = who if self._items is None else _recoded(who, self._items)
-            known = len(who.items) > 0
+            given, who = who, who if self._items is None else _recoded(who, self._items)
+            known = len(who.items) > 0 or len(given.items) == 0
         else:
             who = who if self._users is None else int(self._users[who])
             known = who >= 0

@@ -96,12 +96,16 @@ def row_lists(filter_: Any, n_queries: int, n_vectors: int, name: str) -> RowLis
     Raises
     ------
     ParameterError
-        Wrong number of lists, offsets that do not ascend, entries out of range.
+        Wrong number of lists or columns, offsets that do not ascend, entries out of range.
     """
     if filter_ is None:
         return None
     if hasattr(filter_, "tocsr"):
         filter_ = filter_.tocsr()
+        if filter_.shape[1] != n_vectors:
+            raise ParameterError(
+                f"{name} has {filter_.shape[1]} columns, but there are {n_vectors} vectors"
+            )
     if hasattr(filter_, "indptr"):
         indptr, indices = filter_.indptr, filter_.indices
     elif isinstance(filter_, tuple) and len(filter_) >= 2:
