@@ -8,7 +8,7 @@ import pytest
 
 import penchant as pc
 from model_support import assert_same_model, events
-from penchant.errors import ArtifactError
+from penchant.errors import ArtifactError, UnsupportedError
 from penchant.models.lightgbm_text import read_trees
 
 pytest.importorskip("lightgbm")
@@ -51,3 +51,8 @@ def test_only_thresholds_may_be_infinite():
         broken = f"{first.partition('=')[0]}=inf {rest}"
         with pytest.raises(ArtifactError, match=f"a tree with the line '{name}=inf"):
             read_trees(text.replace(line, broken, 1), size)
+
+
+def test_it_is_not_fitted_alone():
+    with pytest.raises(UnsupportedError, match=r"pc\.Pipeline\(retrieve=.*rank=pc\.LambdaMART"):
+        pc.LambdaMART().fit(None)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from penchant.errors import require
+from penchant.errors import UnsupportedError, require
 from penchant.models import state
 from penchant.models.lightgbm_text import plain_text
 from penchant.models.params import Choice, Integer, Parameterized, Real, Rule
@@ -157,6 +157,13 @@ class LambdaMART(Parameterized):
         self.random_state = random_state
         self.num_threads = num_threads
         self._check_params()
+
+    def fit(self, *_: object, **__: object) -> NoReturn:
+        """Raise `UnsupportedError`: a `Pipeline` trains it, on what its first stage retrieves."""
+        raise UnsupportedError(
+            "LambdaMART is the second stage of a Pipeline, which trains it: "
+            "pc.Pipeline(retrieve=pc.IALS(), rank=pc.LambdaMART()).fit(train)"
+        )
 
     def _settings(self, n_threads: int) -> dict[str, Any]:
         """Return LightGBM's parameters; it names what its authors mean by each."""
