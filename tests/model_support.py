@@ -70,6 +70,7 @@ def assert_same_model(model: Any, other: Any) -> None:
     assert model.backend_ == other.backend_
     assert bits(model.item_counts_) == bits(other.item_counts_)
     assert model.last_event_ == other.last_event_
+    assert bits(model.guessed_items_) == bits(other.guessed_items_)
     assert bits(model.item_first_seen_) == bits(other.item_first_seen_)
     for mine, theirs in zip(model.seen_, other.seen_, strict=True):
         assert bits(mine) == bits(theirs)

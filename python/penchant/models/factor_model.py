@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -19,8 +19,10 @@ from penchant.retrieval.graph_report import Options
 from penchant.retrieval.graph_search import SAMPLE, GraphSearch
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from penchant.data.interactions import Interactions
     from penchant.models.growth import Growth
-    from penchant.models.histories import Histories
 
 _PAIRS_AT_ONCE = 1 << 16  # bounds the memory of gathered vectors
 
@@ -57,6 +59,10 @@ class FactorModel(Recommender, abstract=True):
     def _queries(self, codes: Rows | None) -> NDArray[np.float32]:
         users = self._factors().users
         return np.ascontiguousarray(users if codes is None else users[codes])
+
+    def _telling(self, queries: Callable[[], NDArray[np.float32]]) -> NDArray[np.bool_] | None:
+        """Return which are not all zero; with biases items differ for everybody."""
+        return None if self._factors().biases is not None else _any(queries())
 
     # ---- the approximate index ------------------------------------------------------------------
 
@@ -159,24 +165,48 @@ class FactorModel(Recommender, abstract=True):
         """Set the rows of ``growth.items``, whose users row i of `takers` holds; items fixed."""
         raise NotImplementedError
 
-    def _rows_of(self, histories: Histories, growth: Growth) -> NDArray[np.float32]:
-        """Return the rows that users with these histories get."""
-        rows: NDArray[np.float32] = self._fold_in(histories)
-        return rows
+    def _take_in(self, new: Interactions | None, rows: pa.Table | None) -> None:
+        zero = ~_any(self._vectors("item"))
+        if not zero.all():  # early versions left at zero what they should have guessed
+            guessed = np.union1d(self.guessed_items_, np.flatnonzero(zero))
+            self.guessed_items_ = guessed.astype(np.int32)
+        super()._take_in(new, rows)
 
     def _grow(self, growth: Growth) -> None:
         """Solve for users, then for the items they took, then for the users with those items."""
-        if len(growth.items):
-            own = self._own_histories(growth.users).only(growth.known.items)
-            self._adopt_users(growth.users, self._rows_of(own, growth))
+        users, learnt = growth.users, growth.items
+        if len(learnt):
+            learnt = learnt[self._are_told_of(growth)]
+        if len(learnt):
+            takers = self._takers(learnt)
+            for array in self._item_arrays():
+                array[learnt] = 0  # what was a guess until now
+            # All of them: who took what was a guess until now has news too.
+            users = np.union1d(users, takers.indices).astype(np.int64)
+            own = self._own_histories(users).only(growth.known.items)
+            self._adopt_users(users, self._fold_in(own))
             self._weights_changed()
-            self._learn_items(growth, self._takers(growth.items))
-        if len(growth.described):
-            self._describe_items(growth)
+            self._learn_items(growth._replace(items=learnt), takers)
+        self._guess_items(growth, learnt)
         self._weights_changed()
-        if len(growth.users):
-            own = self._own_histories(growth.users)
-            self._adopt_users(growth.users, self._rows_of(own, growth))
+        if len(users):
+            self._adopt_users(users, self._fold_in(self._own_histories(users)))
+
+    def _are_told_of(self, growth: Growth) -> NDArray[np.bool_]:
+        """Return which of ``growth.items`` were taken by somebody who took a known item too."""
+        owners = owners_of(self.seen_)
+        knows = np.zeros(len(self.users_), dtype=np.bool_)
+        knows[owners[growth.known.items[self.seen_.indices]]] = True
+        told = np.zeros(len(self.items_), dtype=np.bool_)
+        told[self.seen_.indices[knows[owners]]] = True
+        return told[growth.items]
+
+    def _item_arrays(self) -> list[NDArray[Any]]:
+        """Return the arrays with a row for each item."""
+        named = ((getattr(self, name), weight) for name, weight in self._weights.items())
+        return [
+            array for array, weight in named if array is not None and weight.shape[0] == "items"
+        ]
 
     def _takers(self, items: Rows) -> CSR:
         """Return the items x users matrix of some items."""
@@ -193,21 +223,33 @@ class FactorModel(Recommender, abstract=True):
             np.ones(len(entries), np.float32) if values is None else values[entries],
         )
 
-    def _describe_items(self, growth: Growth) -> None:
-        """Give items the weighted mean of what the known items most like them have learnt."""
-        assert self.item_features_ is not None
-        rows, weights = most_alike(
-            self.item_features_, growth.known.items, growth.described, self._threads(None)
-        )
+    def _guess_items(self, growth: Growth, learnt: NDArray[np.int64]) -> None:
+        """Give new items that are not learnt what the known items most like them have learnt.
+
+        It is their weighted mean; that of all where none is alike, or without an item table.
+        """
+        unlearnt = np.setdiff1d(np.flatnonzero(~growth.known.items), learnt)
+        self.guessed_items_ = unlearnt.astype(np.int32)
+        guessed = np.setdiff1d(growth.fresh, learnt)
+        if not len(guessed):
+            return
+        known = growth.known.items
+        rows = np.empty((len(guessed), 0), dtype=np.int64)
+        weights = np.empty(rows.shape, dtype=np.float32)
+        if self.item_features_ is not None:
+            rows, weights = most_alike(self.item_features_, known, guessed, self._threads(None))
         totals = weights.sum(axis=1, dtype=np.float64)
         alone = totals == 0
         shares = weights / np.where(alone, 1.0, totals)[:, None]
-        for name, weight in self._weights.items():
-            array = getattr(self, name)
-            if array is None or weight.shape[0] != "items":
-                continue
+        for array in self._item_arrays():
             found = np.zeros((len(rows), *array.shape[1:]))
             for like, share in zip(rows.T, shares.T, strict=True):  # at most 100
                 found += share.reshape(-1, *[1] * (array.ndim - 1)) * array[like]
-            found[alone] = array[growth.known.items].mean(axis=0, dtype=np.float64)
-            array[growth.described] = np.rint(found) if array.dtype.kind == "i" else found
+            found[alone] = array[known].mean(axis=0, dtype=np.float64)
+            array[guessed] = np.rint(found) if array.dtype.kind == "i" else found
+
+
+def _any(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which rows are not all zero."""
+    found: NDArray[np.bool_] = np.any(rows != 0, axis=1)
+    return found

@@ -45,6 +45,9 @@ class FittedModel(Parameterized):
         The values of `seen_`, where the model goes by values.
     item_counts_ : int64 array of shape (n_items,)
         Number of distinct users of each item.
+    guessed_items_ : int32 array
+        Codes of items that `partial_fit` has brought and whose vector is a guess, ascending: no
+        user who took anything else has told of them yet.
     item_features_, user_features_ : pyarrow.Table or None
         The item and user table of the training data, a row for each code.
     item_first_seen_ : int64 array of shape (n_items,), or None
@@ -71,6 +74,7 @@ class FittedModel(Parameterized):
     columns_: Columns
     backend_: str
     history_values_: NDArray[np.float32] | None = None
+    guessed_items_: NDArray[np.int32]
     item_features_: pa.Table | None
     user_features_: pa.Table | None
     _history: list[dict[str, Any]]
@@ -199,13 +203,14 @@ class FittedModel(Parameterized):
     def _training_begins(self) -> None:
         """Take down the hyperparameters: answers go by those, whatever `set_params` says later."""
         self._trained = SimpleNamespace(**self.get_params(deep=False))
+        self.guessed_items_ = np.empty(0, dtype=np.int32)
 
     def _forget(self) -> None:
         """Drop everything fitted."""
         fitted = ("users_", "items_", "seen_", "item_counts_", "columns_", "backend_")
         tables = ("item_features_", "user_features_", "_history", "_derived", "_trained")
-        times = ("item_first_seen_", "last_event_")
-        for name in (*fitted, *times, *tables, *self._weights):
+        kept = ("item_first_seen_", "last_event_", "guessed_items_")
+        for name in (*fitted, *kept, *tables, *self._weights):
             self.__dict__.pop(name, None)
 
     def _weights_changed(self) -> None:

@@ -21,7 +21,7 @@ Codes = NDArray[np.int32]
 
 
 class Known(NamedTuple):
-    """Which of a model's users and items it had before it grew."""
+    """Which of a model's users and items it had before it grew; to `_grow` guesses are no items."""
 
     users: NDArray[np.bool_]
     items: NDArray[np.bool_]
@@ -40,9 +40,9 @@ class Growth(NamedTuple):
     users : int array
         Users with new events, known or not.
     items : int array
-        New items with events.
-    described : int array
-        New items without events, with a row in the item table.
+        Items with events that are not known: new ones, and those guessed so far.
+    fresh : int array
+        New items, with or without events.
     """
 
     known: Known
@@ -50,7 +50,7 @@ class Growth(NamedTuple):
     event_items: Codes
     users: NDArray[np.int64]
     items: NDArray[np.int64]
-    described: NDArray[np.int64]
+    fresh: NDArray[np.int64]
 
 
 def in_fixed_order(events: Interactions) -> Interactions:
@@ -109,6 +109,7 @@ def widen(model: FittedModel, new: Interactions | None, rows: pa.Table | None) -
     model.seen_ = RowLists(offsets(lengths), places["items"][indices])
     model.user_features_ = _spread(model.user_features_, places["users"], model.users_, user_tables)
     model.item_features_ = _spread(model.item_features_, places["items"], model.items_, item_tables)
+    model.guessed_items_ = places["items"][model.guessed_items_]
     counts = np.zeros(sizes["items"], dtype=np.int64)
     counts[places["items"]] = model.item_counts_
     model.item_counts_ = counts

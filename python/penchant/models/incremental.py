@@ -52,10 +52,12 @@ class GrowingRanker(ExplainingRanker):
 
         Users with new events, known or not, get the vector that all their events give them with
         the items as they are (as in ``recommend(history=...)``); new items get theirs from the
-        users who took them or, where they have no events yet, the mean of those of the known items
-        whose attributes are most like theirs. The vectors of known items do not change, so refit
-        from time to time. Item-item models compute their matrix again, and are as if they were
-        fitted to all data. In a `Pipeline` each model learns this way; trees stay as they are.
+        users who took them. Where they have no events yet, or only of users who took no known item,
+        it is the mean of those of the known items whose attributes are most like theirs (of all
+        without an item table), until a later call brings such events. The vectors of known items do
+        not change, so refit from time to time. Item-item models compute their matrix again, and are
+        as if they were fitted to all data. In a `Pipeline` each model learns this way; trees stay
+        as they are.
 
         Parameters
         ----------
@@ -177,8 +179,7 @@ class GrowingRanker(ExplainingRanker):
             merge_times(self, events, event_items, known)
             touched, taken[matrix.items] = np.unique(matrix.users), True
         fresh = ~known.items
-        described = np.flatnonzero(fresh & ~taken)
-        if len(described) and not (self._describes and self.item_features_ is not None):
+        if (fresh & ~taken).any() and not (self._describes and self.item_features_ is not None):
             why = "learns items from events alone"
             if self._describes:
                 why = "was trained without an item table that new items could be compared by"
@@ -186,6 +187,7 @@ class GrowingRanker(ExplainingRanker):
                 f"this {type(self).__name__} {why}: give new items when they have events"
             )
         self._weights_changed()
-        learnt = np.flatnonzero(fresh & taken)
-        self._grow(Growth(known, events, event_items, touched, learnt, described))
+        known.items[self.guessed_items_] = False
+        unlearnt = np.flatnonzero(~known.items & (self.item_counts_ > 0))
+        self._grow(Growth(known, events, event_items, touched, unlearnt, np.flatnonzero(fresh)))
         self._weights_changed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -43,7 +44,7 @@ class NeighborModel(Recommender, abstract=True):
     Scores are added up in float32 over the history by ascending item code, so that searching,
     predicting and folding in give the same bits. An item that nothing in the history points to has
     score 0 and may be recommended, by ascending code, after all items with a positive score and
-    before those with a negative one.
+    before those with a negative one. A history that points to nothing at all gets popular items.
     """
 
     values: Values
@@ -176,6 +177,20 @@ class NeighborModel(Recommender, abstract=True):
         places = RowLists(indptr, np.arange(len(indices), dtype=np.int32))
         starts, entries = take_lists(places, codes)
         return CSR(starts, indices[entries], self.history_values_[entries])
+
+    def _telling(self, queries: Callable[[], CSR]) -> NDArray[np.bool_]:
+        """Return which have an item that points to others."""
+        if "points" not in self._derived:
+            if self.item_weights_ is not None:
+                points = np.any(self.item_weights_ != 0, axis=1)
+            else:
+                lists = self._neighbor_lists()
+                rows = owners_of(lists)[lists.values != 0]
+                points = np.bincount(rows, minlength=len(self.items_)) > 0
+            self._derived["points"] = points
+        points, asked = self._derived["points"], queries()
+        rows = owners_of(asked)[points[asked.indices]]
+        return np.bincount(rows, minlength=len(asked.indptr) - 1) > 0
 
     def _fold_in(self, histories: Histories) -> CSR:
         if self._trained.values == "count":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -277,6 +277,11 @@ class Pipeline(Recommender):
     def _queries(self, codes: Rows | None) -> UsersOrHistories:
         everyone = np.arange(len(self.users_), dtype=np.int64)
         return UsersOrHistories(everyone if codes is None else codes)
+
+    def _telling(self, queries: Callable[[], UsersOrHistories]) -> NDArray[np.bool_] | None:
+        """Return whom the first stage finds items for."""
+        retriever = Retriever(self.retrieve_)
+        return self.retrieve_._telling(lambda: retriever.queries(queries()))
 
     def _fold_in(self, histories: Histories) -> UsersOrHistories:
         self._check_folds_in()

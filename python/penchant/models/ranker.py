@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -67,6 +68,10 @@ class Ranker(FittedModel):
             f"{type(self).__name__} cannot recommend from the history of somebody it was not "
             "trained on: fit it again with their data"
         )
+
+    def _telling(self, queries: Callable[[], Any]) -> NDArray[np.bool_] | None:
+        """Return which queries tell one item from another; None: all of them."""
+        return None
 
     def _needs_values(self) -> bool:
         """Whether a history without values says nothing to the model."""
@@ -141,7 +146,8 @@ class Ranker(FittedModel):
         Parameters
         ----------
         users : int array of shape (q,), optional
-            Codes of `users_`; -1 asks for the most popular items. None means everyone.
+            Codes of `users_`; -1, and a user for whom all items would score 0, asks for the most
+            popular items. None means everyone.
         k : int, default 10
             Items per user, at most the size of the catalogue.
         exclude_seen : bool, default True
@@ -190,26 +196,24 @@ class Ranker(FittedModel):
         """
         self._check_fitted()
         how = How(k, scores, index, num_threads, among).checked()
+        everyone = users is None
+        codes = np.arange(len(self.users_)) if users is None else np.asarray(users, dtype=np.int64)
+
+        def ask(rows: Rows) -> Any:
+            return self._queries(None if everyone and len(rows) == len(codes) else codes[rows])
+
         chain = _read_chain(rerank, pool)
         if chain:
             search: dict[str, Any] = {"exclude_seen": exclude_seen, "item_filter": item_filter}
             search |= {"index": index, "among": among}
-            asked = np.arange(len(self.users_)) if users is None else np.asarray(users, np.int64)
-            found = reranked_codes(self, asked, k, chain, pool, num_threads=num_threads, **search)
+            found = reranked_codes(self, codes, k, chain, pool, num_threads=num_threads, **search)
             if scores == "raw":
                 return found
-            known = asked >= 0
-            return self._relative(found[0], known, self._queries(asked[known]), how)
-        if users is None:
-            wanted = item_filter.without(self.seen_ if exclude_seen else None)
-            return self._search(self._queries(None), wanted, how)
-        codes = np.asarray(users, dtype=np.int64)
-        known = codes >= 0
-        chosen = codes[known]
-        seen = take_lists(self.seen_, chosen) if exclude_seen else None
-        wanted = item_filter.take(np.flatnonzero(known)).without(seen)
-        found = self._search(self._queries(chosen), wanted, how)
-        return self._fill_popular(known, found, item_filter, how)
+            return self._relative(found[0], *self._told(codes >= 0, ask), how)
+        seen = None
+        if exclude_seen:
+            seen = self.seen_ if users is None else take_lists(self.seen_, codes)
+        return self._answer(*self._told(codes >= 0, ask), item_filter.without(seen), how)
 
     def recommend_histories(
         self,
@@ -229,7 +233,8 @@ class Ranker(FittedModel):
         Parameters
         ----------
         histories : Histories
-            Item codes and values, oldest first. An empty history gets the most popular items.
+            Item codes and values, oldest first. A history that is empty, or by which all items
+            would score 0, gets the most popular items.
         k, exclude_seen, item_filter, rerank, pool, scores, index, num_threads
             As in `recommend_codes`.
 
@@ -243,24 +248,41 @@ class Ranker(FittedModel):
         histories.check(len(self.items_))
         chain = _read_chain(rerank, pool)
         if chain:
-            search: dict[str, Any] = {"exclude_seen": exclude_seen, "item_filter": item_filter}
-            search["index"] = index
+            search = {"exclude_seen": exclude_seen, "item_filter": item_filter, "index": index}
             found = reranked_histories(
                 self, histories, k, chain, pool, num_threads=num_threads, **search
             )
             if scores == "raw":
                 return found
-            known = np.diff(histories.indptr) > 0
-            own = self._fold_in(histories.take(np.flatnonzero(known)))
-            return self._relative(found[0], known, own, how)
+            return self._relative(found[0], *self._told_histories(histories), how)
+        seen = RowLists(*histories.matrix()[:2]) if exclude_seen else None
+        known, queries = self._told_histories(histories)
+        return self._answer(known, queries, item_filter.without(seen), how)
+
+    def _told(
+        self, known: NDArray[np.bool_], ask: Callable[[Rows], Any]
+    ) -> tuple[NDArray[np.bool_], Any]:
+        """Return who has a query that tells items apart, and what `ask` returns for those rows."""
+        rows = np.flatnonzero(known)
+        queries = ask(rows)
+        telling = self._telling(lambda: queries)
+        if telling is None or telling.all():
+            return known, queries
+        rows = rows[telling]
+        told = np.zeros_like(known)
+        told[rows] = True
+        return told, ask(rows)
+
+    def _told_histories(self, histories: Histories) -> tuple[NDArray[np.bool_], Any]:
         known = np.diff(histories.indptr) > 0
-        places = np.flatnonzero(known)
-        some = histories.take(places)
-        matrix = some.matrix()
-        seen = RowLists(matrix.indptr, matrix.indices) if exclude_seen else None
-        wanted = item_filter.take(places).without(seen)
-        found = self._search(self._fold_in(some), wanted, how)
-        return self._fill_popular(known, found, item_filter, how)
+        return self._told(known, lambda rows: self._fold_in(histories.take(rows)))
+
+    def _answer(
+        self, known: NDArray[np.bool_], queries: Any, wanted: ItemFilter, how: How
+    ) -> tuple[Rows, Scores]:
+        """Search for those who are known, whose queries these are, and fill up the others."""
+        some = wanted if known.all() else wanted.take(np.flatnonzero(known))
+        return self._fill_popular(known, self._search(queries, some, how), wanted, how)
 
     def _searcher(self, index: str | None) -> Index:
         """Return what answers `recommend`: the index, or an approximate one in front of it."""

@@ -59,13 +59,16 @@ class SequenceGrowth(FactorModel, abstract=True):
 
     def _grow(self, growth: Growth) -> None:
         """Set items, which go by their neighbors alone, then users."""
+        placed = np.empty(0, dtype=np.int64)
+        if growth.events is not None and len(growth.items):
+            placed = self._place_items(growth, growth.events)
+        self._guess_items(growth, placed)
         if growth.events is not None:
             items = growth.event_items[growth.events.array("item")]
-            self.vocabulary_counts_ += np.bincount(items, minlength=len(self.items_))
-            if len(growth.items):
-                self._place_items(growth, growth.events)
-        if len(growth.described):
-            self._describe_items(growth)
+            counts = np.bincount(items, minlength=len(self.items_))
+            # Only items without events have a guess for a count.
+            self.vocabulary_counts_[growth.fresh[counts[growth.fresh] > 0]] = 0
+            self.vocabulary_counts_ += counts
         self._weights_changed()
         if growth.events is not None:
             self.user_vectors_[growth.users] = self._moved_users(growth, growth.events)
@@ -95,20 +98,22 @@ class SequenceGrowth(FactorModel, abstract=True):
         found[known] += share[:, None].astype(np.float32) * (before - found[known])
         return found
 
-    def _place_items(self, growth: Growth, events: Interactions) -> None:
-        """Give new items the means of the known ones that they stand near, as training would."""
+    def _place_items(self, growth: Growth, events: Interactions) -> NDArray[np.int64]:
+        """Give items the means of the known ones that they stand near, as training would.
+
+        Return those that stand near any.
+        """
         sentences = events.sequences()
         pairs = near_pairs(
             sentences.indptr, growth.event_items[sentences.items], int(self._trained.window)
         )
-        fresh = np.zeros(len(self.items_), dtype=np.bool_)
-        fresh[growth.items] = True
-        new, near = pairs[:, fresh[pairs[0]] & growth.known.items[pairs[1]]]
-        counts = np.bincount(new, minlength=len(self.items_))[growth.items]
+        unlearnt = np.zeros(len(self.items_), dtype=np.bool_)
+        unlearnt[growth.items] = True
+        new, near = pairs[:, unlearnt[pairs[0]] & growth.known.items[pairs[1]]]
+        counts = np.bincount(new, minlength=len(self.items_))
+        placed = np.flatnonzero(counts)
         for vectors in (self.item_vectors_, self.output_vectors_):
             found = np.zeros((len(self.items_), vectors.shape[1]))
             np.add.at(found, new, vectors[near])
-            found = found[growth.items] / np.maximum(counts, 1)[:, None]
-            # Among nothing but new items: like everything.
-            found[counts == 0] = vectors[growth.known.items].mean(axis=0, dtype=np.float64)
-            vectors[growth.items] = found
+            vectors[placed] = found[placed] / counts[placed, None]
+        return placed

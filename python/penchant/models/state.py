@@ -86,6 +86,8 @@ def capture(model: FittedModel) -> State:
     if model.item_first_seen_ is not None:
         arrays["item_first_seen"] = model.item_first_seen_
         meta["last_event"] = model.last_event_
+    if len(model.guessed_items_):
+        arrays["guessed_items"] = model.guessed_items_
     for name in model._weights:
         if getattr(model, name) is not None:
             arrays[name.rstrip("_")] = getattr(model, name)
@@ -141,6 +143,9 @@ def restore(model: FittedModel, state: State) -> None:
             if type(last) is not int:
                 raise ArtifactError(f"last_event is {last!r:.80}, not microseconds of UTC")
             model.last_event_ = last
+        if "guessed_items" in arrays:
+            model.guessed_items_ = _array(arrays, "guessed_items", np.dtype(np.int32), (None,))
+            _check_codes(model.guessed_items_, len(model.items_))
         for name, weight in model._weights.items():
             key = name.rstrip("_")
             absent = weight.optional and key not in arrays
@@ -234,6 +239,12 @@ def _check_seen(seen: RowLists, n_items: int) -> None:
         raise ArtifactError(f"seen_indices has entries outside 0..{n_items - 1}")
     if not ascend(seen):
         raise ArtifactError("seen_indices is not sorted within each user")
+
+
+def _check_codes(codes: NDArray[np.int32], n_items: int) -> None:
+    ascending = (codes[1:] > codes[:-1]).all()
+    if not (ascending and len(codes) < n_items and (codes >= 0).all() and (codes < n_items).all()):
+        raise ArtifactError(f"guessed_items are not some of the ascending codes 0..{n_items - 1}")
 
 
 def save(model: FittedModel, path: str | PathLike[str]) -> None:

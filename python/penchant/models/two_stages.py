@@ -241,8 +241,11 @@ class TwoStageIndex:
         pairs = Found(asked, query, found[query, place], first[query, place], ranks)
         scores = np.full(found.shape, -np.inf, dtype=np.float32)
         scores[query, place] = _shown(self._second.score(pairs, num_threads))
-        # Ties by the lower code; what has no score keeps the order in which it was retrieved.
-        ties = np.where(scores == NO_SCORE, np.arange(found.shape[1]), found)
+        # Ties by the lower code; what has no score keeps the order in which it was retrieved, and
+        # so does everything of a query by which the second stage tells nothing apart.
+        lowest = np.where(found >= 0, scores, np.inf).min(axis=1, keepdims=True)
+        kept = (scores == NO_SCORE) | (lowest == scores.max(axis=1, keepdims=True))
+        ties = np.where(kept, np.arange(found.shape[1]), found)
         order = np.lexsort((ties, -scores), axis=1)
         return np.take_along_axis(found, order, 1), np.take_along_axis(scores, order, 1)
 
