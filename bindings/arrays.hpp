@@ -77,7 +77,8 @@ inline void check_apart(const py::array& a, const py::array& b, const char* a_na
 }
 
 // Refuses NaN and infinity, naming the first place.
-inline void check_finite(MatrixView<const float> view, const char* name) {
+template <typename T = float>  // of {data, rows, cols}
+void check_finite(MatrixView<const T> view, const char* name) {
   for (std::int64_t i = 0; i < view.size(); ++i)
     if (!std::isfinite(view.data[i]))
       fail(std::string(name) + " holds " + (std::isnan(view.data[i]) ? "NaN" : "infinity") +

@@ -9,26 +9,43 @@
 namespace penchant::python {
 namespace {
 
+using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+Array<double> prior_of(const Array<float>& users, int num_threads) {
+  const auto rows = matrix(users, "user_factors");
+  if (rows.rows < 1 || rows.cols < 1) fail("user_factors has no rows or no columns");
+  check_finite(rows, "user_factors");
+  Array<double> out({rows.cols + 1, rows.cols});
+  Eigen::Map<Rows> found(out.mutable_data(), rows.cols + 1, rows.cols);
+  const py::gil_scoped_release release;
+  const RatingPrior prior = rating_prior(rows, num_threads);
+  found.row(0) = prior.mean.transpose();
+  found.bottomRows(rows.cols) = prior.factor;
+  return out;
+}
+
 // The size of the items' side stays beside the core's object, for the checks.
 class FoldIn {
  public:
-  FoldIn(const Array<float>& users, const Array<float>& items,
+  FoldIn(const Array<double>& prior, const Array<float>& items,
          const std::optional<Array<float>>& biases, double variance, int num_threads) {
-    const auto user_rows = matrix(users, "user_factors");
+    const auto prior_rows = matrix(prior, "prior");
     const auto item_rows = matrix(items, "item_factors");
-    if (user_rows.cols < 1 || user_rows.cols != item_rows.cols)
-      fail("user_factors and item_factors need the same number of columns, at least 1");
-    if (user_rows.rows < 1) fail("user_factors has no rows");
+    const std::int64_t d = item_rows.cols;
+    if (d < 1 || prior_rows.cols != d || prior_rows.rows != d + 1)
+      fail("prior must have as many columns as item_factors, at least 1, and one row more");
     check_rows_fit(item_rows.rows, "items");
-    check_finite(user_rows, "user_factors");
+    check_finite(prior_rows, "prior");
     check_finite(item_rows, "item_factors");
     const float* bias_data = finite_biases(biases, item_rows.rows, "item_biases");
     if (!(variance > 0.0) || !std::isfinite(variance))
       fail("variance must be a positive finite number");
-    shape_ = {item_rows.rows, item_rows.cols};
+    shape_ = {item_rows.rows, d};
     const py::gil_scoped_release release;
-    solver_ =
-        std::make_unique<RatingFoldIn>(user_rows, item_rows, bias_data, variance, num_threads);
+    const Eigen::Map<const Rows> rows(prior_rows.data, d + 1, d);
+    solver_ = std::make_unique<RatingFoldIn>(
+        RatingPrior{rows.row(0).transpose(), rows.bottomRows(d).triangularView<Eigen::Lower>()},
+        item_rows, bias_data, variance, num_threads);
   }
 
   [[nodiscard]] Array<float> solve(const Array<std::int64_t>& indptr,
@@ -56,10 +73,13 @@ class FoldIn {
 }  // namespace
 
 void bind_rating_fold_in(py::module_& m) {
+  m.def("rating_prior", &prior_of, py::arg("user_factors").noconvert(), py::kw_only(),
+        py::arg("num_threads"),
+        "Mean (row 0) and lower triangular root of the covariance of users' rows, float64.");
   py::class_<FoldIn>(m, "RatingFoldIn", "Rows of users whose ratings training never saw.")
-      .def(py::init<const Array<float>&, const Array<float>&, const std::optional<Array<float>>&,
+      .def(py::init<const Array<double>&, const Array<float>&, const std::optional<Array<float>>&,
                     double, int>(),
-           py::arg("user_factors").noconvert(), py::arg("item_factors").noconvert(),
+           py::arg("prior").noconvert(), py::arg("item_factors").noconvert(),
            py::arg("item_biases").noconvert().none(true), py::kw_only(), py::arg("variance"),
            py::arg("num_threads"))
       .def("solve", &FoldIn::solve, py::arg("indptr").noconvert(), py::arg("indices").noconvert(),

@@ -3,6 +3,7 @@
 #include <Eigen/Cholesky>
 #include <algorithm>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "penchant/parallel.hpp"
@@ -19,7 +20,7 @@ constexpr std::int64_t kRowsAtOnce = 256;
 constexpr double kFloor = 1e-9;
 
 Eigen::MatrixXd centred_sample(const FloatRows& users, Eigen::VectorXd* mean) {
-  const std::int64_t count = std::min<std::int64_t>(users.rows(), RatingFoldIn::kMostUsers);
+  const std::int64_t count = std::min<std::int64_t>(users.rows(), kMostPriorUsers);
   Eigen::MatrixXd sample(count, users.cols());
   for (std::int64_t i = 0; i < count; ++i)
     sample.row(i) = users.row(i * users.rows() / count).cast<double>();
@@ -44,19 +45,27 @@ Eigen::MatrixXd covariance_root(const Eigen::MatrixXd& sample, int num_threads) 
 
 }  // namespace
 
-RatingFoldIn::RatingFoldIn(MatrixView<const float> users, MatrixView<const float> items,
-                           const float* item_biases, double variance, int num_threads)
-    : variance_(variance), features_(items.rows, items.cols), estimates_(items.rows) {
-  const int threads = resolve_num_threads(num_threads);
+RatingPrior rating_prior(MatrixView<const float> users, int num_threads) {
+  RatingPrior found;
   const Eigen::MatrixXd sample =
-      centred_sample(FloatRows(users.data, users.rows, users.cols), &mean_);
-  factor_ = covariance_root(sample, threads);
+      centred_sample(FloatRows(users.data, users.rows, users.cols), &found.mean);
+  found.factor = covariance_root(sample, resolve_num_threads(num_threads));
+  return found;
+}
+
+RatingFoldIn::RatingFoldIn(RatingPrior prior, MatrixView<const float> items,
+                           const float* item_biases, double variance, int num_threads)
+    : variance_(variance),
+      prior_(std::move(prior)),
+      features_(items.rows, items.cols),
+      estimates_(items.rows) {
+  const int threads = resolve_num_threads(num_threads);
   const FloatRows rows(items.data, items.rows, items.cols);
   parallel_chunks(items.rows, kRowsAtOnce, threads, [&](std::int64_t begin, std::int64_t end, int) {
     const std::int64_t count = end - begin;
     const Rows own = rows.middleRows(begin, count).cast<double>();
-    features_.middleRows(begin, count).noalias() = own * factor_;
-    estimates_.segment(begin, count).noalias() = own * mean_;
+    features_.middleRows(begin, count).noalias() = own * prior_.factor;
+    estimates_.segment(begin, count).noalias() = own * prior_.mean;
   });
   if (item_biases != nullptr)
     estimates_ += Eigen::Map<const Eigen::VectorXf>(item_biases, items.rows).cast<double>();
@@ -65,9 +74,9 @@ RatingFoldIn::RatingFoldIn(MatrixView<const float> users, MatrixView<const float
 void RatingFoldIn::solve_row(std::span<const std::int32_t> items, std::span<const float> ratings,
                              float* row) const {
   const auto n = static_cast<std::int64_t>(items.size());
-  const std::int64_t d = mean_.size();
+  const std::int64_t d = prior_.mean.size();
   if (n == 0) {
-    Eigen::Map<Eigen::VectorXf>(row, d) = mean_.cast<float>();
+    Eigen::Map<Eigen::VectorXf>(row, d) = prior_.mean.cast<float>();
     return;
   }
   Rows own(n, d);
@@ -90,7 +99,7 @@ void RatingFoldIn::solve_row(std::span<const std::int32_t> items, std::span<cons
     gram.diagonal().array() += variance_;
     solution = gram.llt().solve(own.transpose() * rest);
   }
-  const Eigen::VectorXd found = mean_ + factor_ * solution;
+  const Eigen::VectorXd found = prior_.mean + prior_.factor * solution;
   Eigen::Map<Eigen::VectorXf>(row, d) = found.cast<float>();
 }
 

@@ -40,6 +40,7 @@ __all__: list[str] = [
     "mark_recommended",
     "random_normal",
     "ranking_metrics",
+    "rating_prior",
     "rerank_dpp",
     "rerank_mmr",
     "stable_order",
@@ -228,7 +229,7 @@ class RatingFoldIn:
     """
     def __init__(
         self,
-        user_factors: numpy.typing.NDArray[numpy.float32],
+        prior: numpy.typing.NDArray[numpy.float64],
         item_factors: numpy.typing.NDArray[numpy.float32],
         item_biases: numpy.typing.NDArray[numpy.float32] | None,
         *,
@@ -703,6 +704,15 @@ def ranking_metrics(
 ) -> numpy.typing.NDArray[numpy.float64]:
     """
     Metrics (name, k) of every user's list; NaN for users without relevant items.
+    """
+
+def rating_prior(
+    user_factors: numpy.typing.NDArray[numpy.float32],
+    *,
+    num_threads: typing.SupportsInt | typing.SupportsIndex,
+) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Mean (row 0) and lower triangular root of the covariance of users' rows, float64.
     """
 
 @typing.overload

@@ -17,15 +17,23 @@
 
 namespace penchant {
 
+// What is known of rows before there are ratings.
+struct RatingPrior {
+  Eigen::VectorXd mean;    // m
+  Eigen::MatrixXd factor;  // L, lower triangular
+};
+
+// Users whose rows the covariance is taken of, at equal distances; all where there are fewer.
+inline constexpr std::int64_t kMostPriorUsers = 20'000;
+
+RatingPrior rating_prior(MatrixView<const float> users, int num_threads);
+
 class RatingFoldIn {
  public:
-  // Users whose rows the covariance is taken of, at equal distances; all where there are fewer.
-  static constexpr std::int64_t kMostUsers = 20'000;
-
-  // `users` (n x d) and `items` (n_items x d) are rows whose inner product plus `item_biases`
+  // `items` (n_items x d) are rows whose inner product with those of users plus `item_biases`
   // (n_items, or null) is the estimate; all are copied. `variance` (s^2) must be positive.
-  RatingFoldIn(MatrixView<const float> users, MatrixView<const float> items,
-               const float* item_biases, double variance, int num_threads);
+  RatingFoldIn(RatingPrior prior, MatrixView<const float> items, const float* item_biases,
+               double variance, int num_threads);
 
   // One row of `out` for each history; `ratings` has one for each of its items. An empty history
   // gets the mean user. The bits depend neither on the threads nor on the other histories.
@@ -39,8 +47,7 @@ class RatingFoldIn {
                  float* row) const;
 
   double variance_;
-  Eigen::VectorXd mean_;       // m
-  Eigen::MatrixXd factor_;     // L, lower triangular
+  RatingPrior prior_;
   Rows features_;              // f_j
   Eigen::VectorXd estimates_;  // of the mean user: b_j + q_j . m
 };

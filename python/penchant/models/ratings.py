@@ -15,6 +15,8 @@ from penchant.models.ranker import Rows, Scores
 from penchant.models.weights import HISTORY_VALUES, Weight
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from penchant.data.interactions import CSR, Interactions
     from penchant.models.growth import Growth
     from penchant.models.histories import Histories
@@ -40,6 +42,9 @@ class RatingModel(FactorModel, abstract=True):
         **HISTORY_VALUES,
         "mean_": Weight((1,)),
         "scale_": Weight((2,)),
+        # Where the rows of users are no longer those of training: their mean and the root of their
+        # covariance.
+        "user_prior_": Weight(("prior+1", "prior"), optional=True, dtype="float64", given=True),
     }
 
     rating_scale: tuple[float, float] | None
@@ -49,6 +54,7 @@ class RatingModel(FactorModel, abstract=True):
     item_factors_: NDArray[np.float32]
     user_biases_: NDArray[np.float32] | None
     item_biases_: NDArray[np.float32] | None
+    user_prior_: NDArray[np.float64] | None
 
     # ---- training -------------------------------------------------------------------------------
 
@@ -79,6 +85,7 @@ class RatingModel(FactorModel, abstract=True):
                     "correct the data or the scale"
                 )
         ratings = train.csr("last")
+        self.user_prior_ = None
         self.history_values_ = ratings.values
         self.mean_ = np.array([ratings.values.mean(dtype=np.float64)], dtype=np.float32)
         ends = (ratings.values.min(), ratings.values.max()) if scale is None else scale
@@ -115,10 +122,8 @@ class RatingModel(FactorModel, abstract=True):
             )
         solver: _core.RatingFoldIn | None = self._derived.get("fold in")
         if solver is None:
-            factors = self._factors()
-            solver = self._derived["fold in"] = self._solver(
-                factors.users, factors.items, factors.biases
-            )
+            _, items, biases = self._factors()
+            solver = self._derived["fold in"] = self._solver(self._prior(), items, biases)
         matrix = histories.matrix("last")
         low, high = (float(end) for end in self.scale_)
         width = max(high - low, abs(high), abs(low))
@@ -135,15 +140,32 @@ class RatingModel(FactorModel, abstract=True):
             matrix.indptr, matrix.indices, matrix.values, num_threads=self._threads(None)
         )
 
+    def _prior(self) -> NDArray[np.float64]:
+        """Return what is known of users without ratings: how those of the training data are."""
+        return (
+            self._prior_of(self._factors().users) if self.user_prior_ is None else self.user_prior_
+        )
+
+    def _prior_of(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        return _core.rating_prior(np.ascontiguousarray(rows), num_threads=self._threads(None))
+
+    def _weights_problem(self) -> str | None:
+        if self.user_prior_ is None:
+            return None
+        width = self.item_factors_.shape[1] + (self.user_biases_ is not None)
+        if self.user_prior_.shape == (width + 1, width):
+            return None
+        return f"user_prior_ is not for vectors of {width} numbers"
+
     def _solver(
         self,
-        rows: NDArray[np.float32],
+        prior: NDArray[np.float64],
         fixed: NDArray[np.float32],
         biases: NDArray[np.float32] | None,
     ) -> _core.RatingFoldIn:
-        """Return what finds further `rows`, users or items, from their ratings with `fixed`."""
+        """Return what finds further rows, users or items, from their ratings with `fixed`."""
         return _core.RatingFoldIn(
-            np.ascontiguousarray(rows),
+            prior,
             np.ascontiguousarray(fixed),
             biases,
             variance=max(self._residual_variance(), _LEAST_VARIANCE),
@@ -153,12 +175,9 @@ class RatingModel(FactorModel, abstract=True):
     def _value_reduction(self) -> Reduction:
         return "last"
 
-    def _rows_of(self, histories: Histories, growth: Growth) -> NDArray[np.float32]:
-        """Fold in, by what is known of users that are no news."""
-        factors = self._factors()
-        known = self._solver(factors.users[growth.known.users], factors.items, factors.biases)
-        self._derived["fold in"] = known
-        return self._fold_in(histories)
+    def _take_in(self, new: Interactions | None, rows: pa.Table | None) -> None:
+        self.user_prior_ = self._prior()
+        super()._take_in(new, rows)
 
     def _adopt_users(self, codes: Rows, queries: NDArray[np.float32]) -> None:
         if self.user_biases_ is not None:
@@ -178,7 +197,8 @@ class RatingModel(FactorModel, abstract=True):
             rows = np.hstack([rows, self.item_biases_[:, None]])
             fixed = np.hstack([fixed, np.ones((len(fixed), 1), dtype=np.float32)])
             biases = self.mean_ + self.user_biases_
-        found = self._solver(rows[growth.known.items], fixed, biases).solve(
+        prior = self._prior_of(rows[growth.known.items])
+        found = self._solver(prior, fixed, biases).solve(
             takers.indptr, takers.indices, takers.values, num_threads=self._threads(None)
         )
         if self.item_biases_ is not None:

@@ -22,7 +22,7 @@ class Weight(NamedTuple):
 
     shape: tuple[str | int, ...]
     optional: bool = False
-    dtype: Literal["float32", "int32", "int64"] = "float32"
+    dtype: Literal["float32", "float64", "int32", "int64"] = "float32"
     given: bool = False
 
 
