@@ -173,3 +173,21 @@ def test_sampling_refuses(arguments, message):
 def test_implicit_sums_refuse(indptr, indices, message):
     with pytest.raises(ValueError, match=message):
         _core.implicit_sums(indptr, indices, SHARED, num_threads=1)
+
+
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        (np.ones((2, 2)), "prior must have as many columns as item_factors"),
+        (np.ones((4, 3)), "prior must have as many columns as item_factors"),
+        (np.full((3, 2), np.nan), "prior holds NaN at row 0, column 0"),
+        (np.ones((3, 2), dtype=np.float32), "incompatible constructor arguments"),
+    ],
+)
+def test_folding_ratings_in_refuses(prior, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        _core.RatingFoldIn(prior, ones(3, 2), None, variance=1.0, num_threads=1)
+    with pytest.raises(ValueError, match="no rows or no columns"):
+        _core.rating_prior(ones(0, 2), num_threads=1)
+    with pytest.raises(ValueError, match="user_factors holds infinity at row 1, column 0"):
+        _core.rating_prior(np.float32([[1], [np.inf]]), num_threads=1)

@@ -52,8 +52,9 @@ TEST_CASE("a stranger's row is the conditional mean given their ratings") {
       const auto users = reference::random_matrix(kUsers, dim, 1);
       const auto items = reference::random_matrix(kItems, dim, 2);
       const auto biases = biased ? reference::random_matrix(kItems, 1, 3) : std::vector<float>{};
-      const RatingFoldIn solver(rating_prior({users.data(), kUsers, dim}, 2), {items.data(), kItems, dim},
-                                biased ? biases.data() : nullptr, kVariance, 2);
+      const RatingFoldIn solver(rating_prior({users.data(), kUsers, dim}, 2),
+                                {items.data(), kItems, dim}, biased ? biases.data() : nullptr,
+                                kVariance, 2);
       // Shorter and longer than the row: both systems are solved.
       const std::vector<std::vector<std::int32_t>> lists{
           {5}, {0, 3, 9, 27, 59}, {}, {1, 2, 4, 8, 10, 11, 12, 13, 16, 17, 20, 21, 22, 30, 32, 40}};
@@ -88,9 +89,10 @@ TEST_CASE("the rows of strangers do not depend on threads, company or a lack of 
   constexpr std::int64_t kDim = 9;
   const auto items = reference::random_matrix(kItems, kDim, 4);
   const auto users = reference::random_matrix(30, kDim, 5);
-  const RatingFoldIn solver(rating_prior({users.data(), 30, kDim}, 2), {items.data(), kItems, kDim}, nullptr, 1.0,
-                            3);
-  const RatingFoldIn alone(rating_prior({users.data(), 30, kDim}, 2), {items.data(), kItems, kDim}, nullptr, 1.0, 1);
+  const RatingFoldIn solver(rating_prior({users.data(), 30, kDim}, 2), {items.data(), kItems, kDim},
+                            nullptr, 1.0, 3);
+  const RatingFoldIn alone(rating_prior({users.data(), 30, kDim}, 2), {items.data(), kItems, kDim},
+                           nullptr, 1.0, 1);
   reference::Csr histories;
   std::vector<float> ratings;
   for (std::int32_t h = 0; h < 20; ++h) {
@@ -108,7 +110,8 @@ TEST_CASE("the rows of strangers do not depend on threads, company or a lack of 
     CHECK(std::equal(one.begin(), one.end(), many.begin() + h * kDim));
   }
   // One user: nobody can differ from them.
-  const RatingFoldIn only(rating_prior({users.data(), 1, kDim}, 2), {items.data(), kItems, kDim}, nullptr, 1.0, 1);
+  const RatingFoldIn only(rating_prior({users.data(), 1, kDim}, 2), {items.data(), kItems, kDim},
+                          nullptr, 1.0, 1);
   only.solve(histories.view(), ratings, {many.data(), 20, kDim}, 2);
   for (std::int64_t f = 0; f < kDim; ++f)
     CHECK(many[static_cast<std::size_t>(f)] ==

@@ -173,6 +173,12 @@ def test_seen_items_out_of_bounds(rewrite, name, place, value):
         rewrite(change)
 
 
+@pytest.mark.parametrize("codes", [[-1], [30], [3, 3], [4, 3], list(range(30))])
+def test_guessed_items_out_of_bounds(rewrite, codes):
+    with pytest.raises(ArtifactError, match="guessed_items"):
+        rewrite(lambda meta, arrays, tables: arrays.update(guessed_items=np.int32(codes)))
+
+
 @pytest.mark.parametrize(
     ("name", "table"),
     [

@@ -133,3 +133,37 @@ def test_described_items_are_most_like_what_is_most_alike(name):
         whole = known.dtype.kind == "i"
         found = getattr(model, part)[model.items_.code(100)]
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=0.5 if whole else 1e-6)
+
+
+@pytest.mark.parametrize("name", ["SVD", "SVDpp", "BayesianSVD"])
+def test_ratings_of_strangers_say_how_good_an_item_is(name):
+    news = pd.concat([takers(100, np.arange(200, 220), 5.0), takers(101, np.arange(220, 240), 1.0)])
+    model = fitted(name).partial_fit(read(news))
+    assert model.guessed_items_.tolist() == model.items_.codes([100, 101]).tolist()
+    good, bad = model.item_biases_[model.items_.codes([100, 101])]
+    assert good > bad
+
+
+def test_items_that_were_left_at_zero_are_learnt_later():
+    """Early versions left those of strangers there."""
+    model = fitted("IALS").partial_fit(read(takers(100, [200])))
+    model.item_factors_[model.items_.codes([100])] = 0
+    model.user_factors_[model.users_.codes([200])] = 0
+    model.guessed_items_ = np.empty(0, dtype=np.int32)
+    model._weights_changed()
+    popular = model.recommend([300], k=N_ITEMS, unknown="popular")["what"].tolist()
+    for how in ({}, {"scores": "softmax"}):
+        found = model.recommend(200, k=N_ITEMS, **how)
+        assert found["what"].tolist() == [item for item in popular if item != 100]
+        assert (found["score"] > 0).all()
+        assert model.recommend(history=[100], k=N_ITEMS, **how)["score"].equals(found["score"])
+        reranked = model.recommend(200, k=3, rerank=[pc.rerank.PopularityDiscount()], **how)
+        assert (reranked["score"] > 0).all()
+    several = model.recommend([3, 200, 4], k=3)
+    assert several[several["who"] == 200]["what"].tolist() == popular[:3]
+    model.partial_fit(read(takers(100, np.arange(0, 24, 2))))
+    assert len(model.guessed_items_) == 0
+    assert (model.similar_items(100, k=5).iloc[:, 1] % 2 == 0).all()
+    found = model.recommend(200, k=5)["score"]
+    assert found[0] not in (0, model.item_counts_.max())
+    assert model.recommend(history=[100], k=5)["score"].equals(found)

@@ -174,9 +174,8 @@ class FactorModel(Recommender, abstract=True):
 
     def _grow(self, growth: Growth) -> None:
         """Solve for users, then for the items they took, then for the users with those items."""
-        users, learnt = growth.users, growth.items
-        if len(learnt):
-            learnt = learnt[self._are_told_of(growth)]
+        users, told = growth.users, self._are_told_of(growth)
+        learnt = growth.items[told | self._are_rated(growth)]
         if len(learnt):
             takers = self._takers(learnt)
             for array in self._item_arrays():
@@ -187,7 +186,7 @@ class FactorModel(Recommender, abstract=True):
             self._adopt_users(users, self._fold_in(own))
             self._weights_changed()
             self._learn_items(growth._replace(items=learnt), takers)
-        self._guess_items(growth, learnt)
+        self._guess_items(growth, learnt, growth.items[told])
         self._weights_changed()
         if len(users):
             self._adopt_users(users, self._fold_in(self._own_histories(users)))
@@ -200,6 +199,10 @@ class FactorModel(Recommender, abstract=True):
         told = np.zeros(len(self.items_), dtype=np.bool_)
         told[self.seen_.indices[knows[owners]]] = True
         return told[growth.items]
+
+    def _are_rated(self, growth: Growth) -> NDArray[np.bool_]:
+        """Return of which of ``growth.items`` even strangers tell something."""
+        return np.zeros(len(growth.items), dtype=np.bool_)
 
     def _item_arrays(self) -> list[NDArray[Any]]:
         """Return the arrays with a row for each item."""
@@ -223,13 +226,16 @@ class FactorModel(Recommender, abstract=True):
             np.ones(len(entries), np.float32) if values is None else values[entries],
         )
 
-    def _guess_items(self, growth: Growth, learnt: NDArray[np.int64]) -> None:
+    def _guess_items(
+        self, growth: Growth, learnt: NDArray[np.int64], told: NDArray[np.int64]
+    ) -> None:
         """Give new items that are not learnt what the known items most like them have learnt.
 
-        It is their weighted mean; that of all where none is alike, or without an item table.
+        It is their weighted mean; that of all where none is alike, or without an item table. What
+        is not among `told` counts as a guess.
         """
-        unlearnt = np.setdiff1d(np.flatnonzero(~growth.known.items), learnt)
-        self.guessed_items_ = unlearnt.astype(np.int32)
+        unsure = np.setdiff1d(np.flatnonzero(~growth.known.items), told)
+        self.guessed_items_ = unsure.astype(np.int32)
         guessed = np.setdiff1d(growth.fresh, learnt)
         if not len(guessed):
             return

@@ -53,11 +53,11 @@ class GrowingRanker(ExplainingRanker):
         Users with new events, known or not, get the vector that all their events give them with
         the items as they are (as in ``recommend(history=...)``); new items get theirs from the
         users who took them. Where they have no events yet, or only of users who took no known item,
-        it is the mean of those of the known items whose attributes are most like theirs (of all
-        without an item table), until a later call brings such events. The vectors of known items do
-        not change, so refit from time to time. Item-item models compute their matrix again, and are
-        as if they were fitted to all data. In a `Pipeline` each model learns this way; trees stay
-        as they are.
+        it is the mean of those of the known items whose attributes are most like theirs (without an
+        item table that of all, or what the ratings say), until a later call brings such events. The
+        vectors of known items do not change, so refit from time to time. Item-item models compute
+        their matrix again, and are as if they were fitted to all data. In a `Pipeline` each model
+        learns this way; trees stay as they are.
 
         Parameters
         ----------

@@ -189,6 +189,12 @@ class RatingModel(FactorModel, abstract=True):
         """Make `vectors` the rows of users in `_user_vectors`."""
         raise NotImplementedError
 
+    def _are_rated(self, growth: Growth) -> NDArray[np.bool_]:
+        """Ratings of strangers say how good an item is: better than the mean of all."""
+        if self.item_features_ is not None:
+            return super()._are_rated(growth)
+        return np.isin(growth.items, growth.event_items)
+
     def _learn_items(self, growth: Growth, takers: CSR) -> None:
         """Find the most probable items, as `_fold_in` does users."""
         rows, fixed = self.item_factors_, self._user_vectors()

@@ -62,7 +62,7 @@ class SequenceGrowth(FactorModel, abstract=True):
         placed = np.empty(0, dtype=np.int64)
         if growth.events is not None and len(growth.items):
             placed = self._place_items(growth, growth.events)
-        self._guess_items(growth, placed)
+        self._guess_items(growth, placed, placed)
         if growth.events is not None:
             items = growth.event_items[growth.events.array("item")]
             counts = np.bincount(items, minlength=len(self.items_))
