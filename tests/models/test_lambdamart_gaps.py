@@ -53,6 +53,21 @@ def test_only_thresholds_may_be_infinite():
             read_trees(text.replace(line, broken, 1), size)
 
 
+@pytest.mark.parametrize("several", [True, False])
+def test_bytes_that_are_no_text_are_left_out(several):
+    codes = [bytes([n % 3, 255]) for n in range(120)]
+    values = [[one] for one in codes] if several else pd.Categorical(codes)
+    with pytest.warns(pc.errors.PenchantWarning, match="'code' .* left out"):
+        model = fitted(code=values)
+    assert not any("code" in name for name in model.feature_importances_["feature"])
+
+
+def test_more_candidates_than_any_catalogue_has():
+    most = pc.Pipeline(retrieve=pc.IALS(factors=4), k=2**31 - 1, rank=TREES)
+    data = pc.Interactions.from_frame(events(n_users=120), user="customer", item="product")
+    assert len(most.fit(data, progress=False).recommend(1000, k=5)) == 5
+
+
 def test_it_is_not_fitted_alone():
     with pytest.raises(UnsupportedError, match=r"pc\.Pipeline\(retrieve=.*rank=pc\.LambdaMART"):
         pc.LambdaMART().fit(None)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -239,3 +241,27 @@ def test_uuids_compare_as_text() -> None:
     wanted = "62626262-6262-6262-6262-626262626262"
     found = model_of(column).recommend("d", exclude_seen=False, where=f"kind = '{wanted}'")
     assert found["item"].to_pylist() == ["x"]
+
+
+def test_categories_of_uuids_are_kept(tmp_path):
+    names = [uuid.UUID(int=n) for n in (1, 2, 1)]
+    table = pd.DataFrame({"item": [1, 2, 3], "brand": pd.Categorical(names)})
+    events = pd.DataFrame({"user": [1, 1, 2], "item": [1, 2, 3]})
+    data = pc.Interactions.from_frame(events, user="user", item="item", item_features=table)
+    model = pc.Popularity().fit(data)
+    model.save(tmp_path)
+    for one in (model, pc.load(tmp_path)):
+        found = one.recommend(7, where=f"brand == '{names[0]}'", unknown="popular")
+        assert sorted(found["item"]) == [1, 3]
+
+
+def test_a_column_that_polars_cannot_give_is_named():
+    polars = pytest.importorskip("polars")
+    if not hasattr(polars, "Int128"):
+        pytest.skip("this polars has no such type")
+    wide = polars.DataFrame({"item": [1, 2]}).with_columns(
+        polars.lit(1).cast(polars.Int128).alias("big")
+    )
+    events = polars.DataFrame({"user": [1, 2], "item": [1, 2]})
+    with pytest.raises(DataError, match="column 'big' is Int128, which cannot be read"):
+        pc.Interactions.from_frame(events, user="user", item="item", item_features=wide)

@@ -102,3 +102,21 @@ def test_exclude_keeps_what_is_missing():
     statement = "EXCLUDE ItemID WHERE Items.ABV < 6"
     found = model.recommend(0, k=9, where=statement, exclude_seen=False)
     assert sorted(found["item"]) == ["b", "c", "e", "f"]
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32(), pa.float16(), pa.list_(pa.float32())])
+def test_minus_zero_is_zero(kind):
+    numbers = np.array([0.0, -0.0, 0.5], dtype=np.float16)
+    column = pa.array(numbers) if kind == pa.float16() else pa.array(numbers.tolist(), pa.float64())
+    if pa.types.is_list(kind):
+        column = pa.ListArray.from_arrays([0, 1, 2, 3], column.cast(pa.float32()))
+    elif kind != pa.float16():
+        column = column.cast(kind)
+    table = pa.table({"x": column})
+    for zero in ("0", "-0.0"):
+        for where, expected in (
+            (f"x == {zero}", [True, True, False]),
+            (f"x in ({zero}, 7)", [True, True, False]),
+            (f"x not in ({zero})", [False, False, True]),
+        ):
+            assert matching_rows(parse_where(where), table).tolist() == expected, where

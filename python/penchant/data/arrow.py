@@ -62,7 +62,9 @@ def plain_lists(views: Any) -> Any:
 
 
 def takeable(kind: Any) -> Any:
-    """Return a type that Arrow can take rows of: for views and runs, the plain type they stand for.
+    """Return a type that Arrow can take rows of, and keep in a file.
+
+    For views and runs it is the plain type they stand for, as for categories of UUIDs and the like.
 
     Examples
     --------
@@ -76,8 +78,12 @@ def takeable(kind: Any) -> Any:
         return pa.large_binary()
     if types.is_run_end_encoded(kind):
         return takeable(kind.value_type)
+    if types.is_dictionary(kind) and isinstance(kind.value_type, pa.BaseExtensionType):
+        return takeable(kind.value_type)
     if types.is_dictionary(kind):
         return pa.dictionary(kind.index_type, takeable(kind.value_type), kind.ordered)
+    if types.is_map(kind):
+        return pa.map_(takeable(kind.key_type), takeable(kind.item_type), kind.keys_sorted)
     if types.is_struct(kind):
         return pa.struct([field.with_type(takeable(field.type)) for field in kind])
     if types.is_fixed_size_list(kind):

@@ -194,7 +194,13 @@ def _column(frame: Any, position: int, name: str, backend: str) -> Any:
         # A polars Object column exports its pointers, not its values.
         if str(series.dtype) == "Object":
             return _objects(series.to_list(), name)
-        return series.to_arrow()
+        try:
+            return series.to_arrow()
+        except (pa.ArrowException, _panic()) as error:
+            raise DataError(
+                f"column {name!r} is {series.dtype}, which cannot be read: make it another type or "
+                "leave it out"
+            ) from error
     series = frame.iloc[:, position]
     try:
         array = pa.array(series, from_pandas=True)
@@ -203,6 +209,14 @@ def _column(frame: Any, position: int, name: str, backend: str) -> Any:
     if isinstance(array.type, pa.BaseExtensionType) and not arrow.is_uuid(array.type):
         return _as_text(series.tolist(), name)  # periods, intervals
     return array
+
+
+def _panic() -> type[BaseException]:
+    """Return what polars raises where it cannot go on."""
+    import polars
+
+    panic: type[BaseException] = polars.exceptions.PanicException
+    return panic
 
 
 def readable(column: Any, name: str) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, KeysView, Mapping, ValuesView
+from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +17,7 @@ from penchant.data.frames import column_names, missing_column, to_arrow
 from penchant.data.interactions import CSR
 from penchant.errors import ColumnError, DataError, ParameterError
 from penchant.models.results import resolve
+from penchant.retrieval.column_values import is_list
 from penchant.retrieval.filters import RowLists, offsets, owners_of, take_lists
 
 if TYPE_CHECKING:
@@ -215,8 +218,11 @@ def _from_frame(history: Any, columns: Columns) -> _Given:
 
 def _from_sequence(history: Any, item: str) -> _Given:
     """Read one history, or several, whose strangers are then named 0, 1, 2 and so on."""
-    several = not isinstance(history, Mapping | str) and any(map(_is_history, _listed(history)))
-    parts = _listed(history) if several else [history]
+    if isinstance(history, Iterator | ValuesView | KeysView | deque):
+        history = list(history)  # once
+    elements = [] if isinstance(history, Mapping) else _listed(history)
+    several = any(map(_is_history, elements))
+    parts = elements if several else [history]
     if several:
         _check_alike(parts)
     whose = [f"history: place {place}" if several else "history" for place in range(len(parts))]
@@ -251,9 +257,12 @@ def _is_history(part: Any) -> bool:
 
 
 def _listed(history: Any) -> list[Any]:
-    """Return the elements that may be histories; none of what has the type of a column."""
+    """Return the elements that may be histories; none of what has the type of a column of ids."""
     if isinstance(history, list | tuple) or str(getattr(history, "dtype", "")) == "object":
         return list(history)
+    if hasattr(history, "dtype") or isinstance(history, pa.Array | pa.ChunkedArray):
+        column = arrow.to_array(history)
+        return column.to_pylist() if is_list(column.type) else []
     return []
 
 
@@ -288,20 +297,16 @@ def _codes(encoded: Any, name: str) -> NDArray[np.int64]:
 
 
 def _given_values(history: Mapping[Any, Any], whose: str) -> NDArray[np.float32]:
-    try:
-        column = pa.array(list(history.values()), None if history else pa.float64())
-    except arrow.CONVERSION_ERRORS:
-        column = None
-    if column is None or not _may_be_values(column.type):
-        for item, value in history.items():
-            if not isinstance(value, Real) or isinstance(value, bool):
-                raise DataError(_bad_value(whose, item, value))
-        raise DataError(
-            f"{whose}: the values are no numbers that float32 can hold: {history!r:.100}"
-        )
-    values, row = _numbers(column)
-    if row is not None:
-        raise DataError(_bad_value(whose, list(history)[row], column[row].as_py()))
+    values = np.empty(len(history), dtype=np.float32)
+    for place, (item, value) in enumerate(history.items()):
+        try:
+            number = float(value) if isinstance(value, Real | Decimal | np.bool_) else np.nan
+        except OverflowError:  # an integer of hundreds of digits
+            number = np.inf
+        with np.errstate(over="ignore"):
+            values[place] = number
+        if not _is_value(values[place]):
+            raise DataError(_bad_value(whose, item, value))
     return values
 
 
@@ -317,8 +322,13 @@ def _column_values(table: Any, columns: Columns) -> NDArray[np.float32]:
     column = arrow.combine(table[name])
     if not _may_be_values(column.type):
         raise DataError(f"history: column {name!r} must be numbers, got {column.type}")
-    values, row = _numbers(column)
-    if row is not None:
+    if pa.types.is_decimal(column.type) or pa.types.is_boolean(column.type):
+        column = column.cast(pa.float64(), safe=False)
+    with np.errstate(over="ignore"):
+        values = np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float32)
+    bad = ~_is_value(values)
+    if bad.any():
+        row = int(bad.argmax())
         value = column[row].as_py()
         item, user = (table[one][row].as_py() for one in (columns.item, columns.user))
         raise DataError(
@@ -329,13 +339,11 @@ def _column_values(table: Any, columns: Columns) -> NDArray[np.float32]:
 
 
 def _may_be_values(kind: Any) -> bool:
-    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_null)
+    types = pa.types
+    tests = (types.is_integer, types.is_floating, types.is_null, types.is_decimal, types.is_boolean)
     return any(is_kind(kind) for is_kind in tests)
 
 
-def _numbers(column: Any) -> tuple[NDArray[np.float32], int | None]:
-    """Return a column as numbers, and its first row that is none."""
-    with np.errstate(over="ignore"):
-        numbers = np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float32)
-    bad = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= 0)))
-    return numbers, int(bad[0]) if len(bad) else None
+def _is_value(numbers: Any) -> Any:
+    """Return which numbers may be a value of an event."""
+    return np.isfinite(numbers) & (numbers >= 0)

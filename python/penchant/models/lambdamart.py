@@ -202,12 +202,12 @@ class Grown(NamedTuple):
     validation: dict[str, float]
 
 
-def start_scores(depth: int) -> NDArray[np.float64]:
-    """Return the score that the trees are added to, for ranks from 1 to ``depth + 1``.
+def start_scores(matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the score that the trees are added to, by the rank among the features.
 
     The chance of a hit falls about as 1 / rank, and trees add up log-odds.
     """
-    return -np.log(np.arange(1, depth + 2, dtype=np.float64))
+    return -np.log(matrix[:, RANK].astype(np.float64))
 
 
 def grow_trees(
@@ -241,13 +241,12 @@ def grow_trees(
     if not _orderable(train):
         return Grown(None, {})
     options = settings._settings(num_threads)
-    starts = start_scores(depth)
-    data = _dataset(lightgbm, train, starts, None, categorical, options)
+    data = _dataset(lightgbm, train, None, categorical, options)
     watched: list[Any] = []
     callbacks: list[Callable[[Any], None]] = []
     ndcg = _Ndcg(valid) if n_valid else None
     if ndcg is not None:
-        watched = [_dataset(lightgbm, valid, starts, data, categorical, options)]
+        watched = [_dataset(lightgbm, valid, data, categorical, options)]
         if settings.early_stopping_rounds is not None:
             rounds = int(settings.early_stopping_rounds)
             callbacks.append(lightgbm.early_stopping(rounds, verbose=False))
@@ -271,7 +270,7 @@ def grow_trees(
         return Grown(None, {})
     measured = {}
     if ndcg is not None:
-        before = _starts(valid, starts)
+        before = start_scores(valid.features)
         after = before + booster.predict(
             valid.features, num_iteration=booster.best_iteration or -1, num_threads=num_threads
         )
@@ -286,14 +285,9 @@ def _orderable(examples: Examples) -> bool:
     return bool(len(examples.labels) and examples.labels.min() < examples.labels.max())
 
 
-def _starts(part: Examples, starts: NDArray[np.float64]) -> NDArray[np.float64]:
-    return starts[part.features[:, RANK].astype(np.int64) - 1]
-
-
 def _dataset(
     lightgbm: Any,
     part: Examples,
-    starts: NDArray[np.float64],
     like: Any,
     categorical: list[int],
     options: dict[str, Any],
@@ -303,7 +297,7 @@ def _dataset(
         part.labels,
         reference=like,
         group=part.sizes,
-        init_score=_starts(part, starts),
+        init_score=start_scores(part.features),
         categorical_feature=categorical,
         params=options,
     )

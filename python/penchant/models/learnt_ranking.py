@@ -17,7 +17,6 @@ from penchant.models.lightgbm_text import importances, read_trees
 from penchant.models.parts import add_part, take_part, unfitted
 from penchant.models.ranking_examples import held_out_pairs, hold_out, make_examples
 from penchant.models.ranking_features import (
-    RANK,
     Column,
     Features,
     categorical_places,
@@ -171,7 +170,6 @@ class TreeRanks:
     def __init__(self, learnt: LearntRanking, features: Features | None) -> None:
         self._learnt = learnt
         self._features = features
-        self._starts = start_scores(learnt.depth)
 
     def score(self, found: Found, num_threads: int) -> Scores:
         """Return a score for each pair."""
@@ -180,8 +178,7 @@ class TreeRanks:
         matrix = self._features.matrix(found, num_threads)
         threads = _threads(num_threads or thread_count(self._learnt.num_threads))
         trees = self._learnt.booster.predict(matrix, num_threads=threads)
-        start = self._starts[matrix[:, RANK].astype(np.int64) - 1]
-        return np.asarray(start + trees, dtype=np.float32)
+        return np.asarray(start_scores(matrix) + trees, dtype=np.float32)
 
 
 def _threads(num_threads: int) -> int:

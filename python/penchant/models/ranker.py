@@ -300,7 +300,8 @@ class Ranker(FittedModel):
         searcher = self._searcher(how.by)
         log_sum_exp = getattr(searcher, "log_sum_exp", None)
         if log_sum_exp is None:
-            advice = "" if searcher is self._index() else "search with index='exact', or "
+            may = hasattr(self._index(), "log_sum_exp")
+            advice = "search with index='exact', or " if may else ""
             raise UnsupportedError(
                 "scores='softmax' needs the scores of all items, and this search does not make "
                 f"them: {advice}use scores='raw'"

@@ -184,9 +184,15 @@ def _holds_texts(kind: pa.DataType) -> bool:
     """Whether values of a type are texts, or lists of what can be told apart by its text."""
     if is_list(kind):
         # Lists of fractions are vectors, whose components are no categories.
-        inner = kind.value_type
-        return not (pa.types.is_nested(inner) or pa.types.is_floating(inner))
-    return pa.types.is_dictionary(kind) or arrow.is_text(kind)
+        return _has_texts(kind.value_type) and not pa.types.is_floating(kind.value_type)
+    return arrow.is_text(kind) or (pa.types.is_dictionary(kind) and _has_texts(kind))
+
+
+def _has_texts(kind: pa.DataType) -> bool:
+    """Whether the text of a value tells it from others."""
+    if pa.types.is_dictionary(kind):
+        return _has_texts(kind.value_type)
+    return arrow.is_text(kind) or arrow.is_uuid(kind) or _is_number(kind)
 
 
 def _of_texts(name: str, values: Any) -> tuple[Column, int, int]:

@@ -24,8 +24,8 @@ def plain_column(column: Any) -> Any:
     """Return a column, or an array, as a type that Arrow can compare, look up and tell apart.
 
     Categories become their values, half floats floats, narrow decimals ones of 128 bits, UUIDs
-    text, and values of other extension types what they are stored as. `elements` does the same
-    with what lists hold.
+    text, values of other extension types what they are stored as, and -0.0 is 0.0, as it is in
+    comparisons. `elements` does the same with what lists hold.
 
     Examples
     --------
@@ -41,7 +41,9 @@ def plain_column(column: Any) -> Any:
             return pa.chunked_array([arrow.uuid_text(arrow.combine(column))])
         return plain_column(column.cast(kind.storage_type))
     if pa.types.is_float16(kind):  # early versions have no cast of them either
-        return pa.chunked_array([np.asarray(column).astype(np.float32)])
+        return plain_column(pa.chunked_array([np.asarray(column).astype(np.float32)]))
+    if pa.types.is_floating(kind):
+        return pc.add(column, pa.scalar(0.0, kind))
     if pa.types.is_decimal(kind) and kind.bit_width < 128:
         return column.cast(pa.decimal128(kind.precision, kind.scale))
     return column

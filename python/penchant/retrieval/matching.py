@@ -257,7 +257,7 @@ def _as(name: str, kind: Any, values: list[Any]) -> Any:
         if not _fits(kind, value):
             _refuse(name, kind, value)
     if pa.types.is_floating(kind):
-        values = [float(value) for value in values]
+        values = [float(value) + 0.0 for value in values]  # of -0.0, as `plain_column` has it
     try:
         return pa.array(values).cast(kind) if values else pa.array([], kind)
     except (pa.ArrowException, OverflowError):
