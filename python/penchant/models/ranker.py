@@ -9,17 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from penchant import _core
-from penchant.errors import ParameterError, UnsupportedError, choose
+from penchant.errors import UnsupportedError, choose
 from penchant.models.fallback import Among
 from penchant.models.fitted import FittedModel
 from penchant.models.histories import Histories
 from penchant.models.params import Integer
-from penchant.models.reranking import reranked_codes, reranked_histories
+from penchant.models.reranking import read_chain, reranked_codes, reranked_histories
 from penchant.retrieval.exact import MAX_THREADS, ExactIndex, check_k, thread_count
 from penchant.retrieval.filters import ItemFilter, RowLists, take_lists
 from penchant.retrieval.protocol import Index
-from penchant.retrieval.rerank.chain import read_rerankers
-from penchant.retrieval.rerank.lists import Reranker
 
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float32]
@@ -202,7 +200,7 @@ class Ranker(FittedModel):
         def ask(rows: Rows) -> Any:
             return self._queries(None if everyone and len(rows) == len(codes) else codes[rows])
 
-        chain = _read_chain(rerank, pool)
+        chain = read_chain(rerank, pool)
         if chain:
             search: dict[str, Any] = {"exclude_seen": exclude_seen, "item_filter": item_filter}
             search |= {"index": index, "among": among}
@@ -246,7 +244,7 @@ class Ranker(FittedModel):
         self._check_fitted()
         how = How(k, scores, index, num_threads).checked()
         histories.check(len(self.items_))
-        chain = _read_chain(rerank, pool)
+        chain = read_chain(rerank, pool)
         if chain:
             search = {"exclude_seen": exclude_seen, "item_filter": item_filter, "index": index}
             found = reranked_histories(
@@ -392,10 +390,3 @@ class Ranker(FittedModel):
     def _threads(self, num_threads: int | None) -> int:
         own: int | None = getattr(self, "num_threads", None)
         return thread_count(own if num_threads is None else num_threads)
-
-
-def _read_chain(rerank: Any, pool: int | None) -> tuple[Reranker, ...]:
-    chain = read_rerankers(rerank)
-    if not chain and pool is not None:
-        raise ParameterError("pool is what re-rankers choose from: give rerank=[...] too")
-    return chain

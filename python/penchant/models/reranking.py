@@ -8,17 +8,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from penchant.errors import ParameterError
 from penchant.models import results
 from penchant.models.expression_filters import feature_table
 from penchant.models.histories import Histories
 from penchant.retrieval.filters import ItemFilter
-from penchant.retrieval.rerank.chain import Search, pool_size, rerank_all
+from penchant.retrieval.rerank.chain import Search, pool_size, read_rerankers, rerank_all
 from penchant.retrieval.rerank.exploration import mixed
 from penchant.retrieval.rerank.lists import Catalogue, Flags, Reranker, Rows, Scores
 
 if TYPE_CHECKING:
     from penchant.models.fallback import Among
     from penchant.models.ranker import Ranker
+
+
+def read_chain(rerank: Any, pool: int | None) -> tuple[Reranker, ...]:
+    """Return the caller's re-rankers, in order; a pool for none of them is an error."""
+    chain = read_rerankers(rerank)
+    if not chain and pool is not None:
+        raise ParameterError("pool is what re-rankers choose from: give rerank=[...] too")
+    return chain
 
 
 def catalogue_of(model: Ranker) -> Catalogue:
