@@ -278,15 +278,13 @@ def test_a_pair_without_confidence_is_named():
     assert len(fitted(data).users_) == len(data.users)  # alpha is 0
 
 
-@pytest.mark.parametrize(
-    ("amount", "scaling", "confidence"),
-    [(-1, "linear", "0"), (-3, "linear", "-2"), (-1, "log", "-inf"), (-3, "log", "nan")],
-)
-def test_a_history_without_confidence_is_refused(amount, scaling, confidence):
+@pytest.mark.parametrize("amount", [-1, -3])
+@pytest.mark.parametrize("scaling", ["linear", "log"])
+def test_a_history_without_confidence_is_refused(amount, scaling):
     model = fitted(with_values([1, 2]), alpha=1, confidence_scaling=scaling)
     history = pd.DataFrame({"customer": [5], "product": ["item 03"], "amount": [amount]})
-    message = f"history 0 and product 'item 03' have the value {amount}, so a confidence of "
-    with pytest.raises(DataError, match=message + confidence):
+    message = f"'amount' is {amount} in row 0, item 'item 03' of user 5: give .* not negative"
+    with pytest.raises(DataError, match=message):
         model.recommend(history=history)
 
 
