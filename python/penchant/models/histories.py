@@ -18,7 +18,7 @@ from penchant.data.interactions import CSR
 from penchant.errors import ColumnError, DataError, ParameterError
 from penchant.models.results import resolve
 from penchant.retrieval.column_values import is_list
-from penchant.retrieval.filters import RowLists, offsets, owners_of, take_lists
+from penchant.retrieval.filters import RowLists, offsets, owners_of, places_of, take_lists
 
 if TYPE_CHECKING:
     from penchant.data.ids import IdMap
@@ -71,8 +71,7 @@ class Histories(NamedTuple):
         """Return the histories of `rows`, in that order."""
         if len(rows) == self.n and np.array_equal(rows, np.arange(self.n)):
             return self
-        places = RowLists(self.indptr, np.arange(len(self.items), dtype=np.int32))
-        indptr, chosen = take_lists(places, rows)
+        indptr, chosen = places_of(self, rows)
         return self._replace(indptr=indptr, items=self.items[chosen], values=self.values[chosen])
 
     def only(self, allowed: NDArray[np.bool_]) -> Histories:

@@ -215,7 +215,6 @@ def grow_trees(
     examples: Examples,
     categorical: list[int],
     *,
-    depth: int,
     num_threads: int,
     progress: bool,
 ) -> Grown:
@@ -228,8 +227,6 @@ def grow_trees(
         Users in random order.
     categorical : list of int
         Features that are categories.
-    depth : int
-        Candidates of each user at most.
     num_threads : int
     progress : bool
         Show a bar with the ndcg@10 of the validation users.

@@ -236,7 +236,6 @@ def fit_ranking(
             settings,
             examples,
             categorical_places(len(named), columns),
-            depth=depth,
             num_threads=_threads(thread_count(settings.num_threads)),
             progress=progress,
         )

@@ -18,7 +18,14 @@ from penchant.models.histories import Histories
 from penchant.models.params import Choice
 from penchant.models.ranker import Rows, Scores
 from penchant.models.weights import HISTORY_VALUES, Weight
-from penchant.retrieval.filters import RowLists, ascend, offsets, owners_of, take_lists
+from penchant.retrieval.filters import (
+    RowLists,
+    ascend,
+    offsets,
+    owners_of,
+    places_of,
+    take_lists,
+)
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
@@ -174,8 +181,7 @@ class NeighborModel(Recommender, abstract=True):
         if self.history_values_ is None:
             seen = take_lists(self.seen_, codes)
             return CSR(seen.indptr, seen.indices, np.ones(len(seen.indices), dtype=np.float32))
-        places = RowLists(indptr, np.arange(len(indices), dtype=np.int32))
-        starts, entries = take_lists(places, codes)
+        starts, entries = places_of(self.seen_, codes)
         return CSR(starts, indices[entries], self.history_values_[entries])
 
     def _telling(self, queries: Callable[[], CSR]) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from penchant.models.histories import Histories
 from penchant.models.params import Integer
 from penchant.models.reranking import read_chain, reranked_codes, reranked_histories
 from penchant.retrieval.exact import MAX_THREADS, ExactIndex, check_k, thread_count
-from penchant.retrieval.filters import ItemFilter, RowLists, take_lists
+from penchant.retrieval.filters import ItemFilter, RowLists, places_of, take_lists
 from penchant.retrieval.protocol import Index
 
 Rows = NDArray[np.int64]
@@ -77,7 +77,6 @@ class Ranker(FittedModel):
 
     def _own_histories(self, codes: NDArray[np.integer[Any]]) -> Histories:
         """Return what users of the training data took, items ascending."""
-        indptr, indices = self.seen_
         if self.history_values_ is None:
             if self._needs_values():
                 raise UnsupportedError(
@@ -86,9 +85,8 @@ class Ranker(FittedModel):
                 )
             own = take_lists(self.seen_, codes)
             return Histories(*own, np.ones(len(own.indices), np.float32), valued=False)
-        places = take_lists(RowLists(indptr, np.arange(len(indices), dtype=np.int32)), codes)
-        chosen = places.indices
-        return Histories(places.indptr, indices[chosen], self.history_values_[chosen])
+        indptr, chosen = places_of(self.seen_, codes)
+        return Histories(indptr, self.seen_.indices[chosen], self.history_values_[chosen])
 
     def _check_folds_in(self) -> None:
         """Raise the `UnsupportedError` of a model that has no `_fold_in`, whatever the history."""

@@ -187,14 +187,30 @@ def take_lists(lists: RowLists, rows: NDArray[np.integer[Any]]) -> RowLists:
     >>> take_lists(lists, np.array([1, -1, 0, 1])).indices
     array([5, 4, 7, 5], dtype=int32)
     """
+    indptr, places = places_of(lists, rows)
+    return RowLists(indptr, np.ascontiguousarray(lists.indices[places], dtype=np.int32))
+
+
+def places_of(lists: HasOffsets, rows: NDArray[np.integer[Any]]) -> tuple[Int64Array, Int64Array]:
+    """Return the offsets of the lists of `rows`, and where their entries stand in `lists`.
+
+    A row of -1 gets an empty list.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from penchant.retrieval.filters import RowLists, places_of
+    >>> lists = RowLists(np.array([0, 2, 3]), np.array([4, 7, 5], dtype=np.int32))
+    >>> places_of(lists, np.array([1, -1, 0]))
+    (array([0, 1, 1, 3]), array([2, 0, 1]))
+    """
     rows = np.asarray(rows, dtype=np.int64)
     known = rows >= 0
     starts = lists.indptr[np.where(known, rows, 0)]
     counts = np.zeros(len(rows), dtype=np.int64)
     counts[known] = lists.indptr[rows[known] + 1] - starts[known]
     indptr = offsets(counts)
-    positions = np.arange(indptr[-1], dtype=np.int64) + np.repeat(starts - indptr[:-1], counts)
-    return RowLists(indptr, np.ascontiguousarray(lists.indices[positions], dtype=np.int32))
+    return indptr, np.arange(indptr[-1], dtype=np.int64) + np.repeat(starts - indptr[:-1], counts)
 
 
 def distinct_lists(owners: NDArray[Any], items: NDArray[Any], n: int) -> RowLists:
