@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from penchant.data import arrow
 from penchant.errors import DataError, ParameterError
 
 
@@ -117,13 +118,7 @@ def read_numbers(column: Any, name: str, part: str, rows: np.ndarray) -> np.ndar
         If the column does not hold numbers, or one is null, NaN or infinite.
     """
     kind = column.type
-    numeric = (
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_decimal(kind)
-        or pa.types.is_boolean(kind)
-    )
-    if not numeric and not pa.types.is_null(kind):
+    if not arrow.holds_numbers(kind) and not pa.types.is_null(kind):
         raise DataError(
             f"{part} column {name!r} is {kind} and must hold numbers; convert it first, "
             f"for example with pandas.to_numeric"

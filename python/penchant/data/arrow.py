@@ -143,6 +143,26 @@ def to_array(values: Any, name: str = "id") -> Any:
     return combine(array) if isinstance(array, pa.ChunkedArray) else array
 
 
+def joined(parts: Iterable[Any], name: str = "id") -> tuple[Any, list[int]]:
+    """Return what `to_array` makes of several sequences as one array, and the length of each.
+
+    Examples
+    --------
+    >>> values, lengths = joined([["a", "b"], "c", []])
+    >>> values.to_pylist(), lengths
+    (['a', 'b', 'c'], [2, 1, 0])
+    """
+    lists = [to_array(part, name).to_pylist() for part in parts]
+    return to_array([one for own in lists for one in own], name), [len(own) for own in lists]
+
+
+def holds_numbers(kind: Any) -> bool:
+    """Tell whether an Arrow type is one of integers, floats, decimals or booleans."""
+    types = pa.types
+    tests = (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean)
+    return any(test(kind) for test in tests)
+
+
 def combine(column: Any) -> Any:
     """Return a chunked array as one array (text too long for 32-bit offsets becomes large)."""
     if isinstance(column, pa.Array):

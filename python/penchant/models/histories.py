@@ -232,7 +232,7 @@ def _from_sequence(history: Any, item: str) -> _Given:
     labels = pa.array(np.arange(len(parts))) if several else None
     if len(read) == 1:
         return _Given(labels, owners, *read[0], valued)
-    names = arrow.to_array([one for names, _ in read for one in names.to_pylist()], item)
+    names, _ = arrow.joined((names for names, _ in read), item)
     return _Given(labels, owners, names, np.concatenate([own for _, own in read]), valued)
 
 
@@ -319,7 +319,7 @@ def _bad_value(whose: str, item: Any, value: Any) -> str:
 def _column_values(table: Any, columns: Columns) -> NDArray[np.float32]:
     name = str(columns.value)
     column = arrow.combine(table[name])
-    if not _may_be_values(column.type):
+    if not arrow.holds_numbers(column.type) and not pa.types.is_null(column.type):
         raise DataError(f"history: column {name!r} must be numbers, got {column.type}")
     if pa.types.is_decimal(column.type) or pa.types.is_boolean(column.type):
         column = column.cast(pa.float64(), safe=False)
@@ -335,12 +335,6 @@ def _column_values(table: Any, columns: Columns) -> NDArray[np.float32]:
             f"{item!r} of user {user!r}: give {_WANTED}, or drop the row"
         )
     return values
-
-
-def _may_be_values(kind: Any) -> bool:
-    types = pa.types
-    tests = (types.is_integer, types.is_floating, types.is_null, types.is_decimal, types.is_boolean)
-    return any(is_kind(kind) for is_kind in tests)
 
 
 def _is_value(numbers: Any) -> Any:

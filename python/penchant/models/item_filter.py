@@ -101,10 +101,9 @@ def _read_items(
 
 def _as_table(lists: Mapping[Any, Any], user: str, item: str) -> pa.Table:
     """Return the rows (user, item) of lists of items by user."""
-    items = [arrow.to_array(value, item).to_pylist() for value in lists.values()]
-    owners = np.repeat(np.arange(len(items)), [len(own) for own in items])
-    users = arrow.to_array(list(lists)).take(pa.array(owners))
-    return pa.table({user: users, item: arrow.to_array([one for own in items for one in own])})
+    items, lengths = arrow.joined(lists.values(), item)
+    owners = np.repeat(np.arange(len(lengths)), lengths)
+    return pa.table({user: arrow.to_array(list(lists)).take(pa.array(owners)), item: items})
 
 
 def _say_unknown(codes: NDArray[np.int32], name: str) -> None:

@@ -171,9 +171,8 @@ def _places(texts: Any, column: Column) -> Any:
 
 def _is_number(kind: pa.DataType) -> bool:
     types = pa.types
-    tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
     dates = (types.is_date, types.is_timestamp, types.is_time, types.is_duration)
-    return any(test(kind) for test in (*tests, *dates))
+    return arrow.holds_numbers(kind) or any(test(kind) for test in dates)
 
 
 def _as_text(values: Any) -> Any:
