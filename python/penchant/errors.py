@@ -12,7 +12,7 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -23,6 +23,7 @@ __all__ = [
     "ColumnError",
     "DataError",
     "DivergenceError",
+    "HTTPError",
     "MissingExtraError",
     "MissingFileError",
     "NotFittedError",
@@ -31,6 +32,7 @@ __all__ = [
     "PenchantWarning",
     "RequestError",
     "UnknownIdError",
+    "UnknownModelError",
     "UnsupportedError",
     "choose",
     "closest",
@@ -69,6 +71,10 @@ class UnknownIdError(PenchantError, KeyError):
     """An id was not seen during training."""
 
 
+class UnknownModelError(PenchantError, KeyError):
+    """A server has no model of that name."""
+
+
 class NotFittedError(PenchantError, ValueError, AttributeError):
     """A model was used before `fit`."""
 
@@ -99,6 +105,15 @@ class UnsupportedError(PenchantError, NotImplementedError):
 
 class RequestError(PenchantError, ValueError):
     """A request that cannot be answered; the message names the line and the field."""
+
+
+class HTTPError(PenchantError, RuntimeError):
+    """What a server answers with a status of its own; `status` and more `headers` say how."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = dict(headers or {})
 
 
 class MissingExtraError(PenchantError, ImportError):

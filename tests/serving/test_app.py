@@ -141,7 +141,6 @@ def test_recommend_by_query(client, number_model):
         ),
         ("GET", "/invocations", None, {}, 405, "Method Not Allowed"),
         ("GET", "/nowhere", None, {}, 404, "Not Found"),
-        ("GET", "/docs", None, {}, 404, "Not Found"),
     ],
 )
 def test_errors_are_json(client, method, path, content, headers, status, message):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from penchant.data.arrow import text_buffers
+from penchant.errors import require
 
-__all__ = ["CSV_HEADER", "Ids", "Records", "to_csv", "to_json"]
+__all__ = ["CSV_HEADER", "Fragments", "Ids", "Records", "to_csv", "to_json", "to_objects"]
 
 CSV_HEADER = b"user_id,item_id,score\n"
 
@@ -43,6 +45,16 @@ class Ids:
         """Return the ids at some positions."""
         indices = pa.array(positions)
         return Ids(self.text.take(indices), self.literal.take(indices))
+
+    def json(self) -> Any:
+        """Return each id as JSON: a pyarrow.Array of large_string."""
+        special = pc.match_substring_regex(self.text, _JSON_SPECIAL)
+        if not pc.any(special, min_count=0).as_py():
+            quoted = _wrap(self.text)
+        else:
+            texts = [json.dumps(value, ensure_ascii=False) for value in self.text.to_pylist()]
+            quoted = pa.array(texts, pa.large_string())
+        return pc.if_else(self.literal, self.text, quoted)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +84,72 @@ class Records:
         return len(self.scores)
 
 
+class Fragments:
+    """The beginnings of answers, ``{"item_id": "tea", "score": ``, one for each id.
+
+    They lie end to end in one buffer, of which an answer takes slices.
+
+    Parameters
+    ----------
+    ids : Ids
+    name : str
+        What the id is called.
+    """
+
+    def __init__(self, ids: Ids, name: str) -> None:
+        lines = pc.binary_join_element_wise(
+            _text(f'{{"{name}": '), ids.json(), _text(', "score": '), _text("")
+        )
+        self._offsets, self._text = text_buffers(lines)
+
+    def of(self, positions: NDArray[np.int64]) -> list[memoryview]:
+        """Return the beginnings for ids at some positions."""
+        starts = self._offsets[positions].tolist()
+        ends = self._offsets[positions + 1].tolist()
+        text = self._text
+        return [text[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def to_objects(
+    beginnings: list[memoryview],
+    scores: NDArray[np.float32],
+    ends: list[int],
+    columns: list[dict[str, Any]] | None = None,
+) -> list[bytes]:
+    """Return the ``{"item_id": id, "score": s}`` objects of several answers, joined by commas.
+
+    Scores have the fewest digits that give the same float32 back.
+
+    Parameters
+    ----------
+    beginnings : list of memoryview, length n
+        Of each object, see `Fragments`.
+    scores : float32 array of shape (n,)
+        Finite.
+    ends : list of int, length q + 1
+        Answer ``a`` consists of the objects ``ends[a]`` to ``ends[a + 1]``.
+    columns : list of dict, optional
+        More fields of each object.
+
+    Examples
+    --------
+    >>> ids = Ids(pa.array(["tea", "7"], pa.large_string()), pa.array([False, True]))
+    >>> beginnings = Fragments(ids, "item_id").of(np.array([0, 1]))
+    >>> to_objects(beginnings, np.float32([1.5, 0.1]), [0, 2])
+    [b'{"item_id": "tea", "score": 1.5}, {"item_id": 7, "score": 0.1}']
+    """
+    orjson = require("orjson", "serve")
+    digits = orjson.dumps(np.ascontiguousarray(scores), option=orjson.OPT_SERIALIZE_NUMPY)
+    parts: list[Any] = [b"}, "] * (3 * len(beginnings))
+    parts[0::3] = beginnings
+    if beginnings:
+        parts[1::3] = digits[1:-1].split(b",")
+    if columns is not None:
+        more = [json.dumps(one, ensure_ascii=False, default=str) for one in columns]
+        parts[2::3] = [f", {text[1:]}, ".encode() for text in more]
+    return [b"".join(parts[3 * start : 3 * end])[:-2] for start, end in pairwise(ends)]
+
+
 def to_json(records: Records) -> bytes:
     """Return a JSON list of ``{"user_id", "item_id", "score"}`` objects.
 
@@ -79,7 +157,7 @@ def to_json(records: Records) -> bytes:
     """
     rows = _rows(
         records,
-        _quote_json,
+        Ids.json,
         ('{"user_id": ', ', "item_id": ', ', "score": ', "}, "),
     )
     return b"[" + rows[:-2] + b"]"
@@ -96,7 +174,7 @@ def to_csv(records: Records) -> bytes:
 def _rows(records: Records, quote: Any, punctuation: tuple[str, str, str, str]) -> bytes:
     if not len(records):
         return b""
-    before, first, second, after = (pa.scalar(text, pa.large_string()) for text in punctuation)
+    before, first, second, after = map(_text, punctuation)
     lines = pc.binary_join_element_wise(
         before,
         quote(records.users).take(pa.array(records.user_rows)),
@@ -105,21 +183,10 @@ def _rows(records: Records, quote: Any, punctuation: tuple[str, str, str, str]) 
         second,
         pa.array(records.scores).cast(pa.large_string()),
         after,
-        pa.scalar("", pa.large_string()),  # the separator
+        _text(""),  # the separator
     )
     _, text = text_buffers(lines)  # joined end to end is how Arrow holds them already
     return bytes(text)
-
-
-def _quote_json(ids: Ids) -> Any:
-    special = pc.match_substring_regex(ids.text, _JSON_SPECIAL)
-    if not pc.any(special, min_count=0).as_py():
-        quoted = _wrap(ids.text)
-    else:
-        values = ids.text.to_pylist()
-        texts = [json.dumps(value, ensure_ascii=False) for value in values]
-        quoted = pa.array(texts, pa.large_string())
-    return pc.if_else(ids.literal, ids.text, quoted)
 
 
 def _quote_csv(ids: Ids) -> Any:
@@ -130,5 +197,9 @@ def _quote_csv(ids: Ids) -> Any:
 
 
 def _wrap(text: Any) -> Any:
-    mark, nothing = pa.scalar('"', pa.large_string()), pa.scalar("", pa.large_string())
+    mark, nothing = _text('"'), _text("")
     return pc.binary_join_element_wise(mark, text, mark, nothing)
+
+
+def _text(value: str) -> Any:
+    return pa.scalar(value, pa.large_string())

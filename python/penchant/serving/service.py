@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from penchant.data import arrow
-from penchant.errors import choose
+from penchant.errors import choose, require
 from penchant.models import load
 from penchant.serving.decode import Requests
-from penchant.serving.encode import Ids, Records
+from penchant.serving.encode import Fragments, Ids, Records
 
 if TYPE_CHECKING:
     from penchant.data.ids import IdMap
@@ -24,7 +26,10 @@ __all__ = ["Service"]
 
 # Scored cells (requests times the longest list among them) held at a time.
 _BLOCK_CELLS = 2**21
+_MOST_KEPT_TEXTS = 500_000
 _INTEGER = r"^(0|-?[1-9][0-9]*)$"
+_IS_INTEGER = re.compile(_INTEGER)
+_FEW = 64
 
 
 class Service:
@@ -62,6 +67,7 @@ class Service:
         self.model: Recommender = load(model) if isinstance(model, str | os.PathLike) else model
         self.unknown = unknown
         self.num_threads = num_threads
+        self._fragments: Fragments | None = None
 
     def answer(self, requests: Requests) -> Records:
         """Recommend to every user asked about, in order, best item first.
@@ -69,7 +75,7 @@ class Service:
         A list is shorter where the catalogue, or what is new to the user, ends. Items whose score
         is not finite are left out.
         """
-        codes = self.user_codes(requests)
+        codes = self.codes_of(requests.user_ids)
         parts = list(self._blocks(codes, requests.top_n))
         user_rows, items, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
         distinct, item_rows = np.unique(items, return_inverse=True)
@@ -82,9 +88,40 @@ class Service:
             unknown=int(np.count_nonzero(codes < 0)),
         )
 
-    def user_codes(self, requests: Requests) -> Any:
-        """Return the model's code for each request's user, -1 where it is unknown."""
-        return self.model.users_.codes(pa.array(requests.user_ids, pa.large_string()))
+    def look_up(self, asked: Sequence[str]) -> tuple[NDArray[np.int32], list[bytes]]:
+        """Return the code of each user (-1: unknown) and the user as JSON.
+
+        Known users are spelled as the model does, others as they were asked for. A few users are
+        looked up one by one: Arrow's calls cost more than that.
+        """
+        users = self.model.users_
+        if len(asked) > _FEW or not (users.is_text or users.is_integer):
+            codes = self.codes_of(asked)
+            return codes, [
+                text.encode() for text in self._user_ids(codes, asked).json().to_pylist()
+            ]
+        orjson = require("orjson", "serve")
+        found = [users.code(one) for one in asked]
+        texts = [
+            b"%d" % users[code]
+            if code >= 0 and users.is_integer
+            else one.encode()
+            if users.is_integer and _IS_INTEGER.match(one)
+            else orjson.dumps(one)
+            for code, one in zip(found, asked, strict=True)
+        ]
+        return np.array(found, np.int32), texts
+
+    def warm_up(self) -> None:
+        """Build what the first answer needs, so that nobody waits for it later."""
+        some = np.arange(min(1, len(self.model.users_)))
+        self.model.recommend_codes([*some, -1], k=1, num_threads=self.num_threads)
+        self.beginnings("item", np.zeros(1, np.int64))
+
+    def codes_of(self, asked: Sequence[str]) -> NDArray[np.int32]:
+        """Return the model's code for each user, -1 where it is unknown."""
+        codes: NDArray[np.int32] = self.model.users_.codes(pa.array(asked, pa.large_string()))
+        return codes
 
     def _blocks(self, codes: Any, top_n: Any) -> Iterator[tuple[Any, Any, Any]]:
         """Yield (position of the request, item code, score) columns of some requests at a time."""
@@ -101,6 +138,30 @@ class Service:
             wanted &= (items >= 0) & np.isfinite(scores)
             row, _ = wanted.nonzero()
             yield block[row], items[wanted], scores[wanted]
+
+    def beginnings(
+        self, side: Literal["user", "item"], codes: NDArray[np.int64]
+    ) -> list[memoryview]:
+        """Return how the answers with these codes begin; a small catalogue is written once."""
+        name = f"{side}_id"
+        if side == "user":
+            return Fragments(known_ids(self.model.users_, codes), name).of(np.arange(len(codes)))
+        if len(self.model.items_) > _MOST_KEPT_TEXTS:
+            return Fragments(known_ids(self.model.items_, codes), name).of(np.arange(len(codes)))
+        if self._fragments is None:
+            everything = known_ids(self.model.items_, np.arange(len(self.model.items_)))
+            self._fragments = Fragments(everything, name)
+        return self._fragments.of(codes)
+
+    def predict(self, users: Sequence[str], items: Sequence[str]) -> NDArray[np.float32]:
+        """Score pairs of ids, NaN where one is unknown."""
+        names = (self.model.columns_.user, self.model.columns_.item)
+        columns = [pa.array(ids, pa.large_string()) for ids in (users, items)]
+        pairs = pa.Table.from_arrays(columns, names=list(names))
+        scores: NDArray[np.float32] = self.model.predict(
+            pairs, unknown="nan", num_threads=self.num_threads
+        )
+        return scores
 
     def _user_ids(self, codes: Any, asked: Any) -> Ids:
         """Return the model's own spelling of the known users, and the request's of the others."""
