@@ -23,6 +23,7 @@ __all__ = [
     "ColumnError",
     "DataError",
     "DivergenceError",
+    "MediaTypeError",
     "MissingExtraError",
     "MissingFileError",
     "NotFittedError",
@@ -99,6 +100,10 @@ class UnsupportedError(PenchantError, NotImplementedError):
 
 class RequestError(PenchantError, ValueError):
     """A request that cannot be answered; the message names the line and the field."""
+
+
+class MediaTypeError(RequestError):
+    """A body in a format that is not read here (415 over HTTP)."""
 
 
 class MissingExtraError(PenchantError, ImportError):
