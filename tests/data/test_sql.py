@@ -74,9 +74,10 @@ def test_a_query_that_is_refused(connection):
         pc.Interactions.from_sql(connection, "SELECT * FROM sale", **NAMES)
 
 
-def test_a_statement_that_is_no_query(connection):
-    with pytest.raises(DataError, match="the query gives no rows: it must be a SELECT"):
-        pc.Interactions.from_sql(connection, "CREATE TABLE other (a INTEGER)", **NAMES)
+def test_a_statement_that_is_no_query():
+    with closing(sqlite3.connect(":memory:")) as db:
+        with pytest.raises(DataError, match="the query gives no rows: it must be a SELECT"):
+            pc.Interactions.from_sql(db, "CREATE TABLE other (a INTEGER)", **NAMES)
 
 
 def test_no_rows(connection):
