@@ -24,6 +24,7 @@ __all__ = [
     "DataError",
     "DivergenceError",
     "HTTPError",
+    "MediaTypeError",
     "MissingExtraError",
     "MissingFileError",
     "NotFittedError",
@@ -114,6 +115,10 @@ class HTTPError(PenchantError, RuntimeError):
         super().__init__(message)
         self.status = status
         self.headers = dict(headers or {})
+
+
+class MediaTypeError(RequestError):
+    """A body in a format that is not read here (415 over HTTP)."""
 
 
 class MissingExtraError(PenchantError, ImportError):

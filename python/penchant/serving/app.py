@@ -78,6 +78,7 @@ def create_app(
     admin_token: str | None = None,
     recorder: Recorder | None = None,
     num_threads: int = 1,
+    models_root: os.PathLike[str] | str | None = None,
 ) -> FastAPI:
     """Make the web application that serves models.
 
@@ -95,6 +96,10 @@ def create_app(
         Of a call of a model. Requests run beside each other: a call that used several threads
         would only take them from another.
 
+    models_root : path, optional
+        A folder whose artifacts ``POST /models`` may load: a SageMaker multi-model container. It
+        may start without a model, and is healthy then.
+
     Returns
     -------
     fastapi.FastAPI
@@ -106,7 +111,12 @@ def create_app(
         models = Catalog(named, num_threads=num_threads)
     limits = limits or Limits()
     server = Server(models, limits, admin_token=admin_token, recorder=recorder)
-    app = _App([*own.routes(server), *admin.routes(server), *sagemaker.routes(server)], limits)
+    listed = [
+        *own.routes(server),
+        *admin.routes(server, may_be_empty=models_root is not None),
+        *sagemaker.routes(server, models_root),
+    ]
+    app = _App(listed, limits)
     app.state.server = server
     app.add_exception_handler(HTTPException, _answer_http_error)
     return app

@@ -62,7 +62,7 @@ class Route(NamedTuple):
     path: str
     handle: Callable[[Call], Awaitable[Answer]]
     doc: Mapping[str, Any] = {}
-    as_error: Callable[[BaseException], Answer] = json_error
+    as_error: Callable[[BaseException, Call], Answer] = json_error
 
 
 class Server:

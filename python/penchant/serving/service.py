@@ -16,7 +16,8 @@ from penchant.data import arrow
 from penchant.errors import choose, require
 from penchant.models import load
 from penchant.serving.decode import Requests
-from penchant.serving.encode import Fragments, Ids, Records
+from penchant.serving.encode import Fragments, Ids, Records, with_query
+from penchant.serving.tasks import Predict, Recommend, Similar, Task
 
 if TYPE_CHECKING:
     from penchant.data.ids import IdMap
@@ -117,6 +118,47 @@ class Service:
         some = np.arange(min(1, len(self.model.users_)))
         self.model.recommend_codes([*some, -1], k=1, num_threads=self.num_threads)
         self.beginnings("item", np.zeros(1, np.int64))
+
+    def perform(self, task: Task) -> Records:
+        """Do what a cloud's request comes down to."""
+        if isinstance(task, Recommend):
+            return self.answer(task.requests)
+        return self._pairs(task) if isinstance(task, Predict) else self._alike(task)
+
+    def _pairs(self, task: Predict) -> Records:
+        """Score pairs; a row for each, NaN where an id is unknown."""
+        rows = np.arange(len(task))
+        users = self._user_ids(self.codes_of(task.users), task.users)
+        items = pa.array(task.items, pa.large_string())
+        named = Ids(items, pa.array(np.zeros(len(task), bool)))
+        if self.model.items_.is_integer:
+            named = Ids(items, pc.match_substring_regex(items, _INTEGER))
+        scores = self.predict(task.users, task.items)
+        return Records(users, named, rows, rows, scores, unknown=int(np.isnan(scores).sum()))
+
+    def _alike(self, task: Similar) -> Records:
+        """Find items like some; those asked about are the ``users`` of the answer."""
+        items = self.model.items_
+        codes = items.codes(pa.array(task.items, pa.large_string()))
+        known = np.flatnonzero(codes >= 0)
+        k = min(int(task.top_n.max(initial=1)), len(items))
+        rows, scores = self.model.similar_codes(codes[known], k, num_threads=self.num_threads)
+        wanted = (rows >= 0) & np.isfinite(scores)
+        wanted &= np.arange(rows.shape[1]) < task.top_n[known, None]
+        row, _ = wanted.nonzero()
+        distinct, item_rows = np.unique(rows[wanted], return_inverse=True)
+        asked = pa.array(task.items, pa.large_string())
+        found = known_ids(items, np.where(codes >= 0, codes, 0))
+        mask = pa.array(codes >= 0)
+        records = Records(
+            Ids(pc.if_else(mask, found.text, asked), pc.and_(mask, found.literal)),
+            known_ids(items, distinct),
+            known[row],
+            item_rows.reshape(-1),
+            scores[wanted],
+            unknown=len(codes) - len(known),
+        )
+        return with_query(records, codes >= 0, task.top_n) if task.include_query else records
 
     def codes_of(self, asked: Sequence[str]) -> NDArray[np.int32]:
         """Return the model's code for each user, -1 where it is unknown."""
