@@ -173,9 +173,13 @@ class ExternalFunctions:
         described, content = snowflake.pack(content, asked, content_md5=self._content_md5)
         return status, {**described, **more}, content
 
-    def close(self, seconds: float | None = None) -> None:
+    def drain(self, seconds: float | None = None) -> None:
         """Wait for what is being trained and deployed, at most so long for each."""
-        self._runs.close(seconds)
+        self._runs.drain(seconds)
+
+    def close(self) -> None:
+        """Close the file of batch ids; what goes on is not waited for: `drain` does that."""
+        self._runs.close()
 
     def _answer(
         self, function: str, method: str, headers: Mapping[str, str], body: bytes

@@ -149,10 +149,13 @@ class Runs:
         if ended is not None:
             ended.wait(seconds)
 
-    def close(self, seconds: float | None = None) -> None:
-        """Wait for all runs of this process, at most so long for each, and close the file."""
+    def drain(self, seconds: float | None = None) -> None:
+        """Wait for all runs of this process, at most so long for each."""
         for kind, run_id in list(self._ended):
             self.wait(kind, run_id, seconds)
+
+    def close(self) -> None:
+        """Close the file; what is kept in memory is lost."""
         with self._lock:
             if self._opened is not None and self._opened[0] == os.getpid():
                 self._opened[1].close()

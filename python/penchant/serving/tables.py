@@ -192,10 +192,12 @@ class Warehouse:
         columns += [f"CAST({self.quote(name)} AS DOUBLE PRECISION)" for name in numbers]
         columns += [self.quote(name) for name in others]
         there = " AND ".join(f"{self.quote(name)} IS NOT NULL" for name in ids)
-        self._run(f"SELECT {', '.join(columns)} FROM {self._name(table)} WHERE {there}")
+        query = f"SELECT {', '.join(columns)} FROM {self._name(table)} WHERE {there}"
         names = [plain(name) for name in (*ids, *numbers, *others)]
         if self._is_duckdb:
-            return self._call(self._cursor.fetch_arrow_table).rename_columns(names)
+            found = self._call(lambda: self._cursor.sql(query).to_arrow_table())
+            return found.rename_columns(names)
+        self._run(query)
         values: list[list[Any]] = [[] for _ in names]
         while rows := self._call(self._cursor.fetchmany, _BLOCK):
             for own, more in zip(values, zip(*rows, strict=True), strict=True):
