@@ -30,6 +30,7 @@ __all__ = [
     "PenchantError",
     "PenchantWarning",
     "RequestError",
+    "RequestTooLargeError",
     "UnknownIdError",
     "UnsupportedError",
     "choose",
@@ -99,6 +100,10 @@ class UnsupportedError(PenchantError, NotImplementedError):
 
 class RequestError(PenchantError, ValueError):
     """A request that cannot be answered; the message names the line and the field."""
+
+
+class RequestTooLargeError(RequestError):
+    """A request, or the answer it asks for, is over a limit of the server: HTTP's status 413."""
 
 
 class MissingExtraError(PenchantError, ImportError):

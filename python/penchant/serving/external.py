@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from penchant.errors import PenchantError, RequestError, UnsupportedError
+from penchant.errors import PenchantError, RequestError, RequestTooLargeError, UnsupportedError
 from penchant.serving.decode import Requests, decode_record
 from penchant.serving.external_ddl import ddl
 from penchant.serving.protocols import snowflake
@@ -158,7 +158,7 @@ class ExternalFunctions:
         more: dict[str, str] = {}
         try:
             status, content = self._answer(function, method.upper(), asked, body)
-        except snowflake.TooLargeError as error:
+        except RequestTooLargeError as error:
             status, content = 413, snowflake.encode_error(str(error))
         except RequestError as error:
             status, content = 400, snowflake.encode_error(str(error))
@@ -282,7 +282,7 @@ class ExternalFunctions:
     def _check_records(self, groups: Mapping[tuple[str, bool], list[tuple[int, Any]]]) -> None:
         records = sum(k for (_, pairs), asked in groups.items() if not pairs for _, (_, k) in asked)
         if records > self._max_records:
-            raise snowflake.TooLargeError(
+            raise RequestTooLargeError(
                 f"the rows ask for {records} recommendations, more than {self._max_records}: "
                 "create the function with a lower MAX_BATCH_ROWS"
             )

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from penchant.data.arrow import text_buffers
-from penchant.errors import RequestError
+from penchant.errors import RequestError, RequestTooLargeError
 from penchant.serving.encode import Records, _quote_json
 
 __all__ = [
@@ -49,10 +49,6 @@ _WINDOWS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
 _MAX_PARTS = 100
 _WORTH_PACKING = 512
 _REFUSED = re.compile(r";\s*q\s*=\s*0(\.0*)?\s*$")
-
-
-class TooLargeError(RequestError):
-    """A body over the limit: status 413, not 400."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,8 +107,10 @@ def decode_batch(body: bytes, headers: Mapping[str, str], *, max_bytes: int = MA
     Raises
     ------
     RequestError
-        The checksum or the encoding is wrong, the text is no JSON of this shape, a row has no
-        number, or the JSON is too large.
+        The checksum or the encoding is wrong, the text is no JSON of this shape, or a row has no
+        number.
+    RequestTooLargeError
+        The JSON is larger than `max_bytes`.
 
     Examples
     --------
@@ -154,7 +152,7 @@ def _unpack(body: bytes, encoding: str, max_bytes: int) -> bytes:
     name = encoding.strip().lower()
     if name in ("", "identity"):
         if len(body) > max_bytes:
-            raise TooLargeError(f"the body is larger than {max_bytes} bytes")
+            raise RequestTooLargeError(f"the body is larger than {max_bytes} bytes")
         return body
     if name not in _WINDOWS:
         raise RequestError(f"cannot read Content-Encoding {encoding!r}: send gzip or nothing")
@@ -170,7 +168,7 @@ def _unpack(body: bytes, encoding: str, max_bytes: int) -> bytes:
             raise RequestError(f"the body is not {name}: {error}") from None
         room -= len(parts[-1])
         if room < 0:
-            raise TooLargeError(f"the body unpacks to more than {max_bytes} bytes")
+            raise RequestTooLargeError(f"the body unpacks to more than {max_bytes} bytes")
         if not part.eof:
             raise RequestError(f"the {name} body ends before its end")
         body = part.unused_data
