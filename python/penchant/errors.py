@@ -32,6 +32,7 @@ __all__ = [
     "PenchantError",
     "PenchantWarning",
     "RequestError",
+    "RequestTooLargeError",
     "UnknownIdError",
     "UnknownModelError",
     "UnsupportedError",
@@ -119,6 +120,10 @@ class HTTPError(PenchantError, RuntimeError):
 
 class MediaTypeError(RequestError):
     """A body in a format that is not read here (415 over HTTP)."""
+
+
+class RequestTooLargeError(RequestError):
+    """A request, or the answer it asks for, is over a limit of the server: HTTP's status 413."""
 
 
 class MissingExtraError(PenchantError, ImportError):

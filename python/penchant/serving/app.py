@@ -17,7 +17,7 @@ another media type.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
@@ -30,7 +30,7 @@ from penchant.serving import openapi
 from penchant.serving.catalog import Catalog
 from penchant.serving.http import Endpoint, Receive, Scope, Send
 from penchant.serving.recorder import Recorder
-from penchant.serving.routes import admin, own, sagemaker
+from penchant.serving.routes import admin, own, sagemaker, snowflake
 from penchant.serving.server import Limits, Route, Server
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def create_app(
     recorder: Recorder | None = None,
     num_threads: int = 1,
     models_root: os.PathLike[str] | str | None = None,
+    connect: Callable[[], Any] | None = None,
 ) -> FastAPI:
     """Make the web application that serves models.
 
@@ -99,6 +100,8 @@ def create_app(
     models_root : path, optional
         A folder whose artifacts ``POST /models`` may load: a SageMaker multi-model container. It
         may start without a model, and is healthy then.
+    connect : callable, optional
+        Opens the warehouse that ``POST /snowflake/train_and_get_recommendations`` reads and writes.
 
     Returns
     -------
@@ -115,6 +118,7 @@ def create_app(
         *own.routes(server),
         *admin.routes(server, may_be_empty=models_root is not None),
         *sagemaker.routes(server, models_root),
+        *snowflake.routes(server, connect),
     ]
     app = _App(listed, limits)
     app.state.server = server

@@ -130,6 +130,8 @@ def check_token(server: Server, call: Call) -> None:
         raise HTTPError(
             403, "models cannot be changed here: start the server with PENCHANT_ADMIN_TOKEN set"
         )
-    given = (call.header("authorization") or "").removeprefix("Bearer ").encode()
+    # Snowflake can add headers of its own to a function's calls, with this prefix.
+    said = call.header("authorization") or call.header("sf-custom-authorization") or ""
+    given = said.removeprefix("Bearer ").encode()
     if not hmac.compare_digest(given, server.admin_token.encode()):
         raise HTTPError(401, "the admin token is missing or wrong", {"www-authenticate": "Bearer"})
