@@ -30,7 +30,8 @@ _BLOCK_CELLS = 2**21
 _MOST_KEPT_TEXTS = 500_000
 _INTEGER = r"^(0|-?[1-9][0-9]*)$"
 _IS_INTEGER = re.compile(_INTEGER)
-_FEW = 64
+_FEW = 256
+_MOST_KEPT_USERS = 200_000  # some 20 MB; the others are found by a binary search
 
 
 class Service:
@@ -69,6 +70,7 @@ class Service:
         self.unknown = unknown
         self.num_threads = num_threads
         self._fragments: Fragments | None = None
+        self._user_codes: dict[str, int] | None = None
 
     def answer(self, requests: Requests) -> Records:
         """Recommend to every user asked about, in order, best item first.
@@ -102,7 +104,10 @@ class Service:
                 text.encode() for text in self._user_ids(codes, asked).json().to_pylist()
             ]
         orjson = require("orjson", "serve")
-        found = [users.code(one) for one in asked]
+        if self._user_codes is None:
+            found = [users.code(one) for one in asked]
+        else:
+            found = [self._user_codes.get(one, -1) for one in asked]
         texts = [
             b"%d" % users[code]
             if code >= 0 and users.is_integer
@@ -118,6 +123,10 @@ class Service:
         some = np.arange(min(1, len(self.model.users_)))
         self.model.recommend_codes([*some, -1], k=1, num_threads=self.num_threads)
         self.beginnings("item", np.zeros(1, np.int64))
+        users = self.model.users_
+        if users.is_text and len(users) <= _MOST_KEPT_USERS:
+            everybody = users.take(np.arange(len(users))).to_pylist()
+            self._user_codes = {user: code for code, user in enumerate(everybody)}
 
     def perform(self, task: Task) -> Records:
         """Do what a cloud's request comes down to."""
@@ -181,9 +190,7 @@ class Service:
             row, _ = wanted.nonzero()
             yield block[row], items[wanted], scores[wanted]
 
-    def beginnings(
-        self, side: Literal["user", "item"], codes: NDArray[np.int64]
-    ) -> list[memoryview]:
+    def beginnings(self, side: Literal["user", "item"], codes: NDArray[np.int64]) -> list[bytes]:
         """Return how the answers with these codes begin; a small catalogue is written once."""
         name = f"{side}_id"
         if side == "user":
