@@ -93,7 +93,7 @@ def create_app(
         if records > limits.records:
             raise RequestError(
                 f"top_n adds up to {records} recommendations, more than {limits.records}: "
-                "send fewer users at a time, or use `penchant batch`"
+                "send fewer users at a time, or use `penchant batch transform`"
             )
         csv = _prefers_csv(accept)
 

@@ -7,7 +7,6 @@ takes no Python loop, and the JSON and CSV of one answer cannot differ in ids or
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from penchant.data.arrow import text_buffers
+from penchant.serving.json_lines import quoted
 
-__all__ = ["CSV_HEADER", "Ids", "Records", "to_csv", "to_json"]
+__all__ = ["CSV_HEADER", "Ids", "Records", "to_csv", "to_json", "to_json_lines"]
 
 CSV_HEADER = b"user_id,item_id,score\n"
 
-_JSON_SPECIAL = r'["\\\x00-\x1f]'
+_JSON_RECORD = ('{"user_id": ', ', "item_id": ', ', "score": ')
 _CSV_SPECIAL = r'[",\r\n]'
 
 
@@ -77,12 +77,12 @@ def to_json(records: Records) -> bytes:
 
     Scores have the fewest digits that give the same float32 back.
     """
-    rows = _rows(
-        records,
-        _quote_json,
-        ('{"user_id": ', ', "item_id": ', ', "score": ', "}, "),
-    )
-    return b"[" + rows[:-2] + b"]"
+    return b"[" + _rows(records, _quote_json, (*_JSON_RECORD, "}, "))[:-2] + b"]"
+
+
+def to_json_lines(records: Records) -> bytes:
+    """Return the objects of `to_json`, one a line."""
+    return _rows(records, _quote_json, (*_JSON_RECORD, "}\n"))
 
 
 def to_csv(records: Records) -> bytes:
@@ -112,14 +112,7 @@ def _rows(records: Records, quote: Any, punctuation: tuple[str, str, str, str]) 
 
 
 def _quote_json(ids: Ids) -> Any:
-    special = pc.match_substring_regex(ids.text, _JSON_SPECIAL)
-    if not pc.any(special, min_count=0).as_py():
-        quoted = _wrap(ids.text)
-    else:
-        values = ids.text.to_pylist()
-        texts = [json.dumps(value, ensure_ascii=False) for value in values]
-        quoted = pa.array(texts, pa.large_string())
-    return pc.if_else(ids.literal, ids.text, quoted)
+    return pc.if_else(ids.literal, ids.text, quoted(ids.text))
 
 
 def _quote_csv(ids: Ids) -> Any:
