@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from penchant.batch.personalizing import rank, recommend, related, segment
 from penchant.batch.report import Report
+from penchant.batch.tables import to_parquet
 from penchant.batch.transforming import transform
 
-__all__ = ["Report", "transform"]
+__all__ = ["Report", "rank", "recommend", "related", "segment", "to_parquet", "transform"]

@@ -28,10 +28,13 @@ class Piece(NamedTuple):
     output : bytes
     counts : Counter
         What the report adds up.
+    bad : list of BadLine
+        Lines that turned out to have no answer.
     """
 
     output: bytes
     counts: Counter[str]
+    bad: list[BadLine] = []  # noqa: RUF012 - never changed
 
 
 class Job(Protocol):
@@ -79,8 +82,9 @@ def run(
         task, answer = waiting.popleft()
         piece = Piece(b"", Counter()) if answer is None else answer.result()
         work.output.write(piece.output)
-        _set_aside(task.bad, work.errors)
-        work.advance(task.next, piece.counts + Counter(bad=len(task.bad)))
+        bad = [*piece.bad, *task.bad]
+        _set_aside(bad, work.errors)
+        work.advance(task.next, piece.counts + Counter(bad=len(bad)))
         bar.update(task.size)
 
     with _bar(source, progress) as bar, ThreadPoolExecutor(workers) as pool:

@@ -81,6 +81,8 @@ class Source:
         Of a longer line only the beginning is kept, one byte more than this.
     model : Recommender
         Its user column is another name of the column ``user_id``.
+    lines : bool, default False
+        It is JSON Lines, whatever its suffix.
 
     Raises
     ------
@@ -88,10 +90,12 @@ class Source:
         The file cannot be read, or a Parquet file is compressed as a whole.
     """
 
-    def __init__(self, path: str, max_line: int, model: Recommender) -> None:
+    def __init__(
+        self, path: str, max_line: int, model: Recommender, *, lines: bool = False
+    ) -> None:
         self.path = path
         self.format, self._packed = format_of(path)
-        self.format = self.format or "jsonl"
+        self.format = "jsonl" if lines or not self.format else self.format
         self._max_line = max_line
         self._model = model
         if self.format == "parquet" and self._packed:

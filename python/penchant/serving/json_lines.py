@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from penchant.data import arrow
 
-__all__ = ["Lines", "quoted", "read_lines", "split_lines"]
+__all__ = ["Lines", "quoted", "read_lines", "run_together", "split_lines"]
 
 Part = TypeVar("Part")
 
@@ -98,7 +98,7 @@ def split_lines(block: bytes, first: int = 1) -> Lines:
 
 def read_lines(
     lines: Lines,
-    fields: Collection[str],
+    fields: Collection[str] | pa.Schema,
     max_bytes: int,
     by_columns: Callable[[pa.Table, Any, Lines], Part | None],
     one_by_one: Callable[[Lines], Part],
@@ -108,8 +108,9 @@ def read_lines(
     Parameters
     ----------
     lines : Lines
-    fields : collection of str
-        Fields that objects may have; others are left to `one_by_one`.
+    fields : collection of str or pyarrow.Schema
+        Fields that objects may have; others are left to `one_by_one`. With a schema, the columns
+        wanted, and other fields are passed over.
     max_bytes : int
         Longer lines are left to `one_by_one`.
     by_columns : callable
@@ -142,18 +143,12 @@ def read_lines(
     ]
 
 
-def _read_table(lines: Lines, text: Any, fields: Collection[str]) -> pa.Table | None:
+def _read_table(lines: Lines, text: Any, fields: Collection[str] | pa.Schema) -> pa.Table | None:
     """Return a table with a row for each line, None if any does not look like the first one."""
     from pyarrow import json as arrow_json
 
-    try:
-        sample = json.loads(text[0].as_py())
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(sample, dict) or not sample or not set(sample) <= set(fields):
-        return None
-    types = {name: _type_of(value) for name, value in sample.items()}
-    if None in types.values():
+    schema = fields if isinstance(fields, pa.Schema) else _schema_of(text[0].as_py(), fields)
+    if schema is None:
         return None
     # Objects that begin and end with their line, and as many of them: one in each.
     if not pc.all(pc.and_(pc.starts_with(text, "{"), pc.ends_with(text, "}"))).as_py():
@@ -164,12 +159,25 @@ def _read_table(lines: Lines, text: Any, fields: Collection[str]) -> pa.Table | 
             pa.BufferReader(pa.py_buffer(data)),
             read_options=arrow_json.ReadOptions(use_threads=False, block_size=len(data) + 1),
             parse_options=arrow_json.ParseOptions(
-                explicit_schema=pa.schema(types), unexpected_field_behavior="error"
+                explicit_schema=schema,
+                unexpected_field_behavior="ignore" if schema is fields else "error",
             ),
         )
     except pa.ArrowInvalid:
         return None
     return table.combine_chunks() if table.num_rows == len(lines) else None
+
+
+def _schema_of(line: str, fields: Collection[str]) -> pa.Schema | None:
+    """Return the schema of an object with some of the fields; None where it is no such object."""
+    try:
+        sample = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(sample, dict) or not sample or not set(sample) <= set(fields):
+        return None
+    types = {name: _type_of(value) for name, value in sample.items()}
+    return None if None in types.values() else pa.schema(types)
 
 
 def _type_of(value: Any) -> Any | None:
@@ -194,7 +202,7 @@ def quoted(texts: Any) -> Any:
     --------
     >>> import pyarrow as pa
     >>> quoted(pa.array(['tea', 'a "b"'], pa.large_string())).to_pylist()
-    ['"tea"', '"a \\\\"b\\\\""']
+    ['"tea"', '"a \\"b\\""']
     """
     mark, nothing = pa.scalar('"', pa.large_string()), pa.scalar("", pa.large_string())
     plain = pc.binary_join_element_wise(mark, texts, mark, nothing)
@@ -204,3 +212,34 @@ def quoted(texts: Any) -> Any:
     odd = texts.filter(pa.array(special)).to_pylist()
     escaped = pa.array([json.dumps(text, ensure_ascii=False) for text in odd], pa.large_string())
     return pc.replace_with_mask(plain, pa.array(special), escaped)
+
+
+def run_together(texts: Any, starts: NDArray[np.int64], separator: str) -> Any:
+    """Join the texts of each row.
+
+    Parameters
+    ----------
+    texts : pyarrow.Array of large_string, shape (m,)
+    starts : int64 array of shape (n + 1,)
+        Where the texts of each row start.
+    separator : str
+
+    Returns
+    -------
+    pyarrow.Array of large_string, shape (n,)
+
+    Examples
+    --------
+    >>> import numpy as np, pyarrow as pa
+    >>> texts = pa.array(["a", "b", "c"], pa.large_string())
+    >>> run_together(texts, np.array([0, 2, 2, 3]), "|").to_pylist()
+    ['a|b', '', 'c']
+    """
+    between = np.ones(len(texts), dtype=np.bool_)
+    between[starts[:-1][np.diff(starts) > 0]] = False
+    marks = pa.array([separator, ""], pa.large_string()).take(pa.array(np.where(between, 0, 1)))
+    separated = pc.binary_join_element_wise(marks, texts, pa.scalar("", pa.large_string()))
+    # One text after the other is how Arrow holds them: only the offsets are new.
+    offsets, data = arrow.text_buffers(separated)
+    buffers = [None, pa.py_buffer(np.ascontiguousarray(offsets[starts])), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.large_string(), len(starts) - 1, buffers)
