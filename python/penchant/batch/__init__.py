@@ -6,5 +6,16 @@ from penchant.batch.personalizing import rank, recommend, related, segment
 from penchant.batch.report import Report
 from penchant.batch.tables import to_parquet
 from penchant.batch.transforming import transform
+from penchant.batch.watching import Outcome, watch
 
-__all__ = ["Report", "rank", "recommend", "related", "segment", "to_parquet", "transform"]
+__all__ = [
+    "Outcome",
+    "Report",
+    "rank",
+    "recommend",
+    "related",
+    "segment",
+    "to_parquet",
+    "transform",
+    "watch",
+]

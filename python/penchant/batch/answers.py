@@ -13,6 +13,7 @@ from penchant.data import arrow
 from penchant.data.frames import to_arrow
 from penchant.errors import PenchantError
 from penchant.models.expression_filters import Asker, check_values, chosen, item_filter
+from penchant.models.ranker import Ranker
 from penchant.retrieval.filters import ItemFilter, RowLists, distinct_lists, offsets, take_lists
 from penchant.serving.json_lines import quoted
 
@@ -221,14 +222,16 @@ def answer_rank(question: Question, lines: BatchLines) -> Answers:
     _fail_where(found, owners, items >= 0, "none of the items in itemList is known to the model")
     candidates = distinct_lists(owners[items >= 0], items[items >= 0], len(lines))
     for places, values in _groups(found, lines, "rank", question):
-        own = take_lists(candidates, places)
-        k = int(np.diff(own.indptr).max())
+        k = int(np.diff(take_lists(candidates, places).indptr).max())
         step = max(1, _BLOCK_CELLS // k)
         for start in range(0, len(places), step):
             block = places[start : start + step]
             lists = take_lists(candidates, block)
-            rows, scores = _ranked(question, users[block], lists, k, values)
-            _add(found, block, rows, scores, np.ones(rows.shape, dtype=np.bool_))
+            for some in (users[block] >= 0, users[block] < 0):
+                if some.any():
+                    own = take_lists(lists, np.flatnonzero(some))
+                    rows, scores = _ranked(question, users[block[some]], own, k, values)
+                    _add(found, block[some], rows, scores, np.ones(rows.shape, dtype=np.bool_))
     kept = strange[np.isin(owners[strange], found.left)]
     found.add(owners[kept], len(model.items_) + kept, np.zeros(len(kept), np.float32))
     return found.answers(model.items_, lines.items, scored=True, unknown=unknown)
@@ -259,15 +262,32 @@ def _ranked(
             num_threads=question.num_threads,
         )
 
+    known = users >= 0
+    if known.all() and _shows_raw(question.model):  # no need to score the whole catalogue
+        rows, raw = ask("raw")
+        return rows, _softmax(raw)
     rows, shares = ask("softmax")
     parts = np.where((rows >= 0) & np.isfinite(shares), shares, 0).astype(np.float64)
     sums = parts.sum(axis=1, keepdims=True)
+    found = (parts / np.maximum(sums, 1e-300)).astype(np.float32)
     faint = (sums[:, 0] < 1e-30) & (rows >= 0).any(axis=1)
     if faint.any():  # all so far below the best of the catalogue that float32 does not hold them
-        raw = ask("raw")[1][faint].astype(np.float64)
-        raw = np.exp(raw - raw.max(axis=1, keepdims=True))
-        parts[faint], sums[faint] = raw, raw.sum(axis=1, keepdims=True)
-    return rows, (parts / np.maximum(sums, 1e-300)).astype(np.float32)
+        found[faint] = _softmax(ask("raw")[1][faint])
+    return rows, found
+
+
+def _shows_raw(model: Recommender) -> bool:
+    """Tell whether users that the model knows get its scores as they are, never popular items."""
+    kind = type(model)
+    return kind._finish is Ranker._finish and kind._telling is Ranker._telling
+
+
+def _softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the softmax over each row, -inf being no score."""
+    best = np.maximum(scores.max(axis=1, keepdims=True, initial=-np.inf), -3e38)
+    parts = np.exp(scores.astype(np.float64) - best)
+    shares: NDArray[np.float32] = (parts / parts.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shares
 
 
 def answer_related(question: Question, lines: BatchLines) -> Answers:
