@@ -198,3 +198,70 @@ def test_snowflakes_functions_with_effects_need_the_token(server, artifact):
     caught.value.close()
     answer = deploy(**{"sf-custom-authorization": f"Bearer {TOKEN}"})
     assert answer["data"][0][1]["name"] == "snow"
+
+
+# ---- Personalize --------------------------------------------------------------------------------
+
+ARN = "arn:aws:personalize:eu-west-1:000000000000"
+
+
+@pytest.fixture(scope="module")
+def personalize(server):
+    client = aws("personalize-runtime", server)
+    yield client
+    client.close()
+
+
+def test_get_recommendations(personalize, artifact):
+    answer = personalize.get_recommendations(
+        campaignArn=f"{ARN}:campaign/shop",
+        userId="17850",
+        numResults=4,
+        context={"DEVICE": "phone"},
+    )
+    expected = pc.load(artifact).recommend(17850, k=4, scores="softmax")
+    found = [(one["itemId"], one["score"]) for one in answer["itemList"]]
+    assert [item for item, _ in found] == expected["what"].tolist()
+    assert [score for _, score in found] == pytest.approx(expected["score"].tolist(), rel=1e-5)
+    assert answer["recommendationId"]
+
+
+def test_get_related_items(personalize, artifact):
+    answer = personalize.get_recommendations(
+        campaignArn=f"{ARN}:campaign/shop", itemId="LAMP", numResults=2
+    )
+    expected = pc.load(artifact).similar_items("LAMP", k=2)["neighbor"].tolist()
+    assert [one["itemId"] for one in answer["itemList"]] == expected
+
+
+def test_get_personalized_ranking(personalize, artifact):
+    items = ["LAMP", "MUG", " PEN "]
+    answer = personalize.get_personalized_ranking(
+        campaignArn=f"{ARN}:campaign/shop", userId="17850", inputList=items
+    )
+    model = pc.load(artifact)
+    expected = model.recommend(17850, candidates=items, k=3, exclude_seen=False)["what"].tolist()
+    assert [one["itemId"] for one in answer["personalizedRanking"]] == expected
+    assert sum(one["score"] for one in answer["personalizedRanking"]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({"campaignArn": f"{ARN}:campaign/nope", "userId": "1"}, "ResourceNotFoundException"),
+        ({"campaignArn": f"{ARN}:campaign/shop"}, "InvalidInputException"),
+        (
+            {
+                "campaignArn": f"{ARN}:campaign/shop",
+                "userId": "1",
+                "filterArn": f"{ARN}:filter/drama",
+            },
+            "ResourceNotFoundException",
+        ),
+        ({"campaignArn": f"{ARN}:campaign/shop", "itemId": "no such"}, "InvalidInputException"),
+    ],
+)
+def test_errors_have_personalizes_shape(personalize, arguments, code):
+    with pytest.raises(ClientError) as caught:
+        personalize.get_recommendations(**arguments)
+    assert caught.value.response["Error"]["Code"] == code

@@ -5,7 +5,10 @@
 ``POST /v1/recommend``              ``{"user_id": "17850", "k": 10}``; also ``/v1/similar``,
                                     ``/v1/predict``, ``/v1/users``, and ``/v1/models/{name}/...``
 ``GET /recommend``                  ``?user_id=17850&top_n=10``, for a browser
-``POST /invocations``               Amazon SageMaker's container interface
+``POST /invocations``               Amazon SageMaker's container interface; its runtime API is
+                                    ``/endpoints/{name}/invocations``
+``POST /recommendations``           Amazon Personalize's runtime API; also ``/personalize-ranking``
+``POST /snowflake/{function}``      Snowflake's external functions
 ``PUT /v1/models/{name}``           another version takes over
 ``GET /docs``, ``/openapi.json``    all of it, described
 ==================================  ===============================================================
@@ -30,7 +33,7 @@ from penchant.serving import openapi
 from penchant.serving.catalog import Catalog
 from penchant.serving.http import Endpoint, Receive, Scope, Send
 from penchant.serving.recorder import Recorder
-from penchant.serving.routes import admin, own, sagemaker, snowflake
+from penchant.serving.routes import admin, own, personalize, sagemaker, snowflake
 from penchant.serving.server import Limits, Route, Server
 
 if TYPE_CHECKING:
@@ -80,6 +83,7 @@ def create_app(
     num_threads: int = 1,
     models_root: os.PathLike[str] | str | None = None,
     connect: Callable[[], Any] | None = None,
+    filters: Mapping[str, str] | None = None,
 ) -> FastAPI:
     """Make the web application that serves models.
 
@@ -102,6 +106,8 @@ def create_app(
         may start without a model, and is healthy then.
     connect : callable, optional
         Opens the warehouse that ``POST /snowflake/train_and_get_recommendations`` reads and writes.
+    filters : mapping of str to str, optional
+        Expressions on the item table by name, for the ``filterArn`` of Personalize's clients.
 
     Returns
     -------
@@ -113,11 +119,12 @@ def create_app(
         named = models if isinstance(models, Mapping) else {"default": models}
         models = Catalog(named, num_threads=num_threads)
     limits = limits or Limits()
-    server = Server(models, limits, admin_token=admin_token, recorder=recorder)
+    server = Server(models, limits, admin_token=admin_token, recorder=recorder, filters=filters)
     listed = [
         *own.routes(server),
         *admin.routes(server, may_be_empty=models_root is not None),
         *sagemaker.routes(server, models_root),
+        *personalize.routes(server),
         *snowflake.routes(server, connect),
     ]
     app = _App(listed, limits)

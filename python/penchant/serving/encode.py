@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from penchant.data.arrow import text_buffers
 from penchant.errors import require
+from penchant.serving.json_lines import quoted
 
 __all__ = [
     "CSV_HEADER",
@@ -36,7 +37,6 @@ __all__ = [
 
 CSV_HEADER = b"user_id,item_id,score\n"
 
-_JSON_SPECIAL = r'["\\\x00-\x1f]'
 _CSV_SPECIAL = r'[",\r\n]'
 
 
@@ -61,13 +61,7 @@ class Ids:
 
     def json(self) -> Any:
         """Return each id as JSON: a pyarrow.Array of large_string."""
-        special = pc.match_substring_regex(self.text, _JSON_SPECIAL)
-        if not pc.any(special, min_count=0).as_py():
-            quoted = _wrap(self.text)
-        else:
-            texts = [json.dumps(value, ensure_ascii=False) for value in self.text.to_pylist()]
-            quoted = pa.array(texts, pa.large_string())
-        return pc.if_else(self.literal, self.text, quoted)
+        return pc.if_else(self.literal, self.text, quoted(self.text))
 
 
 @dataclasses.dataclass(frozen=True)

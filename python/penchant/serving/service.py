@@ -81,12 +81,12 @@ class Service:
         codes = self.codes_of(requests.user_ids)
         parts = list(self._blocks(codes, requests.top_n))
         user_rows, items, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
-        distinct, item_rows = np.unique(items, return_inverse=True)
+        distinct, item_rows = _numbered(items, len(self.model.items_))
         return Records(
             self._user_ids(codes, requests.user_ids),
             known_ids(self.model.items_, distinct),
             user_rows,
-            item_rows.reshape(-1),
+            item_rows,
             scores,
             unknown=int(np.count_nonzero(codes < 0)),
         )
@@ -214,7 +214,7 @@ class Service:
 
     def _user_ids(self, codes: Any, asked: Any) -> Ids:
         """Return the model's own spelling of the known users, and the request's of the others."""
-        asked = pa.array(asked, pa.large_string())
+        asked = _column(asked)
         known = codes >= 0
         if known.all():
             return known_ids(self.model.users_, codes)
@@ -223,6 +223,20 @@ class Service:
         # An unknown user of a model with numbers as ids is a number too, if it looks like one.
         number = pc.and_(found.literal, pc.match_substring_regex(asked, _INTEGER))
         return Ids(pc.if_else(mask, found.text, asked), pc.if_else(mask, found.literal, number))
+
+
+def _column(texts: Any) -> Any:
+    return texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())
+
+
+def _numbered(codes: Any, n: int) -> tuple[Any, Any]:
+    """Return the distinct codes, all below n, and the place of each code among them."""
+    if len(codes) < n // 16:
+        distinct, place = np.unique(codes, return_inverse=True)
+        return distinct, place.reshape(-1)
+    used = np.zeros(n, dtype=bool)
+    used[codes] = True
+    return np.flatnonzero(used), (np.cumsum(used) - 1)[codes]
 
 
 def known_ids(ids: IdMap, codes: Any) -> Ids:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from penchant.errors import RequestError, closest
-from penchant.serving.decode import _MAX_ID_BYTES, Requests, show, whole_number
+from penchant.serving.decode import MAX_ID_BYTES, Requests, show, whole_number
 from penchant.serving.tasks import Predict, Recommend, Similar, Task
 
 __all__ = ["decode_csv"]
@@ -142,11 +142,11 @@ def _arrange(
 
 def _check_ids(ids: Any, name: str) -> None:
     sizes = np.asarray(pc.binary_length(ids))
-    wrong = np.flatnonzero((sizes == 0) | (sizes > _MAX_ID_BYTES))
+    wrong = np.flatnonzero((sizes == 0) | (sizes > MAX_ID_BYTES))
     if len(wrong):
         row = int(wrong[0])
         size = int(sizes[row])
-        problem = f"has {size} bytes, more than {_MAX_ID_BYTES}" if size else "is empty"
+        problem = f"has {size} bytes, more than {MAX_ID_BYTES}" if size else "is empty"
         raise RequestError(f"row {row + 1}: {name} {problem}")
 
 
