@@ -52,13 +52,12 @@ def test_new_items_are_like_those_that_the_same_users_took(name):
     """The first of the new items is of the odd users, so that two in the wrong order show."""
     even, odd = np.arange(0, 24, 2), np.arange(1, 16, 2)
     new = [takers(100, odd), takers(101, even)]
-    if name == "Prod2Vec":  # it goes by what stands near in the new events
-        new += [takers(item, users) for item, users in ((5, odd), (9, odd), (4, even), (8, even))]
     model = fitted(name)
     if model._needs_values():
         new += [takers(100, even[:6], 1.0), takers(101, odd[:6], 1.0)]
     similar = model.partial_fit(read(pd.concat(new))).similar_items([100, 101], k=5)
     assert (similar["what"] % 2 != similar["neighbor"] % 2).all()
+    assert len(model.guessed_items_) == 0
 
 
 @pytest.mark.parametrize("name", ["SVD", "SVDpp", "BayesianSVD"])
