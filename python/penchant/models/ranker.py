@@ -142,8 +142,8 @@ class Ranker(FittedModel):
         Parameters
         ----------
         users : int array of shape (q,), optional
-            Codes of `users_`; -1, and a user for whom all items would score 0, asks for the most
-            popular items. None means everyone.
+            Codes of `users_`; -1, and a user for whom all items would score 0 or next to it, asks
+            for the most popular items. None means everyone.
         k : int, default 10
             Items per user, at most the size of the catalogue.
         exclude_seen : bool, default True
@@ -230,7 +230,7 @@ class Ranker(FittedModel):
         ----------
         histories : Histories
             Item codes and values, oldest first. A history that is empty, or by which all items
-            would score 0, gets the most popular items.
+            would score 0 or next to it, gets the most popular items.
         k, exclude_seen, item_filter, rerank, pool, scores, index, num_threads
             As in `recommend_codes`.
 
