@@ -296,11 +296,12 @@ class Ranker(FittedModel):
         searcher = self._searcher(how.by)
         log_sum_exp = getattr(searcher, "log_sum_exp", None)
         if log_sum_exp is None:
-            may = hasattr(self._index(), "log_sum_exp")
-            advice = "search with index='exact', or " if may else ""
+            if hasattr(self._index(), "log_sum_exp"):
+                advice = "this search does not make them: search with index='exact', or"
+            else:
+                advice = f"{type(self).__name__} does not make them in any search:"
             raise UnsupportedError(
-                "scores='softmax' needs the scores of all items, and this search does not make "
-                f"them: {advice}use scores='raw'"
+                f"scores='softmax' needs the scores of all items, and {advice} use scores='raw'"
             )
         sums: NDArray[np.float64] = log_sum_exp(queries, num_threads=self._threads(how.num_threads))
         return np.exp(scores - sums[:, None]).astype(np.float32)
