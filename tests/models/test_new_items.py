@@ -143,6 +143,21 @@ def test_ratings_of_strangers_say_how_good_an_item_is(name):
     assert good > bad
 
 
+@pytest.mark.parametrize("name", ["SVD", "SVDpp", "BayesianSVD"])
+def test_ratings_of_strangers_count_where_attributes_say_nothing(name):
+    """Items 102 and 103 are as all even ones are, whatever a stranger says of them."""
+    kinds = pd.DataFrame({"what": range(N_ITEMS), "kind": N_ITEMS // 2 * ["even", "odd"]})
+    new = pd.DataFrame({"what": range(100, 104), "kind": [None, None, "even", "even"]})
+    users = np.arange(200, 280).reshape(4, 20)
+    rated = [takers(100 + i, users[i], 1.0 + 4 * (i % 2 == 0)) for i in range(4)]
+    model = fitted(name, item_features=kinds).partial_fit(read(pd.concat(rated)), items=new)
+    codes = model.items_.codes(range(100, 104))
+    assert model.guessed_items_.tolist() == codes.tolist()
+    good, bad, *even = model.item_biases_[codes]
+    assert good > bad
+    assert even[0] == even[1]
+
+
 def test_items_that_were_left_at_zero_are_learnt_later():
     """Early versions left those of strangers there."""
     model = fitted("IALS").partial_fit(read(takers(100, [200])))
