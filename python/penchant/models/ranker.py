@@ -142,8 +142,8 @@ class Ranker(FittedModel):
         Parameters
         ----------
         users : int array of shape (q,), optional
-            Codes of `users_`; -1, and a user for whom all items would score 0, asks for the most
-            popular items. None means everyone.
+            Codes of `users_`; -1, and a user for whom all items would score 0 or next to it, asks
+            for the most popular items. None means everyone.
         k : int, default 10
             Items per user, at most the size of the catalogue.
         exclude_seen : bool, default True
@@ -230,7 +230,7 @@ class Ranker(FittedModel):
         ----------
         histories : Histories
             Item codes and values, oldest first. A history that is empty, or by which all items
-            would score 0, gets the most popular items.
+            would score 0 or next to it, gets the most popular items.
         k, exclude_seen, item_filter, rerank, pool, scores, index, num_threads
             As in `recommend_codes`.
 
@@ -296,11 +296,12 @@ class Ranker(FittedModel):
         searcher = self._searcher(how.by)
         log_sum_exp = getattr(searcher, "log_sum_exp", None)
         if log_sum_exp is None:
-            may = hasattr(self._index(), "log_sum_exp")
-            advice = "search with index='exact', or " if may else ""
+            if hasattr(self._index(), "log_sum_exp"):
+                advice = "this search does not make them: search with index='exact', or"
+            else:
+                advice = f"{type(self).__name__} does not make them in any search:"
             raise UnsupportedError(
-                "scores='softmax' needs the scores of all items, and this search does not make "
-                f"them: {advice}use scores='raw'"
+                f"scores='softmax' needs the scores of all items, and {advice} use scores='raw'"
             )
         sums: NDArray[np.float64] = log_sum_exp(queries, num_threads=self._threads(how.num_threads))
         return np.exp(scores - sums[:, None]).astype(np.float32)
