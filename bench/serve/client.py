@@ -108,7 +108,8 @@ class Load:
         self.answers: dict[bytes, int] = {}
         self.waited = 0
         self.start = 0.0
-        self.end = float("inf")
+        self.end = float("inf")  # what is due then and later is not sent
+        self.last = float("inf")  # no answer is waited for beyond
         self.timer: asyncio.TimerHandle | None = None
         self.finished = asyncio.Event()
         self.loop = asyncio.get_running_loop()
@@ -179,13 +180,20 @@ class Load:
         self.reconnecting = self.loop.create_task(self.reconnect())
 
     def stop(self) -> None:
-        self.end = time.monotonic()
+        """Send nothing more, not even what is due and waits for a connection."""
+        self.loop.remove_reader(sys.stdin)
+        self.end = self.start + len(self.sent) * self.step
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
         self.check_end()
 
     def check_end(self) -> None:
         """Finish once everything is answered, or the time for that is over."""
         missing = len(self.sent) - len(self.done)
-        if not missing or time.monotonic() > self.end + _GRACE_SECONDS:
+        now = time.monotonic()
+        self.last = min(self.last, now + _GRACE_SECONDS)
+        if not missing or now > self.last:
             self.finished.set()
         elif self.timer is None:
             self.timer = self.loop.call_later(0.02, self.pump_end)
@@ -197,9 +205,8 @@ class Load:
 
 async def drive(settings: Settings, requests: list[bytes]) -> Load:
     load = Load(settings, requests)
-    load.loop.add_reader(sys.stdin, load.stop)  # readable: closed
-    if settings.seconds is not None:
-        load.loop.remove_reader(sys.stdin)
+    if settings.seconds is None:
+        load.loop.add_reader(sys.stdin, load.stop)  # readable: at its end
     await load.run()
     return load
 
@@ -226,9 +233,12 @@ def http_request(path: str, body: bytes) -> bytes:
 
 
 def write(load: Load, out: Path, cpu_share: float) -> None:
-    nothing = (load.end + _GRACE_SECONDS, LOST, load.answers.setdefault(b"", len(load.answers)))
-    done = [load.done.get(number, nothing) for number in range(len(load.sent))]
-    numbers = np.arange(len(done))
+    numbers = np.arange(len(load.sent))
+    if len(load.done) < len(numbers):
+        nothing = load.answers.setdefault(b"", len(load.answers))
+        for number in set(numbers.tolist()) - set(load.done):
+            load.done[number] = (load.last, LOST, nothing)
+    done = [load.done[number] for number in numbers.tolist()]
     np.savez(
         out,
         due=load.start + numbers * load.step,

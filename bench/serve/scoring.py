@@ -12,6 +12,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,51 +21,84 @@ from numpy.typing import NDArray
 from bench import lists
 from bench.report import Report
 from bench.serve.subject import TOP, Subject, items_of
-from bench.timing import Side, interleave, ratio
+from bench.timing import Measured, Side, interleave, ratio
 from penchant.errors import PenchantError
 
 TOGETHER = 32
 OURS, NUMPY = f"penchant, {TOGETHER} waiting", "NumPy argpartition, one by one"
 
 
-def run(options: argparse.Namespace, subject: Subject, report: Report) -> float:
-    """Return the seconds that our side takes for one request."""
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one request."""
+
+    wall: float
+    cpu: float  # of all threads of the process
+
+
+def run(options: argparse.Namespace, subject: Subject, report: Report) -> Cost:
+    """Return what a request costs our side."""
     bodies = subject.bodies()
     theirs = numpy_handler(subject)
+    cpu: dict[str, list[float]] = {OURS: [], NUMPY: []}
     with Asked(subject, options.path) as ours:
         check(report, subject, ours, theirs)
         groups = [bodies[i : i + TOGETHER] for i in range(0, len(bodies), TOGETHER)][:-1]
+
+        def one_by_one(group: list[bytes]) -> list[bytes]:
+            return [theirs(body) for body in group]
+
         sides = [
-            Side(OURS, run=lambda _: [ours.together(group) for group in groups]),
-            Side(NUMPY, run=lambda _: [[theirs(body) for body in group] for group in groups]),
+            Side(OURS, run=lambda _: all_of(groups, ours.together)),
+            Side(NUMPY, run=lambda _: all_of(groups, one_by_one)),
         ]
         interleave(sides, 1)
-        measured = interleave(sides, options.repeats)
-        latency = [timed(ours.together, group) for group in groups]
+        measured = interleave(sides, options.repeats, lambda name, used: cpu[name].append(used))
+        batches = [timed(ours.together, group) for group in groups]
     count = len(groups) * TOGETHER
+    tell(report, options, subject, measured, cpu, count)
+    print(f"a batch of {TOGETHER} takes {1e3 * np.median(batches):.2f} ms")
+    return Cost(measured[OURS].median / count, float(np.median(cpu[OURS])) / count)
+
+
+def all_of(groups: list[list[bytes]], answer: Callable[[list[bytes]], Any]) -> float:
+    """Answer all, and return the CPU time that took."""
+    began = time.process_time()
+    for group in groups:
+        answer(group)
+    return time.process_time() - began
+
+
+def tell(
+    report: Report,
+    options: argparse.Namespace,
+    subject: Subject,
+    measured: dict[str, Measured],
+    cpu: dict[str, list[float]],
+    count: int,
+) -> None:
     times = ratio(measured[OURS], measured[NUMPY])
     report.table(
         f"scoring alone, top {TOP} of {len(subject.model.items_):,}, one process: {count} "
         f"requests, {options.repeats} runs each",
-        ["side", "us a request", "requests/s", "against ours"],
+        ["side", "us a request", "CPU us", "requests/s", "against ours"],
         [
             [
                 side.name,
                 f"{1e6 * side.median / count:.1f}",
+                f"{1e6 * np.median(cpu[side.name]) / count:.1f}",
                 f"{count / side.median:,.0f}",
                 None if side.name == OURS else str(times),
             ]
             for side in measured.values()
         ],
     )
-    print(f"a batch of {TOGETHER} takes {1e3 * np.median(latency):.2f} ms")
     report.results["scoring"] = {
         "requests": count,
         "ratio": times.as_dict(),
-        "sides": {name: side.as_dict() for name, side in measured.items()},
+        "sides": {name: side.as_dict() | {"cpu": cpu[name]} for name, side in measured.items()},
     }
     report.figure("scoring", times.median)
-    return measured[OURS].median / count
 
 
 def timed(call: Callable[[Any], Any], argument: Any) -> float:

@@ -25,8 +25,8 @@ _TITLES = {
 
 def run(
     options: argparse.Namespace, subject: Subject, folder: Path, report: Report
-) -> dict[str, float]:
-    """Return the medians, requests a second."""
+) -> dict[str, wrk.Load]:
+    """Return each server's run with the median of requests a second."""
     bodies = wrk.write_bodies(folder / "bodies.txt", subject.bodies())
     loads: dict[str, list[wrk.Load]] = {}
     with contextlib.ExitStack() as stack:
@@ -63,31 +63,37 @@ def tell(
     subject: Subject,
     size: int,
     loads: dict[str, list[wrk.Load]],
-) -> dict[str, float]:
+) -> dict[str, wrk.Load]:
     measured = {
         name: Measured(name, [1 / load.per_second for load in found])
+        for name, found in loads.items()
+    }
+    spent = {
+        name: 1e6 * float(np.median([load.cpu_seconds for load in found]))
         for name, found in loads.items()
     }
     rows = []
     for name in [OURS, *_TITLES.values()]:
         per_second = [load.per_second for load in loads[name]]
-        cpu = 1e6 * float(np.median([load.cpu_seconds for load in loads[name]]))
         share = None if name == OURS else ratio(measured[OURS], measured[name])
         shown = None if share is None else percent(share.median, share.low, share.high)
         spread = f"{min(per_second):,.0f} - {max(per_second):,.0f}"
-        rows.append([name, f"{np.median(per_second):,.0f}", spread, f"{cpu:.0f}", shown])
+        by_cpu = f"{spent[name] / spent[OURS]:.0%}"
+        cells = [f"{np.median(per_second):,.0f}", spread, shown, f"{spent[name]:.0f}", by_cpu]
+        rows.append([name, *cells])
         if share is not None:
             report.figure(f"throughput against {name[4:]}", share.median)
     report.table(
         f"POST {options.path}, top {TOP} of {len(subject.model.items_):,}, {len(subject.users):,} "
         f"users, {size}-byte answers, wrk with {wrk.CONNECTIONS} connections on the same "
         f"CPUs, {options.repeats} runs of {options.seconds:g} s each",
-        ["server, one worker", "requests/s", "min - max", "CPU us a request", "ours against it"],
+        ["server, one worker", "requests/s", "min - max", "ours against it", "CPU us", "by CPU"],
         rows,
     )
     print(
         "(a) is the row of the table: a handler that FastAPI calls with nothing to do. What "
-        "FastAPI itself costs is no work of ours: (c) has nothing but uvicorn below it."
+        "FastAPI itself costs is no work of ours: (c) has nothing but uvicorn below it. 'CPU us' "
+        "is what a request costs the server's process, 'by CPU' the same ratio by that."
     )
     errors = sum(load.errors for load in loads[OURS])
     report.check(errors == 0, f"{errors} answers of ours under load were not 200")
@@ -98,7 +104,10 @@ def tell(
         }
         for name, found in loads.items()
     }
-    return {name: 1 / side.median for name, side in measured.items()}
+    return {
+        name: sorted(found, key=lambda load: load.per_second)[len(found) // 2]
+        for name, found in loads.items()
+    }
 
 
 def percent(middle: float, low: float, high: float) -> str:
