@@ -13,6 +13,12 @@ from typing import Any
 FASTAPI, STARLETTE, ASGI = "fastapi", "starlette", "asgi"
 PATH = "/v1/recommend"
 _MEDIA = "application/json"
+_SETTINGS: dict[str, Any] = {
+    "log_level": "warning",
+    "lifespan": "off",
+    "access_log": False,
+    "server_header": False,
+}
 
 
 def fastapi(content: bytes) -> Any:
@@ -66,7 +72,7 @@ def main() -> None:
     import uvicorn
 
     app = KINDS[options.kind](options.answer.read_bytes())
-    uvicorn.run(app, port=options.port, log_level="warning", lifespan="off")
+    uvicorn.run(app, port=options.port, **_SETTINGS)
 
 
 if __name__ == "__main__":
