@@ -10,15 +10,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from bench.serve.subject import PATH
+
 FASTAPI, STARLETTE, ASGI = "fastapi", "starlette", "asgi"
-PATH = "/v1/recommend"
 _MEDIA = "application/json"
-_SETTINGS: dict[str, Any] = {
-    "log_level": "warning",
-    "lifespan": "off",
-    "access_log": False,
-    "server_header": False,
-}
 
 
 def fastapi(content: bytes) -> Any:
@@ -71,8 +66,10 @@ def main() -> None:
     options = parser.parse_args()
     import uvicorn
 
+    from penchant.cli.serve import _options
+
     app = KINDS[options.kind](options.answer.read_bytes())
-    uvicorn.run(app, port=options.port, **_SETTINGS)
+    uvicorn.run(app, port=options.port, **_options())
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from bench.serve import bare, open_loop, wrk
 from bench.serve.client import Settings
 from bench.serve.open_loop import Found
 from bench.serve.servers import Server, bare_server, penchant_server
-from bench.serve.subject import Subject
+from bench.serve.subject import PATH, Subject
 from bench.serve.throughput import OURS
 
 BARE = "bare ASGI, same rate"
@@ -34,24 +34,24 @@ def run(
     with contextlib.ExitStack() as stack:
         ours = stack.enter_context(penchant_server(subject.path, folder / "ours.log"))
         answer = folder / "constant.json"
-        answer.write_bytes(ours.post(options.path, subject.bodies()[0]))
+        answer.write_bytes(ours.post(PATH, subject.bodies()[0]))
         constant = stack.enter_context(bare_server(bare.ASGI, answer, folder / "bare.log"))
         if maximum is None:
             maximum = most(ours, options, bodies)
         rate = maximum * _SPARE
-        servers = {OURS: (ours, options.path), BARE: (constant, bare.PATH)}
+        servers = {OURS: ours, BARE: constant}
         for _ in range(options.repeats):
-            for name, (server, path) in servers.items():
+            for name, server in servers.items():
                 out = str(folder / "latency.npz")
                 seconds = options.seconds + _WARM_SECONDS
-                settings = Settings(server.port, path, str(bodies), out, rate, seconds)
+                settings = Settings(server.port, PATH, str(bodies), out, rate, seconds)
                 found.setdefault(name, []).append(open_loop.run(settings).after(_WARM_SECONDS))
     tell(report, options, rate, found)
 
 
 def most(server: Server, options: argparse.Namespace, bodies: Path) -> float:
     """Return the requests a second that wrk gets answered: the median of three runs."""
-    runs = [wrk.run(server, options.path, bodies, options.seconds).per_second for _ in range(3)]
+    runs = [wrk.run(server, bodies, options.seconds).per_second for _ in range(3)]
     return float(np.median(runs))
 
 

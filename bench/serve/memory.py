@@ -55,7 +55,7 @@ def warm(server: Server, options: argparse.Namespace, bodies: Path, workers: int
     """Let every worker answer enough to have touched what it ever touches."""
     for _ in range(_ATTEMPTS):
         before = server.cpu_by_process()
-        wrk.run(server, options.path, bodies, options.seconds)
+        wrk.run(server, bodies, options.seconds)
         after = server.cpu_by_process()
         busy = [pid for pid, used in after.items() if used - before.get(pid, 0.0) > _BUSY_SECONDS]
         if len(busy) >= workers:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bench import lists
 from bench.report import Report
-from bench.serve.subject import TOP, Subject, items_of
+from bench.serve.subject import PATH, TOP, Subject, items_of
 from bench.timing import Measured, Side, interleave, ratio
 from penchant.errors import PenchantError
 
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace, subject: Subject, report: Report) -> Cost:
     bodies = subject.bodies()
     theirs = numpy_handler(subject)
     cpu: dict[str, list[float]] = {OURS: [], NUMPY: []}
-    with Asked(subject, options.path) as ours:
+    with Asked(subject) as ours:
         check(report, subject, ours, theirs)
         groups = [bodies[i : i + TOGETHER] for i in range(0, len(bodies), TOGETHER)][:-1]
 
@@ -110,11 +110,10 @@ def timed(call: Callable[[Any], Any], argument: Any) -> float:
 class Asked:
     """The application, asked by its ASGI interface on an event loop of its own."""
 
-    def __init__(self, subject: Subject, path: str) -> None:
+    def __init__(self, subject: Subject) -> None:
         from penchant.serving import create_app
 
         self.app: Any = create_app(subject.path)
-        self.path = path
 
     def __enter__(self) -> Asked:
         self.loop = _new_loop()
@@ -141,13 +140,13 @@ class Asked:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await self.app(_scope(self.path, len(body)), receive, send)
+        await self.app(_scope(len(body)), receive, send)
         if sent[0]["status"] != 200:
-            raise PenchantError(f"{self.path} was answered with {sent}")
+            raise PenchantError(f"{PATH} was answered with {sent}")
         return b"".join(message.get("body", b"") for message in sent[1:])
 
 
-def _scope(path: str, length: int) -> dict[str, Any]:
+def _scope(length: int) -> dict[str, Any]:
     headers = [
         (b"host", b"127.0.0.1"),
         (b"content-type", b"application/json"),
@@ -159,8 +158,8 @@ def _scope(path: str, length: int) -> dict[str, Any]:
         "http_version": "1.1",
         "method": "POST",
         "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
+        "path": PATH,
+        "raw_path": PATH.encode(),
         "query_string": b"",
         "root_path": "",
         "headers": headers,

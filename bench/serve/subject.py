@@ -15,6 +15,7 @@ from bench import data
 from penchant.errors import ParameterError
 
 SETS = ("gowalla", "generated")
+PATH = "/v1/recommend"
 USERS = 1_000
 TOP = 10
 NAME = "shop"
@@ -102,6 +103,4 @@ def make_large(path: Path, megabytes: int) -> Path:
 
 def items_of(answer: bytes) -> list[Any]:
     """Return the ids of the items of an answer."""
-    document = json.loads(answer)
-    records = document if isinstance(document, list) else document["items"]
-    return [record["item_id"] for record in records]
+    return [item["item_id"] for item in json.loads(answer)["items"]]

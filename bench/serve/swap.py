@@ -19,7 +19,7 @@ from bench.serve.client import Settings
 from bench.serve.latency import most
 from bench.serve.open_loop import Found
 from bench.serve.servers import TOKEN, Server, penchant_server
-from bench.serve.subject import NAME, Subject
+from bench.serve.subject import NAME, PATH, Subject
 
 _PAUSE_SECONDS = 0.2
 
@@ -61,9 +61,7 @@ def run(
     with penchant_server(subjects[0].path, folder / "ours.log") as server:
         if maximum is None:
             maximum = most(server, options, bodies)
-        settings = Settings(
-            server.port, options.path, str(bodies), str(folder / "swap.npz"), maximum
-        )
+        settings = Settings(server.port, PATH, str(bodies), str(folder / "swap.npz"), maximum)
         with open_loop.running(settings):
             swaps = alternate(server, subjects, options.swaps)
     found = open_loop.read(settings)

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from bench.report import Report
-from bench.serve import bare, latency, memory, scoring, swap, throughput, wrk
+from bench.serve import latency, memory, scoring, swap, throughput, wrk
 from bench.serve.subject import SETS, Subject, make, training_data
 
 PARTS = ("throughput", "scoring", "latency", "swap", "memory")
@@ -18,7 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", choices=SETS, default="gowalla")
     parser.add_argument("--items", type=int, default=41_000, help="of the generated data")
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--path", default=bare.PATH, help="what the server is asked by POST")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="of a run under load")
     parser.add_argument("--swaps", type=int, default=20)

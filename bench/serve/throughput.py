@@ -11,7 +11,7 @@ import numpy as np
 from bench.report import Report
 from bench.serve import bare, wrk
 from bench.serve.servers import Server, bare_server, penchant_server
-from bench.serve.subject import TOP, Subject, items_of
+from bench.serve.subject import PATH, TOP, Subject, items_of
 from bench.timing import Measured, ratio
 
 OURS = "penchant serve"
@@ -31,26 +31,25 @@ def run(
     loads: dict[str, list[wrk.Load]] = {}
     with contextlib.ExitStack() as stack:
         servers = {OURS: stack.enter_context(penchant_server(subject.path, folder / "ours.log"))}
-        size = check(report, subject, servers[OURS], options.path, folder / "answer.json")
+        size = check(report, subject, servers[OURS], folder / "answer.json")
         for kind, title in _TITLES.items():
             log = folder / f"{kind}.log"
             servers[title] = stack.enter_context(bare_server(kind, folder / "answer.json", log))
         for server in servers.values():
-            wrk.run(server, bare.PATH if server is not servers[OURS] else options.path, bodies, 1)
+            wrk.run(server, bodies, 1)
         names = list(servers)
         for turn in range(options.repeats):
             first = turn % len(names)
             for name in [*names[first:], *names[:first]]:
-                path = options.path if name == OURS else bare.PATH
-                load = wrk.run(servers[name], path, bodies, options.seconds)
+                load = wrk.run(servers[name], bodies, options.seconds)
                 loads.setdefault(name, []).append(load)
     return tell(report, options, subject, size, loads)
 
 
-def check(report: Report, subject: Subject, server: Server, path: str, answer: Path) -> int:
+def check(report: Report, subject: Subject, server: Server, answer: Path) -> int:
     """Compare some answers with the model's; keep one, whose size the bare servers send."""
     wanted = subject.expected()[:50]
-    got = [server.post(path, body) for body in subject.bodies()[:50]]
+    got = [server.post(PATH, body) for body in subject.bodies()[:50]]
     wrong = sum(items_of(one) != other for one, other in zip(got, wanted, strict=True))
     report.check(wrong == 0, f"{wrong} of {len(got)} answers differ from model.recommend")
     middle = sorted(got, key=len)[len(got) // 2]
@@ -84,7 +83,7 @@ def tell(
         if share is not None:
             report.figure(f"throughput against {name[4:]}", share.median)
     report.table(
-        f"POST {options.path}, top {TOP} of {len(subject.model.items_):,}, {len(subject.users):,} "
+        f"POST {PATH}, top {TOP} of {len(subject.model.items_):,}, {len(subject.users):,} "
         f"users, {size}-byte answers, wrk with {wrk.CONNECTIONS} connections on the same "
         f"CPUs, {options.repeats} runs of {options.seconds:g} s each",
         ["server, one worker", "requests/s", "min - max", "ours against it", "CPU us", "by CPU"],

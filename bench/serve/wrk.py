@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.serve.servers import Server
+from bench.serve.subject import PATH
 from penchant.errors import PenchantError
 
 CONNECTIONS = 32
@@ -38,10 +39,10 @@ def write_bodies(path: Path, bodies: Sequence[bytes]) -> Path:
     return path
 
 
-def run(server: Server, path: str, bodies: Path, seconds: float) -> Load:
+def run(server: Server, bodies: Path, seconds: float) -> Load:
     """Send the bodies in turn over 32 connections, each as soon as the one before is answered."""
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s"]
-    url = f"http://127.0.0.1:{server.port}{path}"
+    url = f"http://127.0.0.1:{server.port}{PATH}"
     before = server.cpu_seconds()
     done = subprocess.run(
         [*command, str(_SCRIPT), url, "--", str(bodies)],
