@@ -27,6 +27,7 @@ TASKS = {
     "demo": ("bench.demo.task", "the whole of `penchant demo`"),
     "svd": ("bench.svd.task", "SVD: updates per second, errors on MovieLens 100k"),
     "svdpp": ("bench.svdpp.task", "SVD++: seconds and errors on MovieLens 100k"),
+    "serve": ("bench.serve.task", "the server under load: throughput, latency, swaps, memory"),
     "threads": ("bench.threads.task", "every model: equal bits for any number of threads"),
     "scale": ("bench.scale.task", "every model: time and memory at 1x, 10x, 100x the rows"),
     "import": ("bench.import_time.task", "`import penchant` in a fresh process, wheel size"),
