@@ -23,6 +23,7 @@ __all__ = [
     "ColumnError",
     "DataError",
     "DivergenceError",
+    "JobError",
     "MediaTypeError",
     "MissingExtraError",
     "MissingFileError",
@@ -100,6 +101,10 @@ class UnsupportedError(PenchantError, NotImplementedError):
 
 class RequestError(PenchantError, ValueError):
     """A request that cannot be answered; the message names the line and the field."""
+
+
+class JobError(PenchantError, RuntimeError):
+    """A job failed, or is not where it would have to be."""
 
 
 class MediaTypeError(RequestError):

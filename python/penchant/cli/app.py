@@ -20,6 +20,7 @@ from penchant.cli.batch import batch
 from penchant.cli.config import config
 from penchant.cli.demo import demo
 from penchant.cli.evaluate import evaluate
+from penchant.cli.jobs import app as jobs
 from penchant.cli.recommend import recommend
 from penchant.cli.serve import serve
 from penchant.cli.train import train
@@ -173,3 +174,5 @@ _EXAMPLES = {
 for _command in (demo, train, evaluate, recommend, batch, serve, config):
     _name = _command.__name__
     app.command(_name, epilog=f"\b\nExamples:{_EXAMPLES[_name]}")(_command)
+
+app.add_typer(jobs, name="jobs")
