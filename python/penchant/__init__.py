@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from penchant._version import __version__
 
 if TYPE_CHECKING:
-    from penchant import batch, data, errors, evaluation, models, retrieval, storage
+    from penchant import batch, data, errors, evaluation, jobs, models, retrieval, storage
     from penchant.config import show_config
     from penchant.data import datasets, split
     from penchant.data.interactions import Interactions
@@ -62,6 +62,7 @@ _MODULES = {
     "datasets": "penchant.data.datasets",
     "errors": "penchant.errors",
     "evaluation": "penchant.evaluation",
+    "jobs": "penchant.jobs",
     "models": "penchant.models",
     "rerank": "penchant.retrieval.rerank",
     "retrieval": "penchant.retrieval",
@@ -92,6 +93,7 @@ __all__ = [
     "errors",
     "evaluate",
     "evaluation",
+    "jobs",
     "load",
     "models",
     "rerank",

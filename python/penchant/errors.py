@@ -24,6 +24,7 @@ __all__ = [
     "DataError",
     "DivergenceError",
     "HTTPError",
+    "JobError",
     "MediaTypeError",
     "MissingExtraError",
     "MissingFileError",
@@ -116,6 +117,10 @@ class HTTPError(PenchantError, RuntimeError):
         super().__init__(message)
         self.status = status
         self.headers = dict(headers or {})
+
+
+class JobError(PenchantError, RuntimeError):
+    """A job failed, or is not where it would have to be."""
 
 
 class MediaTypeError(RequestError):

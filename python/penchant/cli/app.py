@@ -20,6 +20,7 @@ from penchant.cli.batch import batch
 from penchant.cli.config import config
 from penchant.cli.demo import demo
 from penchant.cli.evaluate import evaluate
+from penchant.cli.jobs import app as jobs
 from penchant.cli.recommend import recommend
 from penchant.cli.serve import serve
 from penchant.cli.train import train
@@ -172,3 +173,4 @@ for _command in (demo, train, evaluate, recommend, serve, config):
     app.command(_name, epilog=f"\b\nExamples:{_EXAMPLES[_name]}")(_command)
 
 app.add_typer(batch)
+app.add_typer(jobs, name="jobs")

@@ -20,6 +20,7 @@ __all__ = ["DEFAULTS", "Plan", "read_channel"]
 
 # What columns are called where nobody says; the last two are read where they are there.
 DEFAULTS = {"user": "user_id", "item": "item_id", "value": "value", "timestamp": "timestamp"}
+_IDS = ("user", "item")
 _PARQUET = (".parquet", ".pq")
 _CSV = (".csv", ".tsv", ".txt")
 _PARQUET_MAGIC = b"PAR1"
@@ -35,11 +36,19 @@ class Plan:
         Names that were given of the columns "user", "item", "value" and "timestamp".
     header : {"auto", "true", "false"}
     delimiter : str or None
+    ids_only : bool
+        Whether values and timestamps may be missing though they were named: a test needs none.
     """
 
     columns: Mapping[str, str]
     header: str = "auto"
     delimiter: str | None = None
+    ids_only: bool = False
+
+    @property
+    def given(self) -> frozenset[str]:
+        """The parts whose column was named and must be there."""
+        return frozenset(part for part in self.columns if not self.ids_only or part in _IDS)
 
 
 def read_channel(
@@ -98,7 +107,7 @@ def _form(plan: Plan, content_type: str) -> CsvForm:
         header = "true" if "header=present" in content_type else "false"
     return CsvForm(
         names={part: plan.columns.get(part, name) for part, name in DEFAULTS.items()},
-        given=frozenset(plan.columns),
+        given=plan.given,
         header={"true": True, "false": False}.get(header),
         delimiter=plan.delimiter,
     )
@@ -157,27 +166,21 @@ def _read_parquet(path: Path, where: str, plan: Plan) -> Any:
     try:
         with pq.ParquetFile(path) as file:
             present = file.schema_arrow.names
-            chosen = choose_columns(present, plan.columns, where)
+            chosen = _choose(present, plan, where)
             table = file.read(columns=list(chosen.values()))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{where} is not a readable Parquet file: {error}") from error
     return table.select(list(chosen.values())).rename_columns(list(chosen))
 
 
-def choose_columns(present: list[str], given: Mapping[str, str], where: str) -> dict[str, str]:
-    """Return the columns to read by their parts: those named, and default ones that are there.
-
-    Raises
-    ------
-    ColumnError
-        One is missing; the message says which hyperparameter names it.
-    """
+def _choose(present: list[str], plan: Plan, where: str) -> dict[str, str]:
+    """Return the columns to read by their parts: those named, and default ones that are there."""
     chosen = {}
     for part, default in DEFAULTS.items():
-        name = given.get(part, default)
+        name = plan.columns.get(part, default)
         if name in present:
             chosen[part] = name
-        elif part in given or part in ("user", "item"):
+        elif part in plan.given or part in _IDS:
             hint = closest(name, present) or "."
             raise ColumnError(
                 f"{where} has no column {name!r}{hint} Columns: {', '.join(present[:20])}; the "
@@ -206,7 +209,7 @@ def _join(
     arrays = []
     for part in parts:
         column = table.column(part)
-        if text_ids and part in ("user", "item") and pa.types.is_string(column.type):
+        if text_ids and part in _IDS and pa.types.is_string(column.type):
             column = read_ids(column)  # of all files together: one 007 keeps all of them text
         arrays.append(column)
     return pa.table(arrays, names=[columns[part] for part in parts]), columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import traceback
@@ -53,10 +54,8 @@ def train(root: os.PathLike[str] | str | None = None) -> int:
     precision_at_10=0.1234;``, which ``precision_at_10=([0-9.eE+-]+);`` reads.
     """
     tree = Tree(root)
-    stop = Stop()
-    stop.listen()
     try:
-        with warnings.catch_warnings():
+        with Stop() as stop, warnings.catch_warnings():
             warnings.simplefilter("always", PenchantWarning)
             warnings.showwarning = _show_warning
             _train(tree, stop)
@@ -164,6 +163,7 @@ def _channel(
 ) -> Interactions:
     from penchant.data.interactions import Interactions
 
+    plan = dataclasses.replace(plan, ids_only=name != "training")
     table, columns = read_channel(tree.data / name, plan, channels[name])
     said: dict[str, Any] = {**columns, **settings.reading}
     data = Interactions.from_frame(table, backend="pandas", **said)

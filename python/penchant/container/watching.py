@@ -32,12 +32,18 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked = False
+        self._before: dict[int, Any] = {}
 
-    def listen(self) -> None:
+    def __enter__(self) -> Stop:
         """Take note of SIGTERM and Ctrl-C from now on, in the main thread only."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, self._ask)
+                self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from penchant.container.tree import Tree, say
@@ -41,7 +42,8 @@ def serve(root: os.PathLike[str] | str | None = None) -> int:
     tree = Tree(root)
     # The first process of a container gets no default handlers. The server has its own while it
     # runs, and passes the signal on when it is done: this one lets the process end with 0.
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    stop = _Stop()
+    signal.signal(signal.SIGTERM, stop)
     try:
         port = bind_port(os.environ)
         app = _application(tree, multi=os.environ.get("SAGEMAKER_MULTI_MODEL") == "true")
@@ -49,8 +51,22 @@ def serve(root: os.PathLike[str] | str | None = None) -> int:
     except (PenchantError, OSError) as error:
         say(f"failed: {error}")
         return 1
-    say(f"listening on port {listener.getsockname()[1]}")
-    return _run(app, listener)
+    _run(app, listener, stop)
+    say("stopped")
+    return 0
+
+
+class _Stop:
+    """Ends the server on SIGTERM, also where that comes before it has begun."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.server: Any = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        if self.server is not None:
+            self.server.should_exit = True
 
 
 def bind_port(environment: Mapping[str, str]) -> int:
@@ -110,7 +126,7 @@ def _listen(port: int) -> socket.socket:
         raise ParameterError(f"cannot listen on port {port}: {error.strerror}") from error
 
 
-def _run(app: Any, listener: socket.socket) -> int:
+def _run(app: Any, listener: socket.socket, stop: _Stop) -> None:
     import uvicorn
 
     config = uvicorn.Config(
@@ -122,6 +138,7 @@ def _run(app: Any, listener: socket.socket) -> int:
         backlog=4096,
         timeout_graceful_shutdown=_DRAIN,
     )
-    uvicorn.Server(config).run(sockets=[listener])
-    say("stopped")
-    return 0
+    stop.server = server = uvicorn.Server(config)
+    say(f"listening on port {listener.getsockname()[1]}")
+    if not stop.asked:
+        server.run(sockets=[listener])
