@@ -15,7 +15,7 @@ from http.client import HTTPResponse
 
 from small_models import WARNINGS
 
-PATIENCE = 300  # seconds until a test says that the server hangs
+PATIENCE = 120  # seconds until a test says that the server hangs
 MEMORY = 300 * 2**20  # what a server may grow by, whatever is sent
 
 
