@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from penchant._version import __version__
 
 if TYPE_CHECKING:
-    from penchant import data, errors, evaluation, models, retrieval, storage
+    from penchant import batch, data, errors, evaluation, models, retrieval, storage
     from penchant.config import show_config
     from penchant.data import datasets, split
     from penchant.data.interactions import Interactions
@@ -57,6 +57,7 @@ _ATTRIBUTES = {
     "show_config": "penchant.config",
 }
 _MODULES = {
+    "batch": "penchant.batch",
     "data": "penchant.data",
     "datasets": "penchant.data.datasets",
     "errors": "penchant.errors",
@@ -85,6 +86,7 @@ __all__ = [
     "SVDpp",
     "ValidationMetric",
     "__version__",
+    "batch",
     "data",
     "datasets",
     "errors",

@@ -12,7 +12,7 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -23,6 +23,8 @@ __all__ = [
     "ColumnError",
     "DataError",
     "DivergenceError",
+    "HTTPError",
+    "MediaTypeError",
     "MissingExtraError",
     "MissingFileError",
     "NotFittedError",
@@ -32,6 +34,7 @@ __all__ = [
     "RequestError",
     "RequestTooLargeError",
     "UnknownIdError",
+    "UnknownModelError",
     "UnsupportedError",
     "choose",
     "closest",
@@ -70,6 +73,10 @@ class UnknownIdError(PenchantError, KeyError):
     """An id was not seen during training."""
 
 
+class UnknownModelError(PenchantError, KeyError):
+    """A server has no model of that name."""
+
+
 class NotFittedError(PenchantError, ValueError, AttributeError):
     """A model was used before `fit`."""
 
@@ -100,6 +107,19 @@ class UnsupportedError(PenchantError, NotImplementedError):
 
 class RequestError(PenchantError, ValueError):
     """A request that cannot be answered; the message names the line and the field."""
+
+
+class HTTPError(PenchantError, RuntimeError):
+    """What a server answers with a status of its own; `status` and more `headers` say how."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+class MediaTypeError(RequestError):
+    """A body in a format that is not read here (415 over HTTP)."""
 
 
 class RequestTooLargeError(RequestError):

@@ -135,13 +135,12 @@ def test_recommend_by_query(client, number_model):
             "POST",
             "/invocations",
             b"a,b",
-            {"content-type": "text/csv"},
+            {"content-type": "text/html"},
             415,
             "send application/json",
         ),
         ("GET", "/invocations", None, {}, 405, "Method Not Allowed"),
         ("GET", "/nowhere", None, {}, 404, "Not Found"),
-        ("GET", "/docs", None, {}, 404, "Not Found"),
     ],
 )
 def test_errors_are_json(client, method, path, content, headers, status, message):

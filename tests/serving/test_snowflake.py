@@ -144,7 +144,7 @@ def test_scores_keep_every_bit():
 def test_recommendations_of_several_users(text_model):
     asked = [('a "b", c', 3), ("u3", 1), ("nobody\n\x01", 4), ("u3", 13)]
     records = Service(text_model).answer(Requests.of(asked))
-    found = [json.loads(text) for text in snowflake.recommendation_values(records, len(asked))]
+    found = [json.loads(text) for text in snowflake.recommendation_values(records)]
     assert [value["user_id"] for value in found] == [user for user, _ in asked]
     for (user, k), value in zip(asked, found, strict=True):
         if user.startswith("nobody"):
@@ -159,9 +159,9 @@ def test_recommendations_of_several_users(text_model):
 def test_users_without_recommendations(text_model):
     service = Service(text_model, unknown="drop")
     asked = [("stranger", 2), ("u1", 2), ("stranger", 2)]
-    values = snowflake.recommendation_values(service.answer(Requests.of(asked)), 3)
+    values = snowflake.recommendation_values(service.answer(Requests.of(asked)))
     assert [len(json.loads(text)["items"]) for text in values] == [0, 2, 0]
-    values = snowflake.recommendation_values(service.answer(Requests.of(asked[:1])), 1)
+    values = snowflake.recommendation_values(service.answer(Requests.of(asked[:1])))
     assert json.loads(values[0]) == {"user_id": "stranger", "items": []}
 
 

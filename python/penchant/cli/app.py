@@ -159,9 +159,6 @@ _EXAMPLES = {
   penchant recommend artifact/ --user 17850
   penchant recommend artifact/ --user 17850 --user 13047 -k 5 --format csv
   penchant recommend artifact/ --user 17850 --include-seen --format json""",
-    "batch": """
-  penchant batch users.jsonl recommendations.csv --model artifact/
-      where users.jsonl has lines such as {"user_id": "17850", "top_n": "10"}""",
     "serve": """
   penchant serve artifact/ --port 8080
   curl 'http://127.0.0.1:8080/recommend?user_id=17850'""",
@@ -170,6 +167,8 @@ _EXAMPLES = {
   penchant config --json""",
 }
 
-for _command in (demo, train, evaluate, recommend, batch, serve, config):
+for _command in (demo, train, evaluate, recommend, serve, config):
     _name = _command.__name__
     app.command(_name, epilog=f"\b\nExamples:{_EXAMPLES[_name]}")(_command)
+
+app.add_typer(batch)

@@ -1,16 +1,25 @@
-"""`penchant serve`: a model behind HTTP."""
+"""`penchant serve`: models behind HTTP."""
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import socket
-from typing import Annotated
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from penchant.cli.options import ArtifactArgument
 from penchant.errors import ParameterError, require
 
+if TYPE_CHECKING:
+    from penchant.serving.settings import Settings
+
 __all__ = ["serve"]
+
+_DRAIN_SECONDS = 25  # of the 30 that SageMaker and most container hosts give
 
 
 def serve(
@@ -21,27 +30,102 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")
     ] = "127.0.0.1",
+    name: Annotated[str, typer.Option(help="What the model is called.")] = "default",
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Processes that answer; they share the artifact.")
+    ] = 1,
+    named_filter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="NAME=EXPRESSION",
+            help="A filter that Personalize's clients name by filterArn; repeatable.",
+        ),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Append questions, context and answers, as JSON Lines."),
+    ] = None,
 ) -> None:
-    """Answer recommendation requests over HTTP until Ctrl-C.
+    """Answer recommendation requests over HTTP until Ctrl-C or SIGTERM.
 
-    GET /ping, GET /recommend?user_id=ID&top_n=N, and POST /invocations with
-    {"user_id": "17850", "top_n": "10"}: one object, a list, or one a line.
+    POST /v1/recommend, /v1/similar, /v1/predict, /v1/users with JSON such as
+    {"user_id": "17850", "k": 10}; GET /recommend?user_id=ID; POST /invocations as SageMaker asks.
+    GET /docs describes all. With PENCHANT_ADMIN_TOKEN set, PUT /v1/models/NAME swaps the model.
     """
-    uvicorn = require("uvicorn", "serve")
-    from penchant.models import load
-    from penchant.serving import create_app
+    require("uvicorn", "serve")
+    from penchant.serving.catalog import check_name
+    from penchant.serving.settings import Settings
 
-    model = load(artifact)
-    app = create_app(model)
-    listener = _listen(host, port)
-    shown = f"[{host}]" if ":" in host else host
+    check_name(name)
+    settings = Settings(
+        {name: str(artifact)},
+        record=None if record is None else str(record),
+        filters=_filters(named_filter or []),
+    )
+    with _listen(host, port) as listener:
+        shown = f"[{host}]" if ":" in host else host
+        place = f"http://{shown}:{listener.getsockname()[1]}"
+        if workers == 1:
+            _run_one(settings, listener, place)
+            return
+        with tempfile.TemporaryDirectory(prefix="penchant-serve-") as folder:
+            shared = dataclasses.replace(settings, pointer=f"{folder}/models.json")
+            _run_several(shared, workers, listener, place)
+
+
+def _filters(given: list[str]) -> dict[str, str]:
+    found = {}
+    for one in given:
+        name, equals, expression = one.partition("=")
+        if not equals or not name or not expression.strip():
+            raise ParameterError(f"--filter takes NAME=EXPRESSION, not {one!r}")
+        found[name] = expression
+    return found
+
+
+def _options() -> dict[str, Any]:
+    return {
+        "log_level": "warning",
+        "lifespan": "off",
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": _DRAIN_SECONDS,
+        "backlog": 4096,
+    }
+
+
+def _run_one(settings: Settings, listener: socket.socket, place: str) -> None:
+    import uvicorn
+
+    from penchant.serving.settings import make_app
+
+    app = make_app(settings)
+    (model,) = app.state.server.catalog
     typer.echo(
-        f"serving {type(model).__name__} ({len(model.users_):,} users, {len(model.items_):,} "
-        f"items) on http://{shown}:{listener.getsockname()[1]} - Ctrl-C stops it",
+        f"serving {model.describe()['class']} ({model.describe()['users']:,} users, "
+        f"{model.describe()['items']:,} items) on {place} - Ctrl-C stops it",
         err=True,
     )
-    config = uvicorn.Config(app, log_level="warning", lifespan="off")
-    uvicorn.Server(config).run(sockets=[listener])
+    uvicorn.Server(uvicorn.Config(app, **_options())).run(sockets=[listener])
+
+
+def _run_several(settings: Settings, workers: int, listener: socket.socket, place: str) -> None:
+    """Start processes that share the socket; one that dies is replaced."""
+    import uvicorn
+
+    from penchant.models import load
+
+    load(next(iter(settings.models.values())))  # verified once, and an error comes from here
+    os.environ.update(settings.to_environment())
+    typer.echo(f"serving with {workers} workers on {place} - Ctrl-C stops them", err=True)
+    uvicorn.run(
+        "penchant.serving.settings:make_app",
+        factory=True,
+        workers=workers,
+        fd=listener.fileno(),
+        **_options(),
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -50,7 +134,7 @@ def _listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        return socket.create_server(address[:2], family=family, backlog=4096)
     except OSError as error:
         raise ParameterError(
             f"cannot listen on {host}:{port}: {error.strerror}; choose another --port or --host"

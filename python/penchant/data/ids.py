@@ -207,9 +207,9 @@ class IdMap:
         (1, -1)
         """
         # Servers ask for one id at a time: no Arrow for the common kinds.
-        if self._is_text and type(value) in (str, int):
+        if self.is_text and type(value) in (str, int):
             return self._text_code(str(value))
-        if self._is_integer and type(value) in (str, int):
+        if self.is_integer and type(value) in (str, int):
             number = _encoding.integer_of(value) if type(value) is str else value
             # NumPy would compare an integer beyond int64 as a float.
             if number is None or not -(2**63) <= number < 2**63:
@@ -260,7 +260,7 @@ class IdMap:
         _limits.check_ids(len(stored), self._name)
         own = np.asarray(pc.index_in(self._stored, stored)).astype(np.int32)
         id_type = self._type
-        if self._is_integer and arrow.cast_or_none(stored, id_type.arrow) is None:
+        if self.is_integer and arrow.cast_or_none(stored, id_type.arrow) is None:
             id_type = replace(id_type, arrow=pa.int64())
         return IdMap(stored, id_type, self._name), own
 
@@ -308,11 +308,13 @@ class IdMap:
         return arrow.text_buffers(self._stored)
 
     @property
-    def _is_text(self) -> bool:
+    def is_text(self) -> bool:
+        """Whether the caller's ids are text."""
         return self._type.text and arrow.is_text(self._type.arrow)
 
     @property
-    def _is_integer(self) -> bool:
+    def is_integer(self) -> bool:
+        """Whether the caller's ids are integers."""
         return not self._type.text and pa.types.is_integer(self._type.arrow)
 
     def _integer_code(self, key: int) -> int:

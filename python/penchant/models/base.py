@@ -25,8 +25,7 @@ from penchant.models.fallback import read_among, stand_ins
 from penchant.models.histories import read_histories
 from penchant.models.item_filter import read_filter
 from penchant.models.ranker import Rows, Scores, Shown
-from penchant.models.vector_frames import VectorFrames
-from penchant.retrieval.exact import check_k
+from penchant.models.similar import SimilarItems
 from penchant.retrieval.filters import RowLists, take_lists
 
 __all__ = ["Recommender"]
@@ -34,7 +33,7 @@ __all__ = ["Recommender"]
 Unknown = Literal["error", "drop", "popular"]
 
 
-class Recommender(VectorFrames):
+class Recommender(SimilarItems):
     """Base class of the models; use one of them, such as `penchant.BPR`."""
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
@@ -248,76 +247,6 @@ class Recommender(VectorFrames):
         ['explain', 'history', 'partial_fit', 'similar_items', 'softmax']
         """
         return capabilities(type(self))
-
-    def similar_items(
-        self,
-        items: Any = None,
-        *,
-        k: int = 10,
-        with_columns: Iterable[str] = (),
-        unknown: Literal["error", "drop"] = "error",
-        num_threads: int | None = None,
-    ) -> Any:
-        """Find the items most like some items.
-
-        Models with vectors go by their cosine (biases play no part), item-item models by the
-        similarities they have learnt.
-
-        Parameters
-        ----------
-        items : id, sequence of ids, Series or array, optional
-            None means every item.
-        k : int, default 10
-            Neighbours per item; the item itself is not one of them.
-        with_columns : sequence of str, optional
-            Columns of the item table to add to the answer, those of the neighbours.
-        unknown : {"error", "drop"}, default "error"
-            What to do about items outside the training data.
-        num_threads : int, optional
-            Default: the model's ``num_threads``.
-
-        Returns
-        -------
-        frame
-            <item column>, neighbor, score (float32), rank (int64, from 1); at most k rows
-            for each item asked about, best first.
-
-        Raises
-        ------
-        UnknownIdError
-            With ``unknown="error"``, naming the first five unknown items.
-        UnsupportedError
-            The model learns nothing about items that could be compared.
-        DataError
-            `items` is a whole frame, not one column of ids.
-        ColumnError
-            The item table lacks a column that `with_columns` names.
-        ParameterError
-            `k`, `unknown` or `num_threads` is out of range.
-        NotFittedError
-            Before `fit`.
-
-        Examples
-        --------
-        >>> import penchant as pc
-        >>> data = pc.Interactions.from_sequences([["tea", "jam"], ["tea", "jam"], ["pen", "ink"]])
-        >>> model = pc.BPR(factors=8, random_state=1).fit(data, progress=False)
-        >>> len(model.similar_items("tea", k=2))
-        2
-        """
-        self._check_fitted()
-        check_k(k)
-        about = columns_beside(self, "item", with_columns)
-        asked = results.resolve(self.items_, items, "item", unknown, ("error", "drop"))
-        rows, scores = self._neighbors(
-            asked.codes.astype(np.int64),
-            min(int(k), len(self.items_)),
-            self._threads(num_threads),
-        )
-        names = (self.columns_.item, "neighbor")
-        return results.ranked_frame(
-            asked.labels, self.items_, rows, scores, names, self.backend_, about
-        )
 
     def predict(
         self,

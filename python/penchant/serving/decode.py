@@ -19,7 +19,7 @@ __all__ = ["BadLine", "Requests", "decode_body", "decode_lines", "decode_record"
 
 FIELDS = ("user_id", "top_n")
 MAX_LINE_BYTES = 2**16
-_MAX_ID_BYTES = 4096
+MAX_ID_BYTES = 4096
 _WHOLE = re.compile(r"\s*[0-9]{1,18}(\.0*)?\s*")  # "10", and "10.0" out of a float column
 
 
@@ -29,7 +29,7 @@ class Requests:
 
     Attributes
     ----------
-    user_ids : sequence of str, length n
+    user_ids : sequence of str or pyarrow.Array of large_string, length n
         As text, whatever they came as; `IdMap.codes` matches them to the model's type.
     top_n : int64 array of shape (n,)
         At least 1.
@@ -93,19 +93,19 @@ def decode_record(record: Any, *, top_n: int = 10, max_top_n: int = 1000) -> tup
     ('17850', 5)
     """
     if not isinstance(record, dict):
-        raise RequestError(f"expected an object with the field user_id, got {_show(record)}")
+        raise RequestError(f"expected an object with the field user_id, got {show(record)}")
     for field in record:
         if field not in FIELDS:
             hint = closest(field, FIELDS) or f"; fields: {', '.join(FIELDS)}"
-            raise RequestError(f"unknown field {_show(field)}{hint}")
+            raise RequestError(f"unknown field {show(field)}{hint}")
     if "user_id" not in record:
         raise RequestError("user_id is missing")
-    wanted = _whole_number(record["top_n"]) if record.get("top_n") is not None else top_n
+    wanted = whole_number(record["top_n"]) if record.get("top_n") is not None else top_n
     if wanted is None or not 1 <= wanted <= max_top_n:
         raise RequestError(
-            f"top_n must be a whole number from 1 to {max_top_n}, got {_show(record['top_n'])}"
+            f"top_n must be a whole number from 1 to {max_top_n}, got {show(record['top_n'])}"
         )
-    return _id_text(record["user_id"]), wanted
+    return id_text(record["user_id"]), wanted
 
 
 def decode_body(
@@ -137,7 +137,7 @@ def decode_body(
         raise RequestError('the body is empty; send an object such as {"user_id": "17850"}')
     if not lines:
         try:
-            document = _load(body)
+            document = load_json(body)
         except RequestError:
             if b"\n" not in body.strip():
                 raise
@@ -193,14 +193,15 @@ def decode_lines(
         try:
             if len(line) > MAX_LINE_BYTES:
                 raise RequestError(f"longer than {MAX_LINE_BYTES} bytes")
-            pairs.append(decode_record(_load(line), top_n=top_n, max_top_n=max_top_n))
+            pairs.append(decode_record(load_json(line), top_n=top_n, max_top_n=max_top_n))
         except RequestError as error:
             text = line[:MAX_LINE_BYTES].decode("utf-8", "backslashreplace").rstrip("\r\n")
             bad.append(BadLine(number, str(error), text))
     return Requests.of(pairs), bad
 
 
-def _load(text: bytes) -> Any:
+def load_json(text: bytes) -> Any:
+    """Decode JSON; whatever is wrong with it is a RequestError."""
     try:
         return json.loads(text.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -211,7 +212,7 @@ def _load(text: bytes) -> Any:
         raise RequestError(f"not usable JSON: {error}") from None
 
 
-def _whole_number(value: Any) -> int | None:
+def whole_number(value: Any) -> int | None:
     """Return an int given as one, as a whole float or as text; None for anything else."""
     if isinstance(value, str) and _WHOLE.fullmatch(value):
         return int(value.partition(".")[0])
@@ -220,23 +221,24 @@ def _whole_number(value: Any) -> int | None:
     return value if type(value) is int else None
 
 
-def _id_text(value: Any) -> str:
+def id_text(value: Any, field: str = "user_id") -> str:
+    """Return an id given as text or a number as text; `field` is named in errors."""
     if isinstance(value, float) and math.isfinite(value):
         return str(int(value)) if value.is_integer() else repr(value)
     if type(value) is int:
         return str(value)
     if not isinstance(value, str) or not value:
-        raise RequestError(f"user_id must be text or a number, got {_show(value)}")
+        raise RequestError(f"{field} must be text or a number, got {show(value)}")
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
-        raise RequestError(f"user_id is not valid Unicode: {_show(value)}") from None
-    if size > _MAX_ID_BYTES:
-        raise RequestError(f"user_id has {size} bytes, more than {_MAX_ID_BYTES}")
+        raise RequestError(f"{field} is not valid Unicode: {show(value)}") from None
+    if size > MAX_ID_BYTES:
+        raise RequestError(f"{field} has {size} bytes, more than {MAX_ID_BYTES}")
     return value
 
 
-def _show(value: Any) -> str:
+def show(value: Any) -> str:
     """Return a value as short JSON, for a message."""
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."

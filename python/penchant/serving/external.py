@@ -373,4 +373,4 @@ def _scores(service: Service, pairs: list[tuple[str, str]]) -> list[str]:
 
 
 def _recommendations(service: Service, asked: list[tuple[str, int]]) -> list[str]:
-    return snowflake.recommendation_values(service.answer(Requests.of(asked)), len(asked))
+    return snowflake.recommendation_values(service.answer(Requests.of(asked)))

@@ -21,12 +21,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from penchant.data.arrow import text_buffers
 from penchant.errors import RequestError, RequestTooLargeError
-from penchant.serving.encode import Records, _quote_json
+from penchant.serving.encode import Records, to_json_lines
 
 __all__ = [
     "BATCH_ID",
@@ -235,33 +233,15 @@ def score_values(scores: NDArray[np.float32]) -> list[str]:
     return [shown if known else "null" for shown, known in zip(text, finite, strict=True)]
 
 
-def recommendation_values(records: Records, n: int) -> list[str]:
+def recommendation_values(records: Records) -> list[str]:
     """Return ``{"user_id": ..., "items": [{"item_id": ..., "score": ...}, ...]}`` for each user.
 
     Parameters
     ----------
     records : Records
-        Those of `Service.answer` to n requests: users in the order of the requests.
-    n : int
+        Those of `Service.answer`: users in the order of the requests.
     """
-    entries = pc.binary_join_element_wise(
-        pa.scalar('{"item_id": ', pa.large_string()),
-        _quote_json(records.items).take(pa.array(records.item_rows)),
-        pa.scalar(', "score": ', pa.large_string()),
-        pa.array(records.scores).cast(pa.large_string()),
-        pa.scalar("}, ", pa.large_string()),
-        pa.scalar("", pa.large_string()),  # the separator
-    )
-    places, text = text_buffers(entries)  # end to end, so that a user's list is a piece of it
-    ends = places[np.cumsum(np.bincount(records.user_rows, minlength=n))].tolist()
-    users = _quote_json(records.users).to_pylist()
-    values = []
-    start = int(places[0])
-    for user, end in zip(users, ends, strict=True):
-        items = bytes(text[start : max(start, end - 2)]).decode()
-        values.append(f'{{"user_id": {user}, "items": [{items}]}}')
-        start = end
-    return values
+    return to_json_lines(records).decode().split("\n")[:-1]
 
 
 def pack(

@@ -1,0 +1,198 @@
+"""Models by name, each in one version at a time; a new version takes over between two calls.
+
+Whoever answers takes the current version once and keeps it until the answer is written, so no
+answer mixes two. An old version's files are unmapped when its last answer is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penchant.errors import ParameterError, UnknownModelError, closest
+from penchant.models import load
+from penchant.serving.service import Service
+from penchant.storage.manifest import MANIFEST
+
+if TYPE_CHECKING:
+    from penchant.models import Recommender
+
+__all__ = ["Catalog", "Version", "check_name"]
+
+_MAX_NAME = 63
+_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A model being served.
+
+    Attributes
+    ----------
+    name : str
+    version : str
+        The first 12 hex digits of the SHA-256 of its ``model.json``; "unsaved" for a model that
+        came from memory.
+    service : Service
+    artifact : str or None
+        Where it was loaded from.
+    """
+
+    name: str
+    version: str
+    service: Service
+    artifact: str | None = None
+
+    @property
+    def about(self) -> bytes:
+        """What every answer says of its origin, as members of a JSON object."""
+        return f'"model": "{self.name}", "version": "{self.version}"'.encode()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what lists of models say of it."""
+        model = self.service.model
+        return {
+            "name": self.name,
+            "version": self.version,
+            "class": type(model).__name__,
+            "users": len(model.users_),
+            "items": len(model.items_),
+            "capabilities": sorted(model.capabilities_),
+        }
+
+
+def check_name(name: str) -> str:
+    """Return the name of a model if it may be one: letters, digits and ``-_.`` in any order.
+
+    Raises
+    ------
+    ParameterError
+        For anything else; a name becomes part of paths and addresses.
+    """
+    if not 0 < len(name) <= _MAX_NAME or not _NAME.issuperset(name) or name.startswith("."):
+        raise ParameterError(
+            f"{name!r:.100} is no name of a model: use up to {_MAX_NAME} letters, digits, - and _"
+        )
+    return name
+
+
+class Catalog:
+    """The models of a server.
+
+    Parameters
+    ----------
+    models : mapping of str to (Recommender or path)
+        The first one is the default.
+    num_threads : int, optional
+        For each call of a model.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, Recommender | os.PathLike[str] | str],
+        *,
+        num_threads: int | None = None,
+    ) -> None:
+        self._num_threads = num_threads
+        self._lock = threading.Lock()  # of changes; reading takes what is current
+        self._versions: dict[str, Version] = {}
+        # Told of every change: the name, and the artifact or None where it was removed.
+        self.changed: Callable[[str, str | None], None] | None = None
+        for name, model in models.items():
+            self.install(name, model)
+
+    def __iter__(self) -> Iterator[Version]:
+        return iter(list(self._versions.values()))
+
+    def __len__(self) -> int:
+        return len(self._versions)
+
+    def get(self, name: str | None = None) -> Version:
+        """Return the current version of a model, the first one by default.
+
+        Raises
+        ------
+        UnknownModelError
+        """
+        if name is None:
+            for version in self._versions.values():
+                return version
+            raise UnknownModelError("no model is loaded")
+        try:
+            return self._versions[name]
+        except KeyError:
+            hint = closest(name, self._versions) or f"; models: {', '.join(self._versions)}"
+            raise UnknownModelError(f"no model {name!r:.100} here{hint}") from None
+
+    def install(
+        self, name: str, model: Recommender | os.PathLike[str] | str, *, tell: bool = True
+    ) -> Version:
+        """Load a model, let it answer once, and make it the current version of its name.
+
+        Parameters
+        ----------
+        name : str
+        model : Recommender or path
+        tell : bool, default True
+            Call `changed`.
+
+        Raises
+        ------
+        ArtifactError
+            The artifact is damaged or missing; the version that was there goes on.
+        ParameterError
+            A name that cannot be one.
+        """
+        check_name(name)
+        made = self._prepare(name, model)
+        with self._lock:
+            # A new mapping rather than a changed one: nobody ever iterates over half a change.
+            self._versions = {**self._versions, name: made}
+        if tell and self.changed is not None and made.artifact is not None:
+            self.changed(name, made.artifact)
+        return made
+
+    def remove(self, name: str, *, tell: bool = True) -> None:
+        """Forget a model; answers under way end as they began.
+
+        Raises
+        ------
+        UnknownModelError
+        """
+        self.get(name)
+        with self._lock:
+            self._versions = {key: one for key, one in self._versions.items() if key != name}
+        if tell and self.changed is not None:
+            self.changed(name, None)
+
+    def _prepare(self, name: str, model: Recommender | os.PathLike[str] | str) -> Version:
+        if not isinstance(model, str | os.PathLike):
+            service = Service(model, num_threads=self._num_threads)
+            service.warm_up()
+            return Version(name, "unsaved", service)
+        path = Path(model)
+        loaded, version = _load(path)
+        service = Service(loaded, num_threads=self._num_threads)
+        service.warm_up()
+        return Version(name, version, service, str(path.absolute()))
+
+
+def _load(path: Path) -> tuple[Recommender, str]:
+    """Load an artifact and say which version that was, though it may be replaced meanwhile."""
+    while True:
+        before = _digest(path)
+        loaded = load(path)
+        if _digest(path) == before:
+            return loaded, before
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256((path / MANIFEST).read_bytes()).hexdigest()[:12]
+    except OSError:
+        return "missing"  # loading it says why

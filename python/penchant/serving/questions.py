@@ -1,0 +1,331 @@
+"""Questions of the web interface: what each may say, how it is read, and its JSON schema.
+
+A field is declared once, in `FIELDS`: the decoder and the OpenAPI document both go by it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from penchant.errors import RequestError, closest
+from penchant.serving.decode import id_text, load_json, show, whole_number
+
+__all__ = ["FIELDS", "KINDS", "Field", "Options", "Question", "read_question", "read_questions"]
+
+_MAX_LIST = 100_000  # ids in one list of a question
+_MAX_TEXT = 10_000  # characters of an expression
+
+
+class Options(NamedTuple):
+    """How questions are answered; those with the same options are answered in one call.
+
+    Attributes
+    ----------
+    where, where_values : str or None
+        An expression, and the JSON text of what its ``$NAME`` stand for.
+    candidates, exclude : tuple of str or None
+        Rank only these items; leave these out.
+    exclude_seen : bool
+    scores : {"raw", "softmax"}
+    with_columns : tuple of str
+    """
+
+    where: str | None = None
+    where_values: str | None = None
+    candidates: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] | None = None
+    exclude_seen: bool = True
+    scores: str = "raw"
+    with_columns: tuple[str, ...] = ()
+
+    def values(self) -> dict[str, Any] | None:
+        """Return what the ``$NAME`` of the expression stand for."""
+        return None if self.where_values is None else json.loads(self.where_values)
+
+
+PLAIN = Options()
+
+
+class Question(NamedTuple):
+    """One question, whatever its kind.
+
+    Attributes
+    ----------
+    k : int
+        At most so many answers.
+    user_id : str or None
+    item_id : str or None
+    history : tuple of str, dict of str to float, or None
+        What a stranger took, oldest first; or with values.
+    pairs : tuple of (str, str)
+        Users and items to score.
+    min_score : float or None
+    context : mapping or None
+        What is recorded beside the question.
+    options : Options
+    """
+
+    k: int
+    user_id: str | None = None
+    item_id: str | None = None
+    history: tuple[str, ...] | dict[str, float] | None = None
+    pairs: tuple[tuple[str, str], ...] = ()
+    min_score: float | None = None
+    context: Mapping[str, Any] | None = None
+    options: Options = PLAIN
+
+
+def _id(name: str, value: Any) -> str:
+    return id_text(value, name)
+
+
+def _ids(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise RequestError(f"{name} must be a list of ids, got {show(value)}")
+    if len(value) > _MAX_LIST:
+        raise RequestError(f"{name} has {len(value):,} ids, more than {_MAX_LIST:,}")
+    return tuple(id_text(one, f"{name}[{place}]") for place, one in enumerate(value))
+
+
+def _history(name: str, value: Any) -> tuple[str, ...] | dict[str, float]:
+    if not isinstance(value, dict):
+        return _ids(name, value)
+    if len(value) > _MAX_LIST:
+        raise RequestError(f"{name} has {len(value):,} items, more than {_MAX_LIST:,}")
+    return {id_text(item, name): _number(f"{name}[{item!r:.60}]", v) for item, v in value.items()}
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RequestError(f"{name} must be a number, got {show(value)}")
+    number = float(value) if abs(value) < 1e308 else math.inf
+    if not math.isfinite(number):
+        raise RequestError(f"{name} must be a finite number, got {show(value)}")
+    return number
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise RequestError(f"{name} must be text, got {show(value)}")
+    if len(value) > _MAX_TEXT:
+        raise RequestError(f"{name} has {len(value):,} characters, more than {_MAX_TEXT:,}")
+    return value
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise RequestError(f"{name} must be true or false, got {show(value)}")
+    return value
+
+
+def _object(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RequestError(f"{name} must be an object, got {show(value)}")
+    return value
+
+
+def _names(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise RequestError(f"{name} must be a list of column names, got {show(value)}")
+    return tuple(value[:_MAX_LIST])
+
+
+def _scores(name: str, value: Any) -> str:
+    if value not in ("raw", "softmax"):
+        raise RequestError(f'{name} must be "raw" or "softmax", got {show(value)}')
+    return str(value)
+
+
+def _pairs(name: str, value: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, list) or not value:
+        raise RequestError(f'{name} must be a list of {{"user_id", "item_id"}}, got {show(value)}')
+    if len(value) > _MAX_LIST:
+        raise RequestError(f"{name} has {len(value):,} entries, more than {_MAX_LIST:,}")
+    found = []
+    for place, one in enumerate(value):
+        where = f"{name}[{place}]"
+        if not isinstance(one, dict) or set(one) != {"user_id", "item_id"}:
+            raise RequestError(
+                f'{where} must be an object of "user_id" and "item_id", got {show(one)}'
+            )
+        found.append(
+            (
+                id_text(one["user_id"], f"{where}.user_id"),
+                id_text(one["item_id"], f"{where}.item_id"),
+            )
+        )
+    return tuple(found)
+
+
+def _count(name: str, value: Any) -> int:
+    wanted = whole_number(value)
+    if wanted is None or wanted < 1:
+        raise RequestError(f"{name} must be a whole number from 1, got {show(value)}")
+    return wanted
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a question: how its value is read, its JSON schema and what it means."""
+
+    read: Callable[[str, Any], Any]
+    schema: dict[str, Any]
+    description: str
+
+
+_ID = {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 1024}, {"type": "number"}]}
+_ID_LIST = {"type": "array", "items": _ID, "maxItems": 1000}
+_COUNT = {"type": "integer", "minimum": 1, "maximum": 1000}
+_OBJECT = {"type": "object", "additionalProperties": True}
+_PAIR: dict[str, Any] = {"type": "object", "properties": {"user_id": _ID, "item_id": _ID}}
+_PAIR |= {"required": ["user_id", "item_id"], "additionalProperties": False}
+_EXPRESSION = {"type": "string", "minLength": 1, "maxLength": _MAX_TEXT}
+
+FIELDS: dict[str, Field] = {
+    "user_id": Field(_id, _ID, "A user; one the model does not know gets popular items."),
+    "item_id": Field(_id, _ID, "An item of the training data."),
+    "history": Field(
+        _history,
+        {"anyOf": [_ID_LIST, {"type": "object", "additionalProperties": {"type": "number"}}]},
+        "Instead of user_id: what a stranger took, oldest first, or items with their values.",
+    ),
+    "k": Field(_count, _COUNT, "How many answers, 10 by default."),
+    "top_n": Field(_count, _COUNT, "The same as k."),
+    "where": Field(_text, _EXPRESSION, "Rank only items that this expression chooses."),
+    "where_values": Field(_object, _OBJECT, "What $NAME in the expression stands for."),
+    "candidates": Field(_ids, _ID_LIST, "Rank just these items."),
+    "exclude": Field(_ids, _ID_LIST, "Leave these items out."),
+    "exclude_seen": Field(_flag, {"type": "boolean"}, "Leave out what the user has; the default."),
+    "scores": Field(
+        _scores, {"enum": ["raw", "softmax"]}, "The model's scores, or relative ones that sum to 1."
+    ),
+    "with_columns": Field(
+        _names,
+        {"type": "array", "items": {"type": "string"}, "maxItems": 100},
+        "Columns of the item (or user) table to add to the answer.",
+    ),
+    "context": Field(_object, _OBJECT, "Recorded with the question, where the server records."),
+    "pairs": Field(
+        _pairs,
+        {"type": "array", "items": _PAIR, "minItems": 1, "maxItems": 1000},
+        "Pairs to score.",
+    ),
+    "min_score": Field(_number, {"type": "number"}, "Only users with this score or more."),
+}
+
+_SHOWN = ("where", "where_values", "candidates", "exclude", "exclude_seen", "scores")
+# The fields that each kind of question may have.
+KINDS: dict[str, tuple[str, ...]] = {
+    "recommend": ("user_id", "history", "k", "top_n", *_SHOWN, "with_columns", "context"),
+    "similar": ("item_id", "k", "top_n", "with_columns", "context"),
+    "predict": ("user_id", "item_id", "pairs", "context"),
+    "users": (
+        *("item_id", "where", "where_values", "k", "top_n", "min_score", "with_columns", "context"),
+    ),
+}
+
+# What says about whom or what a question is: one of these.
+_WAYS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "recommend": (("user_id",), ("history",)),
+    "similar": (("item_id",),),
+    "predict": (("pairs",), ("user_id", "item_id")),
+    "users": (("item_id",), ("where",)),
+}
+
+
+def read_question(record: Any, kind: str, *, k: int = 10, max_k: int = 1000) -> Question:
+    """Check one question of a kind of `KINDS`.
+
+    Parameters
+    ----------
+    record : Any
+        Decoded JSON.
+    kind : str
+    k, max_k : int
+        How many answers a question without `k` wants, and the most that one may want.
+
+    Raises
+    ------
+    RequestError
+        Naming the field.
+
+    Examples
+    --------
+    >>> read_question({"user_id": 17850, "k": 5}, "recommend").user_id
+    '17850'
+    """
+    if not isinstance(record, dict):
+        raise RequestError(f"expected an object, got {show(record)}")
+    allowed = KINDS[kind]
+    said: dict[str, Any] = {}
+    for name, value in record.items():
+        if name not in allowed:
+            hint = closest(name, allowed) or f"; fields: {', '.join(allowed)}"
+            raise RequestError(f"unknown field {show(name)}{hint}")
+        if value is not None:
+            said[name] = FIELDS[name].read(name, value)
+    wanted = said.pop("top_n", None)
+    if wanted is not None:
+        if "k" in said:
+            raise RequestError("give k or top_n, not both: they mean the same")
+        said["k"] = wanted
+    if said.setdefault("k", k) > max_k:
+        raise RequestError(f"k must be at most {max_k}, got {said['k']}")
+    _check_who(said, kind)
+    if "where_values" in said:
+        if "where" not in said:
+            raise RequestError("where_values says what $NAME in where stands for: give where too")
+        said["where_values"] = json.dumps(said["where_values"], sort_keys=True)
+    if kind == "predict" and "pairs" not in said:
+        said["pairs"] = ((said.pop("user_id"), said.pop("item_id")),)
+    chosen = {name: said.pop(name) for name in Options._fields if name in said}
+    return Question(**said, options=Options(**chosen)) if chosen else Question(**said)
+
+
+def _check_who(said: dict[str, Any], kind: str) -> None:
+    """Check that the question says about whom or what it is, once."""
+    ways = _WAYS[kind]
+    given = [way for way in ways if any(name in said for name in way)]
+    if len(given) == 1 and all(name in said for name in given[0]):
+        return
+    options = " or ".join(" and ".join(way) for way in ways)
+    missing = [name for way in given[:1] for name in way if name not in said]
+    if missing and len(given) == 1:
+        raise RequestError(f"{missing[0]} is missing")
+    raise RequestError(f"give {options}{', not both' if given else ''}")
+
+
+def read_questions(
+    body: bytes, kind: str, *, k: int = 10, max_k: int = 1000
+) -> tuple[list[Question], bool]:
+    """Decode a body: one question, or a list of them.
+
+    Returns
+    -------
+    questions : list of Question
+    several : bool
+        Whether it was a list.
+
+    Raises
+    ------
+    RequestError
+        At the first one that is wrong, naming its place in the list.
+    """
+    if not body.strip():
+        raise RequestError("the body is empty; send a JSON object")
+    document = load_json(body)
+    if not isinstance(document, list):
+        return [read_question(document, kind, k=k, max_k=max_k)], False
+    limits = {"k": k, "max_k": max_k}
+    return [_at(place, record, kind, limits) for place, record in enumerate(document, 1)], True
+
+
+def _at(place: int, record: Any, kind: str, limits: dict[str, int]) -> Question:
+    try:
+        return read_question(record, kind, **limits)
+    except RequestError as error:
+        raise RequestError(f"question {place}: {error}") from None

@@ -1,0 +1,108 @@
+"""A record of what was asked and answered: one JSON object a line, written beside the answers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import threading
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any
+
+from penchant.errors import PenchantError
+from penchant.serving.questions import Question
+
+__all__ = ["Recorder"]
+
+_MOST_WAITING = 100_000
+_log = logging.getLogger("penchant.serving")
+
+
+class Recorder:
+    """Appends questions with their context and answers to a file, from a thread of its own.
+
+    A line is ``{"time", "model", "version", "question", "answer"}`` or has ``"error"`` in place of
+    an answer. Serving never waits for the disk: where it cannot follow, lines are dropped, counted
+    and logged.
+
+    Parameters
+    ----------
+    path : path
+        JSON Lines; made if missing, appended to. Several processes may share it: a line is one
+        write.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from penchant.serving.questions import read_question
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     recorder = Recorder(f"{folder}/questions.jsonl")
+    ...     question = read_question({"user_id": "u1", "context": {"device": "phone"}}, "recommend")
+    ...     recorder.write("shop", "0a1b2c3d4e5f", question, b'{"items": []}')
+    ...     recorder.close()
+    ...     line = json.loads(Path(folder, "questions.jsonl").read_text())
+    >>> line["question"], line["answer"]
+    ({'user_id': 'u1', 'context': {'device': 'phone'}, 'k': 10}, {'items': []})
+    """
+
+    def __init__(self, path: os.PathLike[str] | str) -> None:
+        self._path = Path(path)
+        self.dropped = 0
+        self._file: IO[bytes] = open(self._path, "ab", buffering=0)  # noqa: SIM115 - closed below
+        self._waiting: queue.Queue[tuple[Any, ...] | None] = queue.Queue(_MOST_WAITING)
+        self._thread = threading.Thread(target=self._work, name="penchant-record", daemon=True)
+        self._thread.start()
+
+    def write(
+        self, model: str, version: str, question: Question, reply: bytes | PenchantError
+    ) -> None:
+        """Put one question and its reply in the queue."""
+        try:
+            self._waiting.put_nowait((datetime.now(timezone.utc), model, version, question, reply))
+        except queue.Full:
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Write what waits, and close the file."""
+        self._waiting.put(None)
+        self._thread.join()
+        self._file.close()
+
+    def _work(self) -> None:
+        while (one := self._waiting.get()) is not None:
+            self._append(_line(*one))
+
+    def _append(self, line: bytes) -> None:
+        try:
+            self._file.write(line)
+        except OSError as error:
+            self.dropped += 1
+            _log.warning("cannot record to %s: %s", self._path, error.strerror)
+
+
+def _line(
+    time: datetime, model: str, version: str, question: Question, reply: bytes | PenchantError
+) -> bytes:
+    said = {name: value for name, value in question._asdict().items() if value not in (None, ())}
+    options = said.pop("options")
+    default = type(options)()
+    changed = {
+        name: value for name, value in options._asdict().items() if value != getattr(default, name)
+    }
+    said = {name: said[name] for name in (*_ORDER, *said) if name in said} | changed
+    record: dict[str, Any] = {
+        "time": time.isoformat(timespec="milliseconds"),
+        "model": model,
+        "version": version,
+        "question": said,
+    }
+    if isinstance(reply, bytes):
+        record["answer"] = json.loads(reply)
+    else:
+        record["error"] = str(reply)
+    return json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+_ORDER = ("user_id", "item_id", "history", "context")

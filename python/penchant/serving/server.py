@@ -1,0 +1,135 @@
+"""What the endpoints of one application share: models, micro-batches, threads and limits."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from penchant.config import read_config
+from penchant.errors import PenchantError, RequestError
+from penchant.serving.batching import Batcher
+from penchant.serving.catalog import Catalog, Version
+from penchant.serving.http import Answer, Call, error_message, json_error
+from penchant.serving.questions import Question
+from penchant.serving.recorder import Recorder
+from penchant.serving.replies import Reply
+
+__all__ = ["Limits", "Route", "Server"]
+
+Result = TypeVar("Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What one request may cost.
+
+    Attributes
+    ----------
+    body_bytes : int
+        Largest body.
+    top_n : int
+        Longest list for a user.
+    records : int
+        Most recommendations in one answer: the sum of ``top_n`` over the users asked about.
+    """
+
+    body_bytes: int = 6 * 2**20
+    top_n: int = 1000
+    records: int = 1_000_000
+
+
+class Route(NamedTuple):
+    """An endpoint: where it is, what answers, and what the OpenAPI document says of it.
+
+    Attributes
+    ----------
+    method, path : str
+        The path's ``{name}`` parts become `Call.names`.
+    handle : coroutine function from Call to Answer
+    doc : mapping
+        An OpenAPI operation object; empty for one that is not shown.
+    as_error : callable
+        The form of its errors.
+    """
+
+    method: str
+    path: str
+    handle: Callable[[Call], Awaitable[Answer]]
+    doc: Mapping[str, Any] = {}
+    as_error: Callable[[BaseException, Call], Answer] = json_error
+
+
+class Server:
+    """The state behind the endpoints.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    limits : Limits
+    admin_token : str, optional
+        What ``Authorization: Bearer`` must say to change models.
+    recorder : Recorder, optional
+        Keeps questions, their context and their answers.
+    filters : mapping of str to str, optional
+        Expressions by the names that Personalize's clients ask for them.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        limits: Limits,
+        *,
+        admin_token: str | None = None,
+        recorder: Recorder | None = None,
+        filters: Mapping[str, str] | None = None,
+    ) -> None:
+        self.filters = dict(filters or {})
+        self.catalog = catalog
+        self.limits = limits
+        self.admin_token = admin_token
+        self.batcher = Batcher(catalog, seen=self._record if recorder else None)
+        self._recorder = recorder
+        # Requests that are no questions run beside each other, on as many threads as there are
+        # cores: a model call that used several would only take them from another request.
+        self._slots = anyio.CapacityLimiter(read_config().threads)
+
+    async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Run something that takes time in a thread."""
+        call = functools.partial(work, *arguments)
+        return await anyio.to_thread.run_sync(call, limiter=self._slots)
+
+    async def ask(self, model: str | None, kind: str, questions: list[Question]) -> list[Reply]:
+        """Put questions to a model; a reply that is an error is that of its question."""
+        self.check_records(sum(question.k for question in questions))
+        batcher = self.batcher
+        futures = [batcher.ask(model, kind, question) for question in questions]
+        return [await future for future in futures]
+
+    def check_records(self, records: int) -> None:
+        """Refuse a request that asks for too much.
+
+        Raises
+        ------
+        RequestError
+        """
+        if records > self.limits.records:
+            raise RequestError(
+                f"top_n adds up to {records} recommendations, more than {self.limits.records}: "
+                "send fewer users at a time, or use `penchant batch transform`"
+            )
+
+    def _record(self, version: Version, questions: list[Question], replies: list[Reply]) -> None:
+        assert self._recorder is not None
+        for question, found in zip(questions, replies, strict=True):
+            self._recorder.write(version.name, version.version, question, found)
+
+
+def error_object(error: PenchantError) -> bytes:
+    """Return an error as the JSON object that stands for one answer of several."""
+    return json.dumps({"error": error_message(error)}).encode()

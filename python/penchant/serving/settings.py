@@ -1,0 +1,81 @@
+"""How a server is started: what each of its processes needs to know, as JSON in the environment."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from penchant.errors import ParameterError, require
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+__all__ = ["ADMIN_TOKEN", "Settings", "make_app"]
+
+ADMIN_TOKEN = "PENCHANT_ADMIN_TOKEN"
+_VARIABLE = "PENCHANT_SERVE_SETTINGS"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a server process serves, and how.
+
+    Attributes
+    ----------
+    models : dict of str to str
+        Artifacts by the names of their models; the first one is the default.
+    pointer : str or None
+        A file that says which artifact each model is, which all workers follow.
+    record : str or None
+        File that questions are recorded in.
+    num_threads : int
+        Of a call of a model.
+    filters : dict of str to str
+        Expressions by name, for Personalize's clients.
+    """
+
+    models: dict[str, str]
+    pointer: str | None = None
+    record: str | None = None
+    num_threads: int = 1
+    filters: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def to_environment(self) -> dict[str, str]:
+        """Return the variable that a worker reads."""
+        return {_VARIABLE: json.dumps(dataclasses.asdict(self))}
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read what `to_environment` wrote."""
+        try:
+            document: dict[str, Any] = json.loads(os.environ[_VARIABLE])
+            return cls(**document)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ParameterError(f"{_VARIABLE} does not hold a server's settings") from error
+
+
+def make_app(settings: Settings | None = None) -> FastAPI:
+    """Make the application of one process; workers read the settings from the environment."""
+    require("fastapi", "serve")
+    from penchant.serving.app import create_app
+    from penchant.serving.catalog import Catalog
+    from penchant.serving.pointer import Follower
+    from penchant.serving.recorder import Recorder
+
+    settings = settings or Settings.from_environment()
+    follower = None
+    models = settings.models
+    if settings.pointer is not None:
+        follower = Follower(settings.pointer)
+        models = follower.read() or models
+    catalog = Catalog(models, num_threads=settings.num_threads)
+    if follower is not None:
+        follower.follow(catalog)
+    return create_app(
+        catalog,
+        admin_token=os.environ.get(ADMIN_TOKEN) or None,
+        recorder=None if settings.record is None else Recorder(settings.record),
+        filters=settings.filters,
+    )
