@@ -24,6 +24,7 @@ TASKS = {
     "ann": ("bench.ann.task", "approximate top-k over clustered vectors, beside hnswlib"),
     "anti_testset": ("bench.anti_testset.task", "all users by all items, beside Surprise"),
     "recommend_all": ("bench.recommend_all.task", "ten new items for every user"),
+    "batch_transform": ("bench.batch_transform.task", "a file of users in, their top ten out"),
     "demo": ("bench.demo.task", "the whole of `penchant demo`"),
     "svd": ("bench.svd.task", "SVD: updates per second, errors on MovieLens 100k"),
     "svdpp": ("bench.svdpp.task", "SVD++: seconds and errors on MovieLens 100k"),

@@ -227,10 +227,12 @@ def answer_rank(question: Question, lines: BatchLines) -> Answers:
         for start in range(0, len(places), step):
             block = places[start : start + step]
             lists = take_lists(candidates, block)
-            for some in (users[block] >= 0, users[block] < 0):
+            own_scores = model.has_own_scores(users[block])
+            for some in (own_scores, ~own_scores):
+                raw = some is own_scores and type(model)._finish is Ranker._finish
                 if some.any():
                     own = take_lists(lists, np.flatnonzero(some))
-                    rows, scores = _ranked(question, users[block[some]], own, k, values)
+                    rows, scores = _ranked(question, users[block[some]], own, k, values, raw=raw)
                     _add(found, block[some], rows, scores, np.ones(rows.shape, dtype=np.bool_))
     kept = strange[np.isin(owners[strange], found.left)]
     found.add(owners[kept], len(model.items_) + kept, np.zeros(len(kept), np.float32))
@@ -247,8 +249,15 @@ def _fail_where(found: _Found, owners: Codes, good: NDArray[np.bool_], message: 
 
 
 def _ranked(
-    question: Question, users: Codes, lists: RowLists, k: int, values: dict[str, Any] | None
+    question: Question,
+    users: Codes,
+    lists: RowLists,
+    k: int,
+    values: dict[str, Any] | None,
+    *,
+    raw: bool,
 ) -> tuple[Codes, NDArray[np.float32]]:
+    """Rank lists; with `raw` by the scores that the model shows, no need for all other items'."""
     wanted = _filter(question, users, values).only(lists)
 
     def ask(scores: Any) -> tuple[Codes, NDArray[np.float32]]:
@@ -262,10 +271,9 @@ def _ranked(
             num_threads=question.num_threads,
         )
 
-    known = users >= 0
-    if known.all() and _shows_raw(question.model):  # no need to score the whole catalogue
-        rows, raw = ask("raw")
-        return rows, _softmax(raw)
+    if raw:
+        rows, shown = ask("raw")
+        return rows, _softmax(shown)
     rows, shares = ask("softmax")
     parts = np.where((rows >= 0) & np.isfinite(shares), shares, 0).astype(np.float64)
     sums = parts.sum(axis=1, keepdims=True)
@@ -274,12 +282,6 @@ def _ranked(
     if faint.any():  # all so far below the best of the catalogue that float32 does not hold them
         found[faint] = _softmax(ask("raw")[1][faint])
     return rows, found
-
-
-def _shows_raw(model: Recommender) -> bool:
-    """Tell whether users that the model knows get its scores as they are, never popular items."""
-    kind = type(model)
-    return kind._finish is Ranker._finish and kind._telling is Ranker._telling
 
 
 def _softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
