@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from penchant._version import __version__
 
 if TYPE_CHECKING:
-    from penchant import data, errors, evaluation, models, retrieval, storage
+    from penchant import data, endpoints, errors, evaluation, models, retrieval, storage
     from penchant.config import show_config
     from penchant.data import datasets, split
     from penchant.data.interactions import Interactions
+    from penchant.endpoints import deploy
     from penchant.evaluation import EarlyStopping, ValidationMetric, evaluate
     from penchant.models import (
         BPR,
@@ -52,6 +53,7 @@ _ATTRIBUTES = {
     "SVD": "penchant.models",
     "SVDpp": "penchant.models",
     "ValidationMetric": "penchant.evaluation",
+    "deploy": "penchant.endpoints",
     "evaluate": "penchant.evaluation",
     "load": "penchant.models",
     "show_config": "penchant.config",
@@ -59,6 +61,7 @@ _ATTRIBUTES = {
 _MODULES = {
     "data": "penchant.data",
     "datasets": "penchant.data.datasets",
+    "endpoints": "penchant.endpoints",
     "errors": "penchant.errors",
     "evaluation": "penchant.evaluation",
     "models": "penchant.models",
@@ -87,6 +90,8 @@ __all__ = [
     "__version__",
     "data",
     "datasets",
+    "deploy",
+    "endpoints",
     "errors",
     "evaluate",
     "evaluation",

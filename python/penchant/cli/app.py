@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from penchant.cli.batch import batch
 from penchant.cli.config import config
 from penchant.cli.demo import demo
+from penchant.cli.endpoints import endpoints
 from penchant.cli.evaluate import evaluate
 from penchant.cli.recommend import recommend
 from penchant.cli.serve import serve
@@ -173,3 +174,12 @@ _EXAMPLES = {
 for _command in (demo, train, evaluate, recommend, batch, serve, config):
     _name = _command.__name__
     app.command(_name, epilog=f"\b\nExamples:{_EXAMPLES[_name]}")(_command)
+
+app.add_typer(
+    endpoints,
+    epilog="""\b
+Examples:
+  penchant endpoints deploy artifact/ --name shop
+  penchant endpoints router                       one address for all, which boto3 understands
+  penchant endpoints deploy --help                options and examples of one command""",
+)
