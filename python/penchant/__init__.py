@@ -12,10 +12,21 @@ from typing import TYPE_CHECKING, Any
 from penchant._version import __version__
 
 if TYPE_CHECKING:
-    from penchant import batch, data, errors, evaluation, jobs, models, retrieval, storage
+    from penchant import (
+        batch,
+        data,
+        endpoints,
+        errors,
+        evaluation,
+        jobs,
+        models,
+        retrieval,
+        storage,
+    )
     from penchant.config import show_config
     from penchant.data import datasets, split
     from penchant.data.interactions import Interactions
+    from penchant.endpoints import deploy
     from penchant.evaluation import EarlyStopping, ValidationMetric, evaluate
     from penchant.models import (
         BPR,
@@ -52,6 +63,7 @@ _ATTRIBUTES = {
     "SVD": "penchant.models",
     "SVDpp": "penchant.models",
     "ValidationMetric": "penchant.evaluation",
+    "deploy": "penchant.endpoints",
     "evaluate": "penchant.evaluation",
     "load": "penchant.models",
     "show_config": "penchant.config",
@@ -60,6 +72,7 @@ _MODULES = {
     "batch": "penchant.batch",
     "data": "penchant.data",
     "datasets": "penchant.data.datasets",
+    "endpoints": "penchant.endpoints",
     "errors": "penchant.errors",
     "evaluation": "penchant.evaluation",
     "jobs": "penchant.jobs",
@@ -90,6 +103,8 @@ __all__ = [
     "batch",
     "data",
     "datasets",
+    "deploy",
+    "endpoints",
     "errors",
     "evaluate",
     "evaluation",

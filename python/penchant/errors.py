@@ -23,6 +23,9 @@ __all__ = [
     "ColumnError",
     "DataError",
     "DivergenceError",
+    "EndpointError",
+    "EndpointExistsError",
+    "EndpointNotFoundError",
     "HTTPError",
     "JobError",
     "MediaTypeError",
@@ -76,6 +79,18 @@ class UnknownIdError(PenchantError, KeyError):
 
 class UnknownModelError(PenchantError, KeyError):
     """A server has no model of that name."""
+
+
+class EndpointError(PenchantError, RuntimeError):
+    """A local endpoint did not start, is not running, or did not answer."""
+
+
+class EndpointExistsError(EndpointError, FileExistsError):
+    """The name of an endpoint is taken."""
+
+
+class EndpointNotFoundError(EndpointError, KeyError):
+    """There is no endpoint of that name."""
 
 
 class NotFittedError(PenchantError, ValueError, AttributeError):

@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from penchant.cli.batch import batch
 from penchant.cli.config import config
 from penchant.cli.demo import demo
+from penchant.cli.endpoints import endpoints
 from penchant.cli.evaluate import evaluate
 from penchant.cli.jobs import app as jobs
 from penchant.cli.recommend import recommend
@@ -174,3 +175,11 @@ for _command in (demo, train, evaluate, recommend, serve, config):
 
 app.add_typer(batch)
 app.add_typer(jobs, name="jobs")
+app.add_typer(
+    endpoints,
+    epilog="""\b
+Examples:
+  penchant endpoints deploy artifact/ --name shop
+  penchant endpoints router                       one address for all, which boto3 understands
+  penchant endpoints deploy --help                options and examples of one command""",
+)

@@ -1,0 +1,206 @@
+"""The process that watches over a server: starts it, knows when it is ready, ends it.
+
+``python -m penchant.endpoints.runner FOLDER ARGUMENTS...`` goes into the background and runs
+``python ARGUMENTS...`` until that ends, until it is told to stop by SIGTERM, or until the time
+that ``endpoint.json`` gives as ``expires_at``. It writes ``runtime.json`` and holds the lock on
+``alive``. When it is killed itself, the kernel tells the server to stop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from penchant.endpoints.state import Folder
+
+__all__ = ["main"]
+
+# What a server says when it listens: where.
+_LISTENING = re.compile(rb"on (http://\S+) - Ctrl-C stops")
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+_LOCK_SECONDS = 15.0  # for a predecessor to end
+_STOP_SECONDS = 30.0  # for a server to answer what it has been asked
+_TICK_SECONDS = 1.0
+_STARTING_TICK_SECONDS = 0.05
+_PING_SECONDS = 2.0
+_PR_SET_PDEATHSIG = 1
+
+
+class _Watch:
+    """A server being watched."""
+
+    def __init__(self, folder: Folder, arguments: list[str]) -> None:
+        self._folder = folder
+        self._log_start = folder.log.stat().st_size if folder.log.exists() else 0
+        self._url: str | None = None
+        self._ready = False
+        self._expires: tuple[float, float | None] = (0.0, None)  # when it was read, what it said
+        # A function to run before it starts is safe here: this process has one thread.
+        self._server = subprocess.Popen(
+            [sys.executable, *arguments], preexec_fn=_preparation(os.getpid())
+        )
+        self._write("Creating")
+
+    def run(self) -> int:
+        """Watch until the end; return an exit code."""
+        while True:
+            tick = _TICK_SECONDS if self._ready else _STARTING_TICK_SECONDS
+            expires = self._expires_at()
+            if expires is not None:
+                tick = min(tick, max(0.0, expires - time.time()))
+            told = signal.sigtimedwait(_SIGNALS, tick)
+            if self._ended():
+                return self._finish_failed()
+            if told is not None and told.si_signo != signal.SIGCHLD:
+                return self._stop("it was told to stop")
+            if expires is not None and time.time() >= expires:
+                return self._stop("it has expired")
+            if not self._ready and self._answers():
+                self._ready = True
+                self._write("InService")
+
+    def _expires_at(self) -> float | None:
+        """Return when to stop, as the settings say by now."""
+        try:
+            changed = (self._folder.path / "endpoint.json").stat().st_mtime
+        except OSError:
+            return self._expires[1]
+        if changed != self._expires[0]:
+            self._expires = (changed, self._folder.settings().get("expires_at"))
+        return self._expires[1]
+
+    def _write(self, state: str, reason: str = "") -> None:
+        self._folder.write_runtime(
+            state=state,
+            reason=reason,
+            url=self._url,
+            pid=os.getpid(),
+            server_pid=self._server.pid,
+        )
+
+    def _answers(self) -> bool:
+        if self._url is None:
+            with open(self._folder.log, "rb") as file:
+                file.seek(self._log_start)
+                found = _LISTENING.search(file.read())
+            if found is None:
+                return False
+            self._url = found[1].decode()
+        try:
+            connection = http.client.HTTPConnection(
+                urlsplit(self._url).netloc, timeout=_PING_SECONDS
+            )
+            connection.request("GET", "/ping")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _ended(self) -> bool:
+        # The server stays a zombie, so its process group keeps its number until `_clear`.
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self._server.pid, options) is not None
+
+    def _stop(self, reason: str) -> int:
+        """Let the server answer what it has been asked, and end it."""
+        self._server.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while not self._ended() and time.monotonic() < deadline:
+            signal.sigtimedwait([signal.SIGCHLD], 0.2)
+        self._clear()
+        say(f"stopped: {reason}")
+        self._write("Stopped", reason)
+        return 0
+
+    def _finish_failed(self) -> int:
+        code = self._clear()
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        say(f"the server {how}")
+        self._write("Failed", f"the server {how}")
+        return 1
+
+    def _clear(self) -> int:
+        """Kill what is left of the server and its workers; return its exit code."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._server.pid, signal.SIGKILL)
+        return self._server.wait()
+
+
+def _preparation(parent: int) -> Callable[[], None]:
+    """Return what a server does first: a process group of its own, and it ends when we do."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def prepare() -> None:
+        os.setpgid(0, 0)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it has gone already
+            os._exit(1)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+    return prepare
+
+
+def say(text: str) -> None:
+    """Add a line to the log."""
+    print(time.strftime("%Y-%m-%d %H:%M:%S"), text, file=sys.stderr, flush=True)
+
+
+def _lock(folder: Folder) -> bool:
+    """Take the lock that says that this process lives, and keep it to the end."""
+    descriptor = os.open(folder.path / "alive", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while not _locked(descriptor):  # a predecessor on its way out, or someone who looks at us
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def main(arguments: list[str]) -> int:
+    """Run a server in the background.
+
+    Parameters
+    ----------
+    arguments : list of str
+        The folder, then what python is to run.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
+    path, *command = arguments
+    folder = Folder(Path(path))
+    if not _lock(folder):
+        say("it is running already")
+        return 1
+    # The caller waits for this process only: the lock is held from now on.
+    if os.fork():
+        os._exit(0)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    say("starting")
+    return _Watch(folder, command).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

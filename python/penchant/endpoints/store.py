@@ -1,0 +1,98 @@
+"""The artifacts of an endpoint: kept beside it, so that the caller's may be changed or deleted."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from penchant.endpoints.state import make_private
+from penchant.errors import ArtifactWriteError, ParameterError
+from penchant.storage import unpack
+from penchant.storage.artifact import map_artifact
+from penchant.storage.files import sync_directory
+from penchant.storage.manifest import MANIFEST
+
+if TYPE_CHECKING:
+    from penchant.models import Recommender
+
+__all__ = ["keep_only", "store"]
+
+
+def store(model: Recommender | os.PathLike[str] | str, versions: Path) -> str:
+    """Keep a model, and return its version.
+
+    Parameters
+    ----------
+    model : Recommender or path
+        A fitted model, an artifact, or a ``model.tar.gz`` of one.
+    versions : path
+        The folder to keep it in; it becomes ``versions/VERSION``.
+
+    Returns
+    -------
+    str
+        The first 12 hex digits of the SHA-256 of ``model.json``.
+
+    Raises
+    ------
+    ArtifactError
+        There is no artifact, or it is damaged.
+    ArtifactWriteError
+        The system refuses.
+    ParameterError
+        It is no model.
+    """
+    try:
+        make_private(versions)
+        staging = versions / f".{secrets.token_hex(8)}"
+        try:
+            _fill(model, staging)
+            version = hashlib.sha256((staging / MANIFEST).read_bytes()).hexdigest()[:12]
+            if not (versions / version).exists():
+                staging.rename(versions / version)
+                sync_directory(versions)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError | ArtifactWriteError):
+            raise
+        raise ArtifactWriteError.at(versions, error) from error
+    return version
+
+
+def _fill(model: Recommender | os.PathLike[str] | str, target: Path) -> None:
+    if not isinstance(model, str | os.PathLike):
+        if not callable(getattr(model, "save", None)):
+            raise ParameterError(f"not a model, nor the path of an artifact: {model!r:.200}")
+        model.save(target)
+    elif Path(model).is_file():
+        unpack(model, target)
+    else:
+        _copy(Path(model), target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy an artifact as it is now. Data files never change, so a second name for them will do."""
+    artifact = map_artifact(source, verify="size")
+    target.mkdir(mode=0o700)
+    for entry, content in artifact.files:
+        _link(source / entry.file, target / entry.file, content)
+    (target / MANIFEST).write_bytes(artifact.manifest)
+
+
+def _link(source: Path, target: Path, content: memoryview) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # another file system, or the artifact has been replaced since
+        target.write_bytes(content)
+
+
+def keep_only(versions: Path, version: str) -> None:
+    """Remove all versions but one; a process that has mapped their files keeps those."""
+    for path in versions.iterdir():
+        if path.name != version:
+            shutil.rmtree(path, ignore_errors=True)
