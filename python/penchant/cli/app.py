@@ -173,13 +173,29 @@ for _command in (demo, train, evaluate, recommend, serve, config):
     _name = _command.__name__
     app.command(_name, epilog=f"\b\nExamples:{_EXAMPLES[_name]}")(_command)
 
-app.add_typer(batch)
-app.add_typer(jobs, name="jobs")
-app.add_typer(
-    endpoints,
-    epilog="""\b
-Examples:
+# Commands of several parts; each part has examples of its own.
+_GROUPS = {
+    "batch": (
+        batch,
+        """
+  penchant batch transform users.jsonl recommendations.csv --model artifact/
+      where users.jsonl has lines such as {"user_id": "17850", "top_n": "10"}
+  penchant batch recommend users.jsonl --model artifact/    Amazon Personalize's format""",
+    ),
+    "jobs": (
+        jobs,
+        """
+  penchant jobs list
+  penchant jobs logs NAME""",
+    ),
+    "endpoints": (
+        endpoints,
+        """
   penchant endpoints deploy artifact/ --name shop
   penchant endpoints router                       one address for all, which boto3 understands
   penchant endpoints deploy --help                options and examples of one command""",
-)
+    ),
+}
+
+for _name, (_group, _examples) in _GROUPS.items():
+    app.add_typer(_group, name=_name, epilog=f"\b\nExamples:{_examples}")
