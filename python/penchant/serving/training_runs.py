@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from penchant.data import arrow
 from penchant.errors import DataError, ParameterError, RequestError, closest
+from penchant.models.named import find_class
 from penchant.models.results import distinct_names
 from penchant.serving.tables import Table, Warehouse, parse_name, plain
 
@@ -222,15 +223,11 @@ def _check_options(options: Any) -> dict[str, Any]:
 
 
 def _make_model(name: Any, params: Any) -> Recommender:
-    from penchant import models
-
-    classes = {own.lower(): own for own in models.list()}
-    if not isinstance(name, str) or name.lower() not in classes:
-        hint = closest(name, classes) or f"; models: {', '.join(classes)}"
-        raise ParameterError(f"no model {name!r:.60}{hint}")
+    if not isinstance(name, str):
+        raise RequestError(f"model must be text, got {name!r:.60}")
     if not isinstance(params, dict | None):
         raise RequestError(f"params must be an object, got {params!r:.60}")
-    model: Recommender = getattr(models, classes[name.lower()])()
+    model = find_class(name)()
     return model.set_params(
         **{key: tuple(own) if isinstance(own, list) else own for key, own in (params or {}).items()}
     )
