@@ -68,10 +68,10 @@ def test_fields_and_kinds_of_the_interface(shop):
     answer = shop.predict({"history": ["MUG"], "candidates": given, "exclude_seen": False})
     assert sorted(answer["items"]) == sorted(given)
     assert len(shop.predict({"item_id": "MUG", "k": 3}, kind="similar")["items"]) == 3
-    audience = shop.predict({"item_id": "MUG", "k": 3, "exclude_seen": False}, kind="users")
+    audience = shop.predict({"item_id": "BACK\\SLASH", "k": 3}, kind="users")
     assert len(audience["users"]) == len(audience["scores"]) == 3
-    pairs = shop.predict({"pairs": [["u1", "MUG"], ["u2", "MUG"]]}, kind="predict")
-    assert len(pairs["scores"]) == 2
+    pairs = shop.predict({"pairs": [{"user_id": "u1", "item_id": "MUG"}]}, kind="predict")
+    assert len(pairs["scores"]) == 1
     with pytest.raises(RequestError, match="top_m"):
         shop.predict({"user_id": "u1", "top_m": 3})
 
