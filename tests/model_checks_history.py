@@ -85,6 +85,10 @@ class HistoryChecks(ModelFactory):
             ):
                 folding.recommend(history=row.assign(stars=[3.0, bad]))
 
+    def test_a_mapping_of_strangers_is_none_of_items(self, folding):
+        with pytest.raises(DataError, match="several strangers are a list of histories, or a fra"):
+            folding.recommend(history={"item 03": ["item 05", "item 10"]})
+
     def test_values_of_any_kind_that_training_data_take(self, folding):
         own = {"item 03": 2, "item 05": 1}
         plain = folding.recommend(history=own, k=3)

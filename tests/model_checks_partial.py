@@ -242,7 +242,7 @@ class PartialFitChecks(ModelFactory):
         again = pc.load(tmp_path)
         alone, everyone = again.recommend_codes(row, k=99), model.recommend_codes(k=99)
         assert [bits(part) for part in alone] == [bits(part[row]) for part in everyone]
-        if "new_items" not in model.capabilities_ or not hasattr(model, "item_factors_"):
+        if "new_items" not in model.capabilities_ or not hasattr(model, "_item_arrays"):
             return
         described = self.fitted(with_kinds()).partial_fit(items=kinds)
         for grown in (model, again, described):
@@ -257,17 +257,31 @@ class PartialFitChecks(ModelFactory):
             once.item_vectors().loc["new 1"] - described.item_vectors().loc["new 1"]
         ).max()
 
+    def test_events_of_described_items_come_to_the_same_as_with_the_description(self):
+        """What was guessed of them until then is forgotten."""
+        if "new_items" not in self.fitted().capabilities_:
+            pytest.skip("learns no items without events")
+        both = pd.DataFrame({"product": ["new 1", "new 2"], "kind": ["Comedy|Drama", "Horror"]})
+        for customers in (TOUCHED, [1007], [1050]):
+            some = NEW[NEW["customer"].isin(customers)]
+            kinds = both[both["product"].isin(some["product"])]
+            described = self.fitted(with_kinds()).partial_fit(items=kinds)
+            once = self.fitted(with_kinds()).partial_fit(new_events(some), items=kinds)
+            assert_same_model(described.partial_fit(new_events(some)), once)
+
     def test_items_of_strangers_without_a_table_are_like_all(self, growing):
-        if not hasattr(growing, "item_factors_"):
-            pytest.skip("learns no factors of items")
-        known = growing.item_vectors()
+        names = {"item_factors_", "item_vectors_"} & set(growing._weights)
+        if not names:
+            pytest.skip("learns no vectors of items")
+        (name,) = names
+        known = getattr(growing, name).mean(axis=0)
         growing.partial_fit(new_events(NEW[NEW["customer"] == 1007]))
         assert len(growing.guessed_items_) == 1
-        found = growing.item_vectors().loc["new 1"]
+        found = getattr(growing, name)[growing.items_.code("new 1")]
         if self.rated:  # what they say of it counts for more
-            assert not np.allclose(found, known.mean(), rtol=1e-4, atol=1e-6)
+            assert not np.allclose(found, known, rtol=1e-4, atol=1e-6)
         else:
-            np.testing.assert_allclose(found, known.mean(), rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(found, known, rtol=1e-4, atol=1e-6)
 
 
 def with_kinds():

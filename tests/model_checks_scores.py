@@ -17,7 +17,8 @@ class ScoreChecks(ModelFactory):
     def relating(self):
         model = self.fitted()
         if "softmax" not in model.capabilities_:
-            with pytest.raises(UnsupportedError, match="needs the scores of all items"):
+            wanted = f"of all items, and {self.model.__name__} does not make them in any search"
+            with pytest.raises(UnsupportedError, match=wanted):
                 model.recommend(scores="softmax")
             pytest.skip("has no relative scores")
         return model

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 from penchant._version import __version__
 
 if TYPE_CHECKING:
-    from penchant import data, endpoints, errors, evaluation, models, retrieval, storage
+    from penchant import (
+        batch,
+        data,
+        endpoints,
+        errors,
+        evaluation,
+        jobs,
+        models,
+        retrieval,
+        storage,
+    )
     from penchant.config import show_config
     from penchant.data import datasets, split
     from penchant.data.interactions import Interactions
@@ -59,11 +69,13 @@ _ATTRIBUTES = {
     "show_config": "penchant.config",
 }
 _MODULES = {
+    "batch": "penchant.batch",
     "data": "penchant.data",
     "datasets": "penchant.data.datasets",
     "endpoints": "penchant.endpoints",
     "errors": "penchant.errors",
     "evaluation": "penchant.evaluation",
+    "jobs": "penchant.jobs",
     "models": "penchant.models",
     "rerank": "penchant.retrieval.rerank",
     "retrieval": "penchant.retrieval",
@@ -88,6 +100,7 @@ __all__ = [
     "SVDpp",
     "ValidationMetric",
     "__version__",
+    "batch",
     "data",
     "datasets",
     "deploy",
@@ -95,6 +108,7 @@ __all__ = [
     "errors",
     "evaluate",
     "evaluation",
+    "jobs",
     "load",
     "models",
     "rerank",

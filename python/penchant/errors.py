@@ -27,6 +27,8 @@ __all__ = [
     "EndpointExistsError",
     "EndpointNotFoundError",
     "HTTPError",
+    "JobError",
+    "MediaTypeError",
     "MissingExtraError",
     "MissingFileError",
     "NotFittedError",
@@ -34,6 +36,7 @@ __all__ = [
     "PenchantError",
     "PenchantWarning",
     "RequestError",
+    "RequestTooLargeError",
     "UnknownIdError",
     "UnknownModelError",
     "UnsupportedError",
@@ -129,6 +132,18 @@ class HTTPError(PenchantError, RuntimeError):
         super().__init__(message)
         self.status = status
         self.headers = dict(headers or {})
+
+
+class JobError(PenchantError, RuntimeError):
+    """A job failed, or is not where it would have to be."""
+
+
+class MediaTypeError(RequestError):
+    """A body in a format that is not read here (415 over HTTP)."""
+
+
+class RequestTooLargeError(RequestError):
+    """A request, or the answer it asks for, is over a limit of the server: HTTP's status 413."""
 
 
 class MissingExtraError(PenchantError, ImportError):

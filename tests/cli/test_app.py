@@ -13,7 +13,8 @@ import pytest
 import penchant
 from penchant.errors import ParameterError, PenchantWarning
 
-COMMANDS = ("demo", "train", "evaluate", "recommend", "batch", "serve", "config")
+COMMANDS = ("demo", "train", "evaluate", "recommend", "serve", "config")
+GROUPS = ("batch", "jobs", "endpoints")
 
 
 def test_version(cli):
@@ -25,7 +26,7 @@ def test_help_names_every_command(cli):
     result = cli("--help")
     assert result.exit_code == 0
     listed = re.findall(r"^  (\w+) ", result.stdout.partition("Commands:")[2], re.MULTILINE)
-    assert sorted(listed[: len(COMMANDS)]) == sorted(COMMANDS)
+    assert sorted(listed[: len(COMMANDS + GROUPS)]) == sorted(COMMANDS + GROUPS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -36,6 +37,16 @@ def test_help_of_each_command_has_examples_that_parse(cli, command):
     assert f"  penchant {command}" in examples
     options = set(re.findall(r"--[a-z][a-z-]+", result.stdout.partition("Examples:")[0]))
     assert set(re.findall(r"--[a-z][a-z-]+", examples)) <= options
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_help_of_each_group_has_examples_that_parse(cli, group):
+    examples = cli(group, "--help").stdout.partition("Examples:")[2]
+    found = re.findall(rf"  penchant {group} ([\w-]+)(.*)", examples)
+    assert len(found) > 1
+    for command, rest in found:
+        options = set(re.findall(r"--[a-z][a-z-]+", cli(group, command, "--help").stdout))
+        assert set(re.findall(r"--[a-z][a-z-]+", rest)) <= options, command
 
 
 @pytest.mark.parametrize(

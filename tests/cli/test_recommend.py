@@ -77,7 +77,7 @@ def test_leading_zeros_of_a_csv_are_kept(cli, tmp_path):
     result = cli("recommend", tmp_path / "a", "--user", "007", "--format", "json")
     assert [(row["u"], row["i"]) for row in json.loads(result.stdout)] == [("007", "b")]
     (tmp_path / "users.jsonl").write_text('{"user_id": "007"}\n{"user_id": 7}\n')
-    result = cli("batch", tmp_path / "users.jsonl", "-", "--model", tmp_path / "a")
+    result = cli("batch", "transform", tmp_path / "users.jsonl", "-", "--model", tmp_path / "a")
     assert [line.split(",")[:2] for line in result.stdout.split()] == [["007", "b"], ["7", "a"]]
 
 

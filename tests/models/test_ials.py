@@ -346,3 +346,24 @@ def test_early_stopping_keeps_the_best():
     history = model.history_
     assert len(history) < 50
     assert history["recall@5"].argmax() + 1 == stop.best_epoch < len(history)
+
+
+@pytest.mark.parametrize("params", [{"epochs": 16}, {"epochs": 5, "factors": 16}])
+def test_what_nobody_else_took_says_nothing(params):
+    """Such vectors end near zero, though not at it; what one user of many items took does not."""
+    alone = pd.DataFrame({"customer": [1, 2000, 1000], "product": ["odd 1", "odd 2", "rare"]})
+    data = interactions(pd.concat([events(), alone]))
+    retrieve = pc.IALS(**params)
+    for model in (retrieve, pc.Pipeline(retrieve=retrieve, rank=retrieve)):
+        model.fit(data, progress=False)
+        popular = model.recommend([-1], k=8, unknown="popular")
+        for how in ({"users": 1}, {"users": [2000, 1010, 1]}, {"history": ["odd 1"]}):
+            found = model.recommend(**how, k=8)
+            if "users" in how:
+                found = found[found["customer"].isin([1])]
+            assert found["product"].tolist() == popular["product"].tolist()
+            assert found["score"].tolist() == popular["score"].tolist()
+        for history in (["rare"], ["odd 1", "rare"]):
+            told = model.recommend(history=history, k=8)
+            assert 0 < told["score"].max() < 1
+            assert told["product"].tolist() != popular["product"].tolist()

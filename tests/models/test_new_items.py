@@ -52,13 +52,12 @@ def test_new_items_are_like_those_that_the_same_users_took(name):
     """The first of the new items is of the odd users, so that two in the wrong order show."""
     even, odd = np.arange(0, 24, 2), np.arange(1, 16, 2)
     new = [takers(100, odd), takers(101, even)]
-    if name == "Prod2Vec":  # it goes by what stands near in the new events
-        new += [takers(item, users) for item, users in ((5, odd), (9, odd), (4, even), (8, even))]
     model = fitted(name)
     if model._needs_values():
         new += [takers(100, even[:6], 1.0), takers(101, odd[:6], 1.0)]
     similar = model.partial_fit(read(pd.concat(new))).similar_items([100, 101], k=5)
     assert (similar["what"] % 2 != similar["neighbor"] % 2).all()
+    assert len(model.guessed_items_) == 0
 
 
 @pytest.mark.parametrize("name", ["SVD", "SVDpp", "BayesianSVD"])
@@ -142,6 +141,21 @@ def test_ratings_of_strangers_say_how_good_an_item_is(name):
     assert model.guessed_items_.tolist() == model.items_.codes([100, 101]).tolist()
     good, bad = model.item_biases_[model.items_.codes([100, 101])]
     assert good > bad
+
+
+@pytest.mark.parametrize("name", ["SVD", "SVDpp", "BayesianSVD"])
+def test_ratings_of_strangers_count_where_attributes_say_nothing(name):
+    """Items 102 and 103 are as all even ones are, whatever a stranger says of them."""
+    kinds = pd.DataFrame({"what": range(N_ITEMS), "kind": N_ITEMS // 2 * ["even", "odd"]})
+    new = pd.DataFrame({"what": range(100, 104), "kind": [None, None, "even", "even"]})
+    users = np.arange(200, 280).reshape(4, 20)
+    rated = [takers(100 + i, users[i], 1.0 + 4 * (i % 2 == 0)) for i in range(4)]
+    model = fitted(name, item_features=kinds).partial_fit(read(pd.concat(rated)), items=new)
+    codes = model.items_.codes(range(100, 104))
+    assert model.guessed_items_.tolist() == codes.tolist()
+    good, bad, *even = model.item_biases_[codes]
+    assert good > bad
+    assert even[0] == even[1]
 
 
 def test_items_that_were_left_at_zero_are_learnt_later():

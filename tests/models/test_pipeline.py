@@ -309,3 +309,22 @@ def test_a_mean_leaves_out_what_the_ranking_model_does_not_know(seen):
             where=where, reduce="mean", users_where=f"customer == {user}", exclude_seen=seen
         )
         assert bits(alone["score"]) == bits(found.loc[found["customer"] == user, "score"])
+
+
+@pytest.mark.parametrize("retrieve", [pc.IALS(factors=4, epochs=3), pc.ItemKNN()])
+def test_strangers_are_folded_in_once(retrieve, monkeypatch):
+    """By the first stage, though it is asked whether it finds anything for them, then searched."""
+    model = pipeline(retrieve=retrieve, rank=pc.EASE()).fit(interactions(), progress=False)
+    fold_in, folded = type(retrieve)._fold_in, []
+
+    def counted(self, histories):
+        folded.append(histories.n)
+        return fold_in(self, histories)
+
+    monkeypatch.setattr(type(retrieve), "_fold_in", counted)
+    both = [["item 03", "item 10"], ["item 05"]]
+    together = model.recommend(history=both, k=3)
+    assert folded == [2]
+    alone = [model.recommend(history=history, k=3) for history in both]
+    assert folded == [2, 1, 1]
+    assert bits(together["score"]) == b"".join(bits(found["score"]) for found in alone)

@@ -129,3 +129,62 @@ def test_numbered_users_keep_their_vectors_when_they_come_as_text():
         expected = model.item_vectors_[model.items_.codes(list(items))].mean(axis=0)
         found = model.user_vectors_[model.users_.code(user)]
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def items_of(model, user):
+    """Both vectors of all items a user has, repeats counted."""
+    codes = model.items_.codes([*OLD.get(user, "")])
+    return model.item_vectors_[codes], model.output_vectors_[codes]
+
+
+@pytest.mark.parametrize("options", [{}, {"history_weighting": "last"}, {"score_vectors": "both"}])
+@pytest.mark.parametrize("sessions", [False, True])
+def test_new_items_go_by_what_is_near_and_else_by_what_their_users_have(options, sessions):
+    """ann has b at hand; of bob and eve all that they have counts, as often as the window holds."""
+    model = pc.Prod2Vec(**(QUICK | options), window=3).fit(read(OLD), progress=False)
+    new = pd.DataFrame({
+        "who": ["ann", "ann", "bob", "eve", "joe"],
+        "what": ["b", "new", "new", "new", "new"],
+        "visit": [1, 1, 2, 3, 4],
+        "day": range(5),
+    })  # fmt: skip
+    names = {"user": "who", "item": "what", "order": "day"}
+    names |= {"session": "visit"} if sessions else {}
+    code = model.items_.code("b")
+    near = [model.item_vectors_[code].copy(), model.output_vectors_[code].copy()]
+    own = [items_of(model, user) for user in ("bob", "eve")]
+    model.partial_fit(pc.Interactions.from_frame(new, **names))
+    assert len(model.guessed_items_) == 0
+    code = model.items_.code("new")
+    for place, name in enumerate(("item_vectors_", "output_vectors_")):
+        means = [vectors[place].mean(axis=0) for vectors in own]
+        expected = np.average([near[place], *means], axis=0, weights=[1, 3, 3])
+        np.testing.assert_allclose(getattr(model, name)[code], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_items_of_another_visit_are_not_near():
+    """In sessions of its own a new item goes by the whole history, that of the call included."""
+    model = fitted()
+    new = pd.DataFrame({"who": "joe", "what": ["a", "new", "c"], "visit": [1, 2, 3]})
+    model.partial_fit(pc.Interactions.from_frame(new, user="who", item="what", session="visit"))
+    expected = model.item_vectors_[model.items_.codes(["a", "c"])].mean(axis=0)
+    found = model.item_vectors_[model.items_.code("new")]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("weighting", ["mean", "recency", "last"])
+def test_who_took_what_was_a_guess_has_news_with_it(weighting):
+    """A stranger's item is guessed until the stranger takes a known one, or somebody else does."""
+    model = fitted(history_weighting=weighting).partial_fit(read({"joe": ["new"]}))
+    assert model.guessed_items_.tolist() == [model.items_.code("new")]
+    model.partial_fit(read({"ann": ["new"]}))
+    assert len(model.guessed_items_) == 0
+    joe, new = model.users_.code("joe"), model.items_.code("new")
+    np.testing.assert_allclose(model.user_vectors_[joe], model.item_vectors_[new], rtol=1e-6)
+    expected = np.mean(items_of(model, "ann")[0], axis=0)
+    np.testing.assert_allclose(model.item_vectors_[new], expected, rtol=1e-5, atol=1e-7)
+    own = fitted(history_weighting=weighting).partial_fit(read({"joe": ["new"]}))
+    own.partial_fit(read({"joe": ["a"]}))
+    assert len(own.guessed_items_) == 0
+    codes = own.items_.codes(["new", "a"])
+    np.testing.assert_allclose(*own.item_vectors_[codes], rtol=1e-6)

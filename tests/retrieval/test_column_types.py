@@ -239,8 +239,15 @@ def test_uuids_compare_as_text() -> None:
     storage = pa.array([b"a" * 16, b"b" * 16, b"a" * 16, None], pa.binary(16))
     column = pa.ExtensionArray.from_storage(pa.uuid(), storage)
     wanted = "62626262-6262-6262-6262-626262626262"
-    found = model_of(column).recommend("d", exclude_seen=False, where=f"kind = '{wanted}'")
+    model = model_of(column)
+    found = model.recommend("d", exclude_seen=False, where=f"kind = '{wanted}'")
     assert found["item"].to_pylist() == ["x"]
+    asked = uuid.UUID(wanted)
+    for value in (asked, [asked], pa.scalar(asked.bytes, pa.uuid())):
+        given = model.recommend(
+            "d", exclude_seen=False, where="kind in $KIND", where_values={"KIND": value}
+        )
+        assert given["item"].to_pylist() == ["x"]
 
 
 def test_categories_of_uuids_are_kept(tmp_path):

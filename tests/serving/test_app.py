@@ -135,7 +135,7 @@ def test_recommend_by_query(client, number_model):
             "POST",
             "/invocations",
             b"a,b",
-            {"content-type": "text/csv"},
+            {"content-type": "text/html"},
             415,
             "send application/json",
         ),

@@ -1,4 +1,4 @@
-"""Penchant's own interface, `/v1/...`: what it answers, and that it answers alike in any company."""
+"""Penchant's own interface, `/v1/...`: what it answers, alike in any company."""
 
 import asyncio
 import functools

@@ -21,6 +21,7 @@ from penchant.cli.config import config
 from penchant.cli.demo import demo
 from penchant.cli.endpoints import endpoints
 from penchant.cli.evaluate import evaluate
+from penchant.cli.jobs import app as jobs
 from penchant.cli.recommend import recommend
 from penchant.cli.serve import serve
 from penchant.cli.train import train
@@ -160,9 +161,6 @@ _EXAMPLES = {
   penchant recommend artifact/ --user 17850
   penchant recommend artifact/ --user 17850 --user 13047 -k 5 --format csv
   penchant recommend artifact/ --user 17850 --include-seen --format json""",
-    "batch": """
-  penchant batch users.jsonl recommendations.csv --model artifact/
-      where users.jsonl has lines such as {"user_id": "17850", "top_n": "10"}""",
     "serve": """
   penchant serve artifact/ --port 8080
   curl 'http://127.0.0.1:8080/recommend?user_id=17850'""",
@@ -171,15 +169,33 @@ _EXAMPLES = {
   penchant config --json""",
 }
 
-for _command in (demo, train, evaluate, recommend, batch, serve, config):
+for _command in (demo, train, evaluate, recommend, serve, config):
     _name = _command.__name__
     app.command(_name, epilog=f"\b\nExamples:{_EXAMPLES[_name]}")(_command)
 
-app.add_typer(
-    endpoints,
-    epilog="""\b
-Examples:
+# Commands of several parts; each part has examples of its own.
+_GROUPS = {
+    "batch": (
+        batch,
+        """
+  penchant batch transform users.jsonl recommendations.csv --model artifact/
+      where users.jsonl has lines such as {"user_id": "17850", "top_n": "10"}
+  penchant batch recommend users.jsonl --model artifact/    Amazon Personalize's format""",
+    ),
+    "jobs": (
+        jobs,
+        """
+  penchant jobs list
+  penchant jobs logs NAME""",
+    ),
+    "endpoints": (
+        endpoints,
+        """
   penchant endpoints deploy artifact/ --name shop
   penchant endpoints router                       one address for all, which boto3 understands
   penchant endpoints deploy --help                options and examples of one command""",
-)
+    ),
+}
+
+for _name, (_group, _examples) in _GROUPS.items():
+    app.add_typer(_group, name=_name, epilog=f"\b\nExamples:{_examples}")

@@ -1,42 +1,96 @@
-"""`penchant batch`: a file of requests in, a file of recommendations out."""
+"""`penchant batch`: files of requests in, files of recommendations out."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import sys
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from penchant.errors import DataError, ParameterError
+from penchant.cli.console import is_live
 
 if TYPE_CHECKING:
-    from penchant.serving import Service
-    from penchant.serving.decode import BadLine
+    from penchant.batch import Outcome, Report
 
 __all__ = ["batch"]
 
-# Lines and, about, recommendations held in memory at a time.
-_CHUNK = 8192
-_PART_RECORDS = 1_000_000
-_MAX_TOP_N = 100_000
-_SHOWN = 5
+_EXAMPLES = {
+    "transform": """
+  penchant batch transform users.jsonl recommendations.csv --model artifact/
+      where users.jsonl has lines such as {"user_id": "17850", "top_n": "10"}
+  penchant batch transform users.parquet recommendations.parquet --model artifact/""",
+    "recommend": """
+  penchant batch recommend users.jsonl --model artifact/      the answers: users.jsonl.out
+      where users.jsonl has lines such as {"userId": "4638"}
+  penchant batch recommend users.jsonl out/ --model artifact/ --num-results 10 \\
+      --filter 'INCLUDE ItemID WHERE Items.GENRE IN ($GENRE)'
+      where lines have a value too: {"userId": "4638", "filterValues": {"GENRE": "\\"Drama\\""}}""",
+    "rank": """
+  penchant batch rank lists.jsonl --model artifact/
+      where lists.jsonl has lines such as {"userId": "891", "itemList": ["27", "886"]}""",
+    "related": """
+  penchant batch related items.jsonl --model artifact/
+      where items.jsonl has lines such as {"itemId": "105"}""",
+    "segment": """
+  penchant batch segment items.jsonl --model artifact/ --num-results 1000
+      where items.jsonl has lines such as {"itemId": "105"}""",
+    "watch": """
+  penchant batch watch inbox/ --model artifact/
+  cp users.jsonl inbox/recommend-1.jsonl      the answers: inbox/out/TIME-recommend-1.jsonl/""",
+    "to-parquet": """
+  penchant batch to-parquet users.jsonl.out users.parquet --model artifact/
+  penchant batch to-parquet users.jsonl.out users.parquet --items films.csv""",
+}
+
+batch = typer.Typer(
+    name="batch",
+    help="Answer a file of requests: recommendations, rankings, segments.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Model = Annotated[
+    Path, typer.Option("--model", metavar="ARTIFACT", help="Folder written by train or save.")
+]
+Notify = Annotated[
+    str | None,
+    typer.Option(
+        "--notify",
+        metavar="TARGET",
+        help="Tell when done: a command, an http(s):// address or sns:ARN gets JSON.",
+    ),
+]
+Source = Annotated[str, typer.Argument(metavar="IN", help="JSON Lines; - is stdin.")]
+Out = Annotated[
+    str | None,
+    typer.Argument(metavar="OUT", help="A file or folder; - is stdout. [default: IN.out]"),
+]
+Results = Annotated[
+    int, typer.Option("--num-results", metavar="N", help="For lines that do not say how many.")
+]
+Filter = Annotated[
+    str | None,
+    typer.Option("--filter", metavar="EXPRESSION", help="Of Amazon Personalize; $NAMES in lines."),
+]
+IncludeSeen = Annotated[
+    bool, typer.Option("--include-seen", help="Answers may hold what a user has taken already.")
+]
 
 
-def batch(
-    users: Annotated[
-        str, typer.Argument(metavar="USERS", help="JSON Lines file of requests; - is stdin.")
+def transform(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="IN", help="Users: .jsonl, .csv, .parquet; - is stdin (JSONL)."),
     ],
-    out: Annotated[str, typer.Argument(metavar="OUT", help="CSV file to write; - is stdout.")],
-    model: Annotated[
-        Path, typer.Option("--model", metavar="ARTIFACT", help="Folder written by train or save.")
+    out: Annotated[
+        str, typer.Argument(metavar="OUT", help="As .csv, .jsonl or .parquet; - is stdout (CSV).")
     ],
+    model: Model,
     header: Annotated[
-        bool, typer.Option("--header", help="Begin with a line user_id,item_id,score.")
+        bool, typer.Option("--header", help="Begin CSV with a line user_id,item_id,score.")
     ] = False,
     errors: Annotated[
         Path | None,
@@ -49,157 +103,218 @@ def batch(
     top_n: Annotated[
         int, typer.Option("--top-n", metavar="N", help="For requests that do not say how many.")
     ] = 10,
+    notify: Notify = None,
 ) -> None:
-    """Recommend to every user in a file, in constant memory.
+    """Recommend to every user in a file, in bounded memory.
 
     A line is {"user_id": "17850"} or {"user_id": "17850", "top_n": "5"}; a user gives up to top_n
-    rows user_id,item_id,score. Users the model does not know get the most popular items. Lines
-    that are no requests are reported and skipped. OUT appears when it is complete.
+    rows user_id,item_id,score. CSV and Parquet have the columns user_id and, perhaps, top_n. Users
+    the model does not know get the most popular items. Lines that are no requests are reported and
+    skipped. OUT appears when it is complete; the same command continues a run that was cut short.
     """
-    from penchant.serving import Service
+    with _telling(notify, "transform", source, out) as told:
+        report = told(_jobs().transform)(
+            model,
+            source,
+            out,
+            top_n=top_n,
+            header=header,
+            errors=errors,
+            progress=is_live(),
+        )
+    _say(report)
 
-    if not 1 <= top_n <= _MAX_TOP_N:
-        raise ParameterError(f"--top-n must be from 1 to {_MAX_TOP_N}, got {top_n}")
-    own_errors = errors is None and out != "-"
-    if own_errors:
-        errors = Path(f"{out}.errors.jsonl")
-    _check_paths(users, out, errors, model)
-    service = Service(model)
-    bad_lines = _BadLines(errors, remove_stale=own_errors)
-    with _open_input(users) as source, _open_output(out) as sink, bad_lines as bad:
-        counts = _score(service, source, sink, bad, header=header, top_n=top_n)
-        bad.report()
-        if bad.count and not counts["requests"]:
-            raise DataError(f"no line of {users!r} is a request: nothing was written")
-    unknown = f"; {counts['unknown']:,} of them for users unknown to the model: popular items"
-    typer.echo(
-        f"{counts['rows']:,} recommendations for {counts['requests']:,} requests"
-        f"{unknown if counts['unknown'] else ''}",
-        err=True,
+
+def recommend(
+    source: Source,
+    model: Model,
+    out: Out = None,
+    num_results: Results = 25,
+    where: Filter = None,
+    include_seen: IncludeSeen = False,
+    notify: Notify = None,
+) -> None:
+    """Recommend items to users, in the format of Amazon Personalize.
+
+    A line is {"userId": "4638"}, perhaps with "numResults" and "filterValues"; its answer has ids
+    as text and scores that sum to 1 over the catalogue. A line that cannot be answered has no
+    output, and the reason. OUT appears when it is complete; the same command continues a run that
+    was cut short.
+    """
+    options = {"num_results": num_results, "where": where, "exclude_seen": not include_seen}
+    _personalize("recommend", model, source, out, notify, options)
+
+
+def rank(
+    source: Source,
+    model: Model,
+    out: Out = None,
+    where: Filter = None,
+    notify: Notify = None,
+) -> None:
+    """Put lists of items in each user's order, in the format of Amazon Personalize.
+
+    A line is {"userId": "891", "itemList": ["27", "886"]}; scores sum to 1 over the list.
+    """
+    _personalize("rank", model, source, out, notify, {"where": where})
+
+
+def related(
+    source: Source,
+    model: Model,
+    out: Out = None,
+    num_results: Results = 25,
+    where: Filter = None,
+    notify: Notify = None,
+) -> None:
+    """Find items like items, in the format of Amazon Personalize.
+
+    A line is {"itemId": "105"}.
+    """
+    options = {"num_results": num_results, "where": where}
+    _personalize("related", model, source, out, notify, options)
+
+
+def segment(
+    source: Source,
+    model: Model,
+    out: Out = None,
+    num_results: Results = 100,
+    where: Filter = None,
+    include_seen: IncludeSeen = False,
+    notify: Notify = None,
+) -> None:
+    """Find the users who would want items, in the format of Amazon Personalize.
+
+    A line is {"itemId": "105"}; a filter is about users: INCLUDE UserID WHERE Users.AGE >= 18.
+    """
+    options = {"num_results": num_results, "where": where, "exclude_seen": not include_seen}
+    _personalize("segment", model, source, out, notify, options)
+
+
+def watch(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where files are dropped.")],
+    model: Model,
+    once: Annotated[
+        bool, typer.Option("--once", help="Answer what is there, then end; 1 if any failed.")
+    ] = False,
+    interval: Annotated[
+        float, typer.Option("--interval", metavar="SECONDS", help="Between looks at the folder.")
+    ] = 1.0,
+    where: Filter = None,
+    notify: Notify = None,
+) -> None:
+    """Answer the files that are dropped in a folder.
+
+    The beginning of a file's name says what it is: recommend, rank, related, segment or transform.
+    Results are in DIR/out/TIME-NAME/ and the file is then in DIR/done; one that cannot be answered
+    goes to DIR/failed, with the reason beside it. A file is taken when it has stopped changing.
+    SIGTERM ends; what was not finished is continued by the next run.
+    """
+    outcomes = _jobs().watch(
+        folder,
+        model,
+        once=once,
+        interval=interval,
+        where=where,
+        notify=notify,
+        on_outcome=_say_outcome,
     )
+    if once and any(outcome.error is not None for outcome in outcomes):
+        raise typer.Exit(1)
 
 
-def _check_paths(users: str, out: str, errors: Path | None, model: Path) -> None:
-    """Refuse to write over the requests, the model, or one output over the other."""
-    files = {"USERS": users, "OUT": out, "--errors": str(errors or "-")}
-    real = {name: Path(text).resolve() for name, text in files.items() if text != "-"}
-    for first, second in (("USERS", "OUT"), ("USERS", "--errors"), ("OUT", "--errors")):
-        if first in real and real[first] == real.get(second):
-            raise ParameterError(f"{first} and {second} are the same file: {files[first]!r}")
-    for name in ("OUT", "--errors"):
-        if name in real and real[name].is_relative_to(model.resolve()):
-            raise ParameterError(f"{name} is inside the model: {files[name]!r}; write elsewhere")
+def to_parquet(
+    source: Annotated[str, typer.Argument(metavar="IN.out", help="Answers of a batch job.")],
+    out: Annotated[str, typer.Argument(metavar="OUT.parquet", help="Table to write.")],
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="ARTIFACT", help="Its item table has titles.")
+    ] = None,
+    items: Annotated[
+        Path | None,
+        typer.Option("--items", metavar="TABLE", help="Titles: Parquet or CSV, instead."),
+    ] = None,
+) -> None:
+    """Turn the answers of a batch job into a table that people can read.
 
-
-def _score(
-    service: Service,
-    source: IO[bytes],
-    sink: IO[bytes],
-    bad: _BadLines,
-    *,
-    header: bool,
-    top_n: int,
-) -> dict[str, int]:
-    from penchant.serving.decode import decode_lines
-    from penchant.serving.encode import CSV_HEADER, to_csv
-
-    counts = {"requests": 0, "unknown": 0, "rows": 0}
-    if header:
-        sink.write(CSV_HEADER)
-    lines = _numbered_lines(source)
-    while chunk := list(islice(lines, _CHUNK)):
-        requests, wrong = decode_lines(chunk, top_n=top_n, max_top_n=_MAX_TOP_N)
-        bad.add(wrong)
-        for part in requests.split(_PART_RECORDS):
-            records = service.answer(part)
-            sink.write(to_csv(records))
-            counts["rows"] += len(records)
-            counts["requests"] += len(part)
-            counts["unknown"] += records.unknown
-    return counts
-
-
-def _numbered_lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield lines with their numbers; of a line too long to be decoded, only its beginning."""
-    from penchant.serving.decode import MAX_LINE_BYTES
-
-    number = 0
-    while line := source.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        yield number, line
-        while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
-            line = source.readline(MAX_LINE_BYTES + 1)
-
-
-class _BadLines:
-    """Counts the lines that are no requests, and writes them to a file if there are any.
-
-    With `remove_stale` a file left by an earlier run is removed if there are none: it would
-    mislead. A file that the user named is never removed.
+    Columns: userId (or itemId), and Recommendations: 'Title (year) (first genre) | ...'.
     """
+    rows = _jobs().to_parquet(source, out, model=model, items=items)
+    typer.echo(f"{rows:,} rows in {out}", err=True)
 
-    def __init__(self, path: Path | None, *, remove_stale: bool) -> None:
-        self.count = 0
-        self._remove_stale = remove_stale
-        self._path = path
-        self._first: list[BadLine] = []
-        self._stack = contextlib.ExitStack()
-        self._file: IO[bytes] | None = None
 
-    def __enter__(self) -> _BadLines:
-        return self
+def _jobs() -> Any:
+    from penchant import batch as jobs
 
-    def __exit__(self, *error: Any) -> bool | None:
-        return self._stack.__exit__(*error)
+    return jobs
 
-    def add(self, lines: list[BadLine]) -> None:
-        """Set some lines aside."""
-        from penchant.storage.files import replaced_file
 
-        self.count += len(lines)
-        self._first += lines[: _SHOWN - len(self._first)]
-        if lines and self._path is not None:
-            if self._file is None:
-                self._file = self._stack.enter_context(replaced_file(self._path))
-            for bad in lines:
-                record = {"line": bad.number, "error": bad.error, "input": bad.line}
-                self._file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
-
-    def report(self) -> None:
-        """Complete the file, and say on stderr what was skipped and why."""
-        self._stack.close()
-        if not self.count:
-            if self._remove_stale and self._path is not None and self._path.is_file():
-                self._path.unlink()
-            return
-        for bad in self._first:
-            typer.echo(f"line {bad.number}: {bad.error}", err=True)
-        left = self.count - len(self._first)
-        more = f", {left:,} more like these" if left else ""
-        where = f": see {self._path}" if self._path is not None else ""
-        typer.echo(f"skipped {self.count:,} bad lines{more}{where}", err=True)
+def _personalize(
+    kind: str,
+    model: Path,
+    source: str,
+    out: str | None,
+    notify: str | None,
+    options: dict[str, Any],
+) -> None:
+    with _telling(notify, kind, source, out or f"{source}.out") as told:
+        report = told(getattr(_jobs(), kind))(model, source, out, progress=is_live(), **options)
+    _say(report)
 
 
 @contextlib.contextmanager
-def _open_input(path: str) -> Iterator[IO[bytes]]:
-    if path == "-":
-        yield sys.stdin.buffer
-        return
+def _telling(
+    target: str | None, kind: str, source: str, out: str
+) -> Iterator[Callable[[Callable[..., Report]], Callable[..., Report]]]:
+    """Tell `--notify` how a job ends; what it gives keeps the report of the function it wraps."""
+    from penchant.batch import notify as telling
+
+    if target is not None:
+        telling.check_target(target)
+    reports: list[Report] = []
+
+    def keep(job: Callable[..., Report]) -> Callable[..., Report]:
+        def run(*arguments: Any, **options: Any) -> Report:
+            reports.append(job(*arguments, **options))
+            return reports[0]
+
+        return run
+
+    error: BaseException | None = None
     try:
-        file = open(path, "rb")  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise DataError(f"cannot read {path!r}: {error.strerror}") from error
-    with file:
-        yield file
+        yield keep
+    except BaseException as wrong:
+        error = wrong
+        raise
+    finally:
+        if target is not None:
+            report = reports[0] if reports else None
+            where = report.out if report else out
+            telling.notify(target, telling.payload(kind, source, where, report, error))
 
 
-@contextlib.contextmanager
-def _open_output(path: str) -> Iterator[IO[bytes]]:
-    from penchant.storage.files import replaced_file
+def _say_outcome(outcome: Outcome) -> None:
+    if outcome.error is not None:
+        typer.secho(f"{outcome.name}: {outcome.error}", err=True, fg=typer.colors.RED)
+    else:
+        done = "" if outcome.report is None else f": {outcome.report}"
+        typer.echo(f"{outcome.name}{done}; see {outcome.folder}", err=True)
 
-    if path != "-":
-        with replaced_file(path) as file:
-            yield file
-        return
-    yield sys.stdout.buffer
-    sys.stdout.buffer.flush()
+
+def _say(report: Report) -> None:
+    if report.continued:
+        typer.echo("continued where an earlier run had stopped", err=True)
+    for line in report.first_errors:
+        typer.echo(line, err=True)
+    if report.failed:
+        left = report.failed - len(report.first_errors)
+        more = f", {left:,} more like these" if left else ""
+        what = "skipped" if report.job == "transform" else "could not answer"
+        where = f": see {report.errors}" if report.errors is not None else ""
+        typer.echo(f"{what} {report.failed:,} bad lines{more}{where}", err=True)
+    typer.echo(str(report), err=True)
+
+
+for _command in (transform, recommend, rank, related, segment, watch, to_parquet):
+    _name = _command.__name__.replace("_", "-")
+    batch.command(_name, epilog=f"\b\nExamples:{_EXAMPLES[_name]}")(_command)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import json
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 _CSV = (".csv", ".tsv", ".txt")
 _IDS = ("--user", "--item")
-# An integer as programs write it, or as pandas does in a column with gaps: 17850, 17850.0.
-_INTEGER = r"^(0|-?[1-9][0-9]*)(\.0+)?$"
 
 
 def read_table(
@@ -104,6 +101,8 @@ def _read_csv(
     import pyarrow as pa
     from pyarrow import csv
 
+    from penchant.data.written_ids import read_ids
+
     reading = csv.ReadOptions(encoding=encoding)
     parsing = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     # Only for the header: with a wrong delimiter the rows seldom fit it.
@@ -142,22 +141,8 @@ def _read_csv(
                 f"{str(path)!r}: column {field.name!r} is not UTF-8 text; "
                 "name its encoding, e.g. --encoding latin-1"
             ) from error
-        table = table.set_column(number, field.name, _read_ids(text))
+        table = table.set_column(number, field.name, read_ids(text))
     return table
-
-
-def _read_ids(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Make integers of a column of text if no id loses anything by it."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    trimmed = pc.utf8_trim_whitespace(text)
-    if not pc.all(pc.match_substring_regex(trimmed, _INTEGER)).as_py():
-        return text
-    try:
-        return pc.replace_substring_regex(trimmed, r"\.0+$", "").cast(pa.int64())
-    except pa.ArrowInvalid:  # longer than 64 bits
-        return text
 
 
 def _other_delimiter(names: list[str]) -> str:
@@ -202,40 +187,16 @@ def make_model(name: str, settings: Iterable[str]) -> Recommender:
     ParameterError
         An unknown model or parameter, or a value the model refuses.
     """
-    from penchant import models
+    from penchant.models.named import find_class
 
-    classes: dict[str, type[Recommender]] = {
-        own.lower(): getattr(models, own) for own in models.list()
-    }
-    if name.lower() not in classes:
-        hint = closest(name, classes) or "."
-        raise ParameterError(f"--model: no model {name!r}{hint} Models: {', '.join(classes)}")
-    model_class = classes[name.lower()]
-    known = model_class().get_params()
-    values: dict[str, Any] = {}
+    model_class = find_class(name, "--model")
+    values: dict[str, str] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
             raise ParameterError(f"--param takes NAME=VALUE, not {setting!r}")
-        if key not in known:
-            hint = closest(key, known) or "."
-            raise ParameterError(
-                f"--param: {model_class.__name__} has no parameter {key!r}{hint} "
-                f"Parameters: {', '.join(known)}"
-            )
-        values[key] = _parse(text)
-    return model_class(**values)
-
-
-def _parse(text: str) -> Any:
-    """Read `64`, `0.01`, `true`, `none` as what they look like; anything else is text."""
-    words = {"true": True, "false": False, "none": None, "null": None}
-    if text.lower() in words:
-        return words[text.lower()]
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
+        values[key] = text
+    return model_class.from_texts(values)
 
 
 def make_interactions(table: pa.Table, indent: str = "", **arguments: Any) -> Interactions:

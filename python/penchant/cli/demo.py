@@ -284,5 +284,5 @@ def _next_steps(out: Path, customers: list[Any]) -> None:
     batch = f"{shlex.quote(str(users))} {shlex.quote(str(out / 'recommendations.csv'))}"
     heading("Next steps")
     say(f"  penchant recommend {artifact} --user {shlex.quote(str(customers[0]))}")
-    say(f"  penchant batch {batch} --model {artifact}")
+    say(f"  penchant batch transform {batch} --model {artifact}")
     say(f"  penchant serve {artifact} --port 8080")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 import tempfile
@@ -33,6 +34,14 @@ def serve(
     workers: Annotated[
         int, typer.Option(min=1, max=256, help="Processes that answer; they share the artifact.")
     ] = 1,
+    named_filter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="NAME=EXPRESSION",
+            help="A filter that Personalize's clients name by filterArn; repeatable.",
+        ),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Append questions, context and answers, as JSON Lines."),
@@ -49,17 +58,30 @@ def serve(
     from penchant.serving.settings import Settings
 
     check_name(name)
-    models = {name: str(artifact)}
-    kept = None if record is None else str(record)
+    settings = Settings(
+        {name: str(artifact)},
+        record=None if record is None else str(record),
+        filters=_filters(named_filter or []),
+    )
     with _listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         place = f"http://{shown}:{listener.getsockname()[1]}"
         if workers == 1:
-            _run_one(Settings(models, record=kept), listener, place)
+            _run_one(settings, listener, place)
             return
         with tempfile.TemporaryDirectory(prefix="penchant-serve-") as folder:
-            settings = Settings(models, pointer=f"{folder}/models.json", record=kept)
-            _run_several(settings, workers, listener, place)
+            shared = dataclasses.replace(settings, pointer=f"{folder}/models.json")
+            _run_several(shared, workers, listener, place)
+
+
+def _filters(given: list[str]) -> dict[str, str]:
+    found = {}
+    for one in given:
+        name, equals, expression = one.partition("=")
+        if not equals or not name or not expression.strip():
+            raise ParameterError(f"--filter takes NAME=EXPRESSION, not {one!r}")
+        found[name] = expression
+    return found
 
 
 def _options() -> dict[str, Any]:

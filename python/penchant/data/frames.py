@@ -193,7 +193,7 @@ def _column(frame: Any, position: int, name: str, backend: str) -> Any:
         series = frame.to_series(position)
         # A polars Object column exports its pointers, not its values.
         if str(series.dtype) == "Object":
-            return _objects(series.to_list(), name)
+            return objects(series.to_list(), name)
         try:
             return series.to_arrow()
         except (pa.ArrowException, _panic()) as error:
@@ -205,7 +205,7 @@ def _column(frame: Any, position: int, name: str, backend: str) -> Any:
     try:
         array = pa.array(series, from_pandas=True)
     except arrow.CONVERSION_ERRORS:
-        return _objects(series.tolist(), name)
+        return objects(series.tolist(), name)
     if isinstance(array.type, pa.BaseExtensionType) and not arrow.is_uuid(array.type):
         return _as_text(series.tolist(), name)  # periods, intervals
     return array
@@ -247,8 +247,14 @@ def readable(column: Any, name: str) -> Any:
         ) from error
 
 
-def _objects(values: list[Any], name: str) -> Any:
-    """Return Python objects as one Arrow type if there is one, else as text with a notice."""
+def objects(values: list[Any], name: str) -> Any:
+    """Return Python objects as one Arrow type if there is one, else as text with a notice.
+
+    Raises
+    ------
+    DataError
+        A text is no valid Unicode.
+    """
     try:
         return pa.array(values, from_pandas=True)
     except arrow.CONVERSION_ERRORS:

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from penchant.data import _build, _features, _repeats, _sources, report
-from penchant.data._build import Content, Options
-from penchant.data._columns import Columns, make_columns, restore_numbers
+from penchant.data import _build, _repeats, report
+from penchant.data._build import Content
+from penchant.data._columns import Columns, restore_numbers
 from penchant.data._csr import CSR, REDUCTIONS, make_csr
+from penchant.data._readers import Readers
 from penchant.data._sequences import Sequences, make_sequences
 from penchant.data._times import write_times
-from penchant.data.frames import BACKENDS, from_arrow, to_arrow
+from penchant.data.frames import from_arrow
 from penchant.data.ids import IdMap
 from penchant.errors import ParameterError, choose, require
 
 __all__ = ["CSR", "Columns", "Interactions", "Sequences"]
 
 
-class Interactions:
+class Interactions(Readers):
     """What users did with items: clean events, with users and items numbered from 0.
 
-    Make one with `from_frame`, `from_parquet` or `from_sequences`. It never changes.
+    Make one with `from_frame`, `from_parquet`, `from_sql` or `from_sequences`. It never changes.
 
     Attributes
     ----------
@@ -69,172 +69,6 @@ class Interactions:
         self.dropped = dict(content.dropped)
         self.item_features: Any = content.item_features
         self.user_features: Any = content.user_features
-
-    @classmethod
-    def from_frame(
-        cls,
-        frame: Any,
-        *,
-        user: str,
-        item: str,
-        value: str | None = None,
-        timestamp: str | None = None,
-        session: str | None = None,
-        order: str | None = None,
-        context: str | Sequence[str] | None = None,
-        item_features: _features.Features = None,
-        user_features: _features.Features = None,
-        drop_missing: bool = True,
-        duplicates: str = "keep",
-        negative_values: str = "error",
-        timestamp_unit: str | None = None,
-        backend: str | None = None,
-    ) -> Interactions:
-        """Read a pandas or polars DataFrame or a pyarrow Table, one row for each event.
-
-        Parameters
-        ----------
-        frame : pandas.DataFrame, polars.DataFrame or pyarrow.Table
-            Never changed.
-        user, item : str
-            Columns of ids, of any scalar dtype.
-        value : str, optional
-            Column of numbers: an amount, a count or a rating.
-        timestamp : str, optional
-            Column of dates, times or ISO 8601 text (without a zone: UTC), or of numbers, which need
-            ``timestamp_unit``.
-        session : str, optional
-            Column of session ids.
-        order : str, optional
-            Column of numbers that orders a user's events (after the timestamp).
-        context : str or sequence of str, optional
-            Columns kept beside each event as they are.
-        item_features, user_features : str, sequence of str, or frame, optional
-            Columns of ``frame`` (the latest event of an id counts), or a frame with a row per id
-            whose id column has the same name as here.
-        drop_missing : bool
-            Drop rows whose user, item or session is null, with a `PenchantWarning`; if False such
-            rows are an error.
-        duplicates : {"keep", "sum", "last"}
-            What happens to repeated (user, item) pairs. "sum" adds the values (without a value
-            column: counts the events); "last" takes the latest. Both keep the other columns of the
-            latest event, and the order in which pairs first appear.
-        negative_values : {"error", "drop", "net"}
-            "net" takes returns off what the user bought of the item, latest purchases first; pairs
-            with nothing left vanish.
-        timestamp_unit : {"s", "ms", "us", "ns"}, optional
-            What a timestamp column of numbers counts since 1970.
-        backend : {"pandas", "polars", "pyarrow"}, optional
-            Kind of frame that results are given in; default: the kind of ``frame``.
-
-        Returns
-        -------
-        Interactions
-
-        Raises
-        ------
-        ColumnError
-            If a column is missing.
-        DataError
-            If rows cannot be used; the message names the first one, counting from 0.
-        ParameterError
-            If an argument is not one of those above.
-        """
-        columns = make_columns(user, item, value, timestamp, session, order, context)
-        options = Options(bool(drop_missing), duplicates, negative_values, timestamp_unit)
-        wanted = _features.wanted(columns, item_features, user_features)
-        table, own = to_arrow(frame, wanted)
-        kind = backend or own
-        choose("backend", kind, BACKENDS)
-        return cls(_build.build(table, kind, columns, options, item_features, user_features))
-
-    @classmethod
-    def from_parquet(
-        cls,
-        source: Any,
-        *,
-        user: str,
-        item: str,
-        value: str | None = None,
-        timestamp: str | None = None,
-        session: str | None = None,
-        order: str | None = None,
-        context: str | Sequence[str] | None = None,
-        item_features: _features.Features = None,
-        user_features: _features.Features = None,
-        drop_missing: bool = True,
-        duplicates: str = "keep",
-        negative_values: str = "error",
-        timestamp_unit: str | None = None,
-        backend: str = "pandas",
-    ) -> Interactions:
-        """Read Parquet files; only the columns named are read.
-
-        Parameters
-        ----------
-        source : path, glob pattern, directory, or a list of these
-            A directory stands for the ``*.parquet`` files under it.
-        backend : {"pandas", "polars", "pyarrow"}
-            Kind of frame that results are given in.
-        user, item, value, timestamp, session, order, context, item_features, user_features, \
-drop_missing, duplicates, negative_values, timestamp_unit
-            As in `from_frame`.
-
-        Returns
-        -------
-        Interactions
-
-        Raises
-        ------
-        MissingFileError
-            If there is no such file.
-        DataError
-            If a file is not Parquet, or as in `from_frame`.
-        """
-        choose("backend", backend, BACKENDS)
-        columns = make_columns(user, item, value, timestamp, session, order, context)
-        options = Options(bool(drop_missing), duplicates, negative_values, timestamp_unit)
-        table = _sources.read_parquet(
-            source, _features.wanted(columns, item_features, user_features)
-        )
-        return cls(_build.build(table, backend, columns, options, item_features, user_features))
-
-    @classmethod
-    def from_sequences(
-        cls,
-        sequences: Iterable[Iterable[Any]],
-        *,
-        users: Any = None,
-        user: str = "sequence",
-        item: str = "item",
-        order: str = "position",
-        backend: str = "pandas",
-    ) -> Interactions:
-        """Read lists of items in order, such as baskets, playlists or sessions.
-
-        Parameters
-        ----------
-        sequences : iterable of iterables
-            The items of each user.
-        users : sequence, optional
-            The user of each sequence; numbers from 0 by default.
-        user, item, order : str
-            Names of the columns of the result; order counts from 0 within a sequence.
-        backend : {"pandas", "polars", "pyarrow"}
-
-        Returns
-        -------
-        Interactions
-
-        Examples
-        --------
-        >>> Interactions.from_sequences([["a", "b", "c"], ["b", "c"]])
-        Interactions(5 events, 2 users 'sequence', 3 items 'item'; order 'position')
-        """
-        choose("backend", backend, BACKENDS)
-        columns = make_columns(user, item, order=order)
-        table = _sources.from_sequences(sequences, users, columns)
-        return cls(_build.build(table, backend, columns, Options(), None, None))
 
     @property
     def n_users(self) -> int:

@@ -133,7 +133,8 @@ class AudienceRanker(IndexedRanker):
             With `where`, the score of a user: that of the best of the items, which is the first
             that ``recommend([user], where=...)`` answers, or the mean of the scores that
             `recommend` shows for the items; what has no score of its own (see `Pipeline`) is left
-            out of it.
+            out of it. Users whom the model knows too little of to tell items apart have scores of
+            0 or next to it here, where `recommend` answers with what is popular.
         users_where : str, optional
             An expression on the user table that says who may be in an audience, such as
             ``"country == 'FR'"`` or ``"INCLUDE UserID WHERE Users.AGE >= 18"``.

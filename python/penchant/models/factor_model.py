@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
     from penchant.models.growth import Growth
 
+_NOTHING = (
+    1e-6  # length of a user's vector, relative to the typical one, below which it is rounding
+)
 _PAIRS_AT_ONCE = 1 << 16  # bounds the memory of gathered vectors
 
 
@@ -61,8 +64,20 @@ class FactorModel(Recommender, abstract=True):
         return np.ascontiguousarray(users if codes is None else users[codes])
 
     def _telling(self, queries: Callable[[], NDArray[np.float32]]) -> NDArray[np.bool_] | None:
-        """Return which are not all zero; with biases items differ for everybody."""
-        return None if self._factors().biases is not None else _any(queries())
+        """Return which are more than rounding; with biases items differ for everybody.
+
+        Users whose items nobody else took end near zero, how near being a matter of the epochs.
+        """
+        users, _, biases = self._factors()
+        if biases is not None:
+            return None
+        if "typical" not in self._derived:
+            squares = np.einsum("ud,ud->", users, users, dtype=np.float64)
+            self._derived["typical"] = float(np.sqrt(squares / max(len(users), 1)))
+        asked = queries()
+        lengths = np.sqrt(np.einsum("ud,ud->u", asked, asked, dtype=np.float64))
+        told: NDArray[np.bool_] = lengths > _NOTHING * self._derived["typical"]
+        return told
 
     # ---- the approximate index ------------------------------------------------------------------
 

@@ -43,6 +43,8 @@ class Growth(NamedTuple):
         Items with events that are not known: new ones, and those guessed so far.
     fresh : int array
         New items, with or without events.
+    first : int array
+        Those of `items` that had no events before: new ones, and those only described so far.
     """
 
     known: Known
@@ -51,6 +53,7 @@ class Growth(NamedTuple):
     users: NDArray[np.int64]
     items: NDArray[np.int64]
     fresh: NDArray[np.int64]
+    first: NDArray[np.int64]
 
 
 def in_fixed_order(events: Interactions) -> Interactions:

@@ -310,9 +310,12 @@ def _given_values(history: Mapping[Any, Any], whose: str) -> NDArray[np.float32]
 
 
 def _bad_value(whose: str, item: Any, value: Any) -> str:
+    hint = ""
+    if _is_history(value):
+        hint = "; several strangers are a list of histories, or a frame"
     return (
         f"{whose}: the value of item {item!r} is {value!r:.100}: give {_WANTED}, or leave the item "
-        "out"
+        f"out{hint}"
     )
 
 

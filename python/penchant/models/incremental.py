@@ -52,12 +52,13 @@ class GrowingRanker(ExplainingRanker):
 
         Users with new events, known or not, get the vector that all their events give them with
         the items as they are (as in ``recommend(history=...)``); new items get theirs from the
-        users who took them. Where they have no events yet, or only of users who took no known item,
-        it is the mean of those of the known items whose attributes are most like theirs (without an
-        item table that of all, or what the ratings say), until a later call brings such events. The
-        vectors of known items do not change, so refit from time to time. Item-item models compute
-        their matrix again, and are as if they were fitted to all data. In a `Pipeline` each model
-        learns this way; trees stay as they are.
+        users who took them (with `Prod2Vec` from the known items near them in the new sequences,
+        or all that a user took where none is near). Where they have no events yet, or only of users
+        who took no known item, it is the mean of those of the known items whose attributes are most
+        like theirs (where none is alike that of all, or what the ratings say), until a later call
+        brings such events. The vectors of known items do not change, so refit from time to time.
+        Item-item models compute their matrix again, and are as if they were fitted to all data. In
+        a `Pipeline` each model learns this way; trees stay as they are.
 
         Parameters
         ----------
@@ -165,6 +166,7 @@ class GrowingRanker(ExplainingRanker):
     def _take_in(self, new: Interactions | None, rows: pa.Table | None) -> None:
         """Widen the model by new ids, add the events, and let it learn."""
         known = widen(self, new, rows)
+        untaken = self.item_counts_ == 0
         events, event_items = None, np.empty(0, dtype=np.int32)
         touched = np.empty(0, dtype=np.int64)
         taken = np.zeros(len(self.items_), dtype=np.bool_)
@@ -189,5 +191,7 @@ class GrowingRanker(ExplainingRanker):
         self._weights_changed()
         known.items[self.guessed_items_] = False
         unlearnt = np.flatnonzero(~known.items & (self.item_counts_ > 0))
-        self._grow(Growth(known, events, event_items, touched, unlearnt, np.flatnonzero(fresh)))
+        first = unlearnt[untaken[unlearnt]]
+        fresh_items = np.flatnonzero(fresh)
+        self._grow(Growth(known, events, event_items, touched, unlearnt, fresh_items, first))
         self._weights_changed()

@@ -5,17 +5,29 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
-from penchant.errors import ParameterError
+from penchant.errors import ParameterError, closest
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ParamsT = TypeVar("ParamsT", bound="Parameterized")
 
 
+_NOTHING = ("none", "null")
+_WHOLE = re.compile(r"[+-]?[0-9]+(\.0*)?")
+
+
 class Rule(Protocol):
     """What values a hyperparameter may take."""
+
+    def read(self, text: str) -> Any:
+        """Return the value that a text means, or the text itself where it means none."""
+        ...
 
     def accepts(self, value: object) -> bool:
         """Whether `value` is allowed."""
@@ -44,6 +56,12 @@ class Integer:
             and self.low <= int(value) <= self.high
         )
 
+    def read(self, text: str) -> Any:
+        """Return the number that a text such as ``64`` or ``64.0`` means; of others the text."""
+        if text.lower() in _NOTHING:
+            return None
+        return int(text.partition(".")[0]) if _WHOLE.fullmatch(text) and len(text) < 40 else text
+
     def describe(self) -> str:
         """Return the allowed values in words."""
         return f"an integer from {self.low} to {self.high}" + (" or None" if self.optional else "")
@@ -68,6 +86,15 @@ class Real:
         above = number > self.low if self.open_low else number >= self.low
         return math.isfinite(number) and above and number <= self.high
 
+    def read(self, text: str) -> Any:
+        """Return the number that a text means; of others the text."""
+        if text.lower() in _NOTHING:
+            return None
+        try:
+            return text if "_" in text else float(text)
+        except ValueError:
+            return text
+
     def describe(self) -> str:
         """Return the allowed values in words."""
         text = f"a number {'>' if self.open_low else '>='} {self.low:g}"
@@ -85,6 +112,10 @@ class Choice:
     def accepts(self, value: object) -> bool:
         """Whether `value` is one of the names."""
         return isinstance(value, str) and value in self.names
+
+    def read(self, text: str) -> Any:
+        """Return the text."""
+        return text
 
     def describe(self) -> str:
         """Return the allowed names."""
@@ -104,6 +135,14 @@ class Pair:
         number = Real(-math.inf)
         return all(number.accepts(part) for part in value) and value[0] < value[1]
 
+    def read(self, text: str) -> Any:
+        """Return the pair that ``1,5``, ``(1, 5)`` or ``[1, 5]`` means; of others the text."""
+        if text.lower() in _NOTHING:
+            return None
+        parts = text.strip("()[] ").split(",")
+        values = tuple(Real(-math.inf).read(part.strip()) for part in parts)
+        return values if all(isinstance(value, float) for value in values) else text
+
     def describe(self) -> str:
         """Return the allowed values in words."""
         return "a tuple (low, high) of numbers, low < high, or None"
@@ -116,6 +155,10 @@ class Flag:
     def accepts(self, value: object) -> bool:
         """Whether `value` is a plain bool."""
         return isinstance(value, bool)
+
+    def read(self, text: str) -> Any:
+        """Return what ``true`` or ``false`` means, in any case; of others the text."""
+        return {"true": True, "false": False}.get(text.lower(), text)
 
     def describe(self) -> str:
         """Return the allowed values in words."""
@@ -140,6 +183,40 @@ class Parameterized:
             for name, parameter in signature.parameters.items()
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         }
+
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str]) -> Self:
+        """Make one of hyperparameters written as text, as in a file of settings.
+
+        Parameters
+        ----------
+        texts : mapping of str to str
+            Names and values such as ``{"factors": "64", "use_biases": "true"}``; a value may be
+            in double quotes. Where a hyperparameter is a model, its name makes one, and
+            ``retrieve__factors`` is the hyperparameter `factors` of the model that is `retrieve`.
+
+        Raises
+        ------
+        ParameterError
+            An unknown name, with the closest one; a value that means nothing or is out of range.
+
+        Examples
+        --------
+        >>> import penchant as pc
+        >>> pc.BPR.from_texts({"factors": "32", "use_biases": "false"})
+        BPR(factors=32, use_biases=False)
+        """
+        own, nested = _own_and_nested(cls.__name__, list(cls._defaults()), texts)
+        made = cls(**{name: cls._rules[name].read(_unquoted(own[name])) for name in own})
+        for name, inner in nested.items():
+            part = getattr(made, name)
+            if not isinstance(part, Parameterized):
+                raise ParameterError(
+                    f"{cls.__name__}: {name}={part!r} has no parameters of its own, such as "
+                    f"{name}__{next(iter(inner))}: set {name} to a model"
+                )
+            setattr(made, name, type(part).from_texts(inner))
+        return made
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the hyperparameters by name.
@@ -197,7 +274,7 @@ class Parameterized:
         8
         """
         self._check_all(params)
-        own, nested = self._own_and_nested(params)
+        own, nested = _own_and_nested(type(self).__name__, list(self._defaults()), params)
         for name, value in own.items():
             setattr(self, name, value)
         for name, inner in nested.items():
@@ -205,29 +282,9 @@ class Parameterized:
         self._params_changed()
         return self
 
-    def _own_and_nested(
-        self, params: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-        """Tell ``k`` from ``retrieve__factors``; the names of this model itself must be known."""
-        known = self._defaults()
-        own: dict[str, Any] = {}
-        nested: dict[str, dict[str, Any]] = {}
-        for name, value in params.items():
-            first, separator, inner = name.partition("__")
-            if first not in known:
-                raise ParameterError(
-                    f"{type(self).__name__} has no parameter {name!r}; "
-                    f"its parameters are {', '.join(known) or '(none)'}"
-                )
-            if separator:
-                nested.setdefault(first, {})[inner] = value
-            else:
-                own[name] = value
-        return own, nested
-
     def _check_all(self, params: Mapping[str, Any]) -> None:
         """Raise the ParameterError of `set_params` without changing anything."""
-        own, nested = self._own_and_nested(params)
+        own, nested = _own_and_nested(type(self).__name__, list(self._defaults()), params)
         self._check_params({**self.get_params(deep=False), **own})
         for name, inner in nested.items():
             part = own.get(name, getattr(self, name))
@@ -259,6 +316,32 @@ class Parameterized:
             if plain(value) != defaults[name]
         )
         return f"{type(self).__name__}({', '.join(changed)})"
+
+
+def _own_and_nested(
+    owner: str, known: list[str], params: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Tell ``k`` from ``retrieve__factors``; the names of the owner itself must be known."""
+    own: dict[str, Any] = {}
+    nested: dict[str, dict[str, Any]] = {}
+    for name, value in params.items():
+        first, separator, inner = name.partition("__")
+        if first not in known:
+            raise ParameterError(
+                f"{owner} has no parameter {name!r}{closest(first, known)}; "
+                f"its parameters are {', '.join(known) or '(none)'}"
+            )
+        if separator:
+            nested.setdefault(first, {})[inner] = value
+        else:
+            own[name] = value
+    return own, nested
+
+
+def _unquoted(text: str) -> str:
+    """Return a text without the double quotes that JSON puts around one."""
+    text = text.strip()
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
 def plain(value: Any) -> Any:

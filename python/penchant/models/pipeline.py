@@ -285,7 +285,7 @@ class Pipeline(Recommender):
 
     def _fold_in(self, histories: Histories) -> UsersOrHistories:
         self._check_folds_in()
-        return UsersOrHistories(histories=histories)
+        return UsersOrHistories(histories=histories, first=self.retrieve_._fold_in(histories))
 
     def _check_folds_in(self) -> None:
         for model in (self.retrieve_, *self._models()):

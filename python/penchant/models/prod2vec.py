@@ -72,7 +72,9 @@ class Prod2Vec(SequenceGrowth, Word2VecExchange):
         How the vector of a user is made from the vectors of the items they took: their mean, a
         mean in which each event weighs `recency_decay` times the one after it, or the last alone.
         The events of `partial_fit` come after all that a user had before; without a time or an
-        order column they stand by item id.
+        order column they stand by item id. Where `partial_fit` learns what an item is like that it
+        had to guess until then, vectors of earlier users follow with "mean"; otherwise, the order
+        of events not being kept, only those of users without another item.
     recency_decay : float, default 0.8
         Only for ``history_weighting="recency"``.
     score_vectors : {"input", "output", "both"}, default "both"

@@ -142,8 +142,8 @@ class Ranker(FittedModel):
         Parameters
         ----------
         users : int array of shape (q,), optional
-            Codes of `users_`; -1, and a user for whom all items would score 0, asks for the most
-            popular items. None means everyone.
+            Codes of `users_`; -1, and a user for whom all items would score 0 or next to it, asks
+            for the most popular items. None means everyone.
         k : int, default 10
             Items per user, at most the size of the catalogue.
         exclude_seen : bool, default True
@@ -230,7 +230,7 @@ class Ranker(FittedModel):
         ----------
         histories : Histories
             Item codes and values, oldest first. A history that is empty, or by which all items
-            would score 0, gets the most popular items.
+            would score 0 or next to it, gets the most popular items.
         k, exclude_seen, item_filter, rerank, pool, scores, index, num_threads
             As in `recommend_codes`.
 
@@ -269,6 +269,29 @@ class Ranker(FittedModel):
         told[rows] = True
         return told, ask(rows)
 
+    def has_own_scores(self, users: ArrayLike) -> NDArray[np.bool_]:
+        """Tell which users are answered by scores of their own, not with the most popular items.
+
+        Parameters
+        ----------
+        users : int array of shape (q,)
+            Codes of `users_`, or -1.
+
+        Returns
+        -------
+        bool array of shape (q,)
+
+        Examples
+        --------
+        >>> import penchant as pc
+        >>> data = pc.Interactions.from_sequences([["tea"], ["tea", "jam"]])
+        >>> pc.Popularity().fit(data).has_own_scores([1, -1]).tolist()
+        [True, False]
+        """
+        self._check_fitted()
+        codes = np.asarray(users, dtype=np.int64)
+        return self._told(codes >= 0, lambda rows: self._queries(codes[rows]))[0]
+
     def _told_histories(self, histories: Histories) -> tuple[NDArray[np.bool_], Any]:
         known = np.diff(histories.indptr) > 0
         return self._told(known, lambda rows: self._fold_in(histories.take(rows)))
@@ -296,11 +319,12 @@ class Ranker(FittedModel):
         searcher = self._searcher(how.by)
         log_sum_exp = getattr(searcher, "log_sum_exp", None)
         if log_sum_exp is None:
-            may = hasattr(self._index(), "log_sum_exp")
-            advice = "search with index='exact', or " if may else ""
+            if hasattr(self._index(), "log_sum_exp"):
+                advice = "this search does not make them: search with index='exact', or"
+            else:
+                advice = f"{type(self).__name__} does not make them in any search:"
             raise UnsupportedError(
-                "scores='softmax' needs the scores of all items, and this search does not make "
-                f"them: {advice}use scores='raw'"
+                f"scores='softmax' needs the scores of all items, and {advice} use scores='raw'"
             )
         sums: NDArray[np.float64] = log_sum_exp(queries, num_threads=self._threads(how.num_threads))
         return np.exp(scores - sums[:, None]).astype(np.float32)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from penchant import _core
 from penchant.errors import DataError
+from penchant.models.alike_items import most_alike
 from penchant.models.factor_model import FactorModel, Factors
 from penchant.models.params import Real
 from penchant.models.ranker import Rows, Scores
@@ -190,10 +191,18 @@ class RatingModel(FactorModel, abstract=True):
         raise NotImplementedError
 
     def _are_rated(self, growth: Growth) -> NDArray[np.bool_]:
-        """Ratings of strangers say how good an item is: better than the mean of all."""
-        if self.item_features_ is not None:
-            return super()._are_rated(growth)
-        return np.isin(growth.items, growth.event_items)
+        """Ratings of strangers say how good an item is: better than the mean of all.
+
+        What is known of items with the same attributes says more.
+        """
+        rated = np.isin(growth.items, growth.event_items)
+        if self.item_features_ is not None and rated.any():
+            asked = growth.items[rated]
+            _, weights = most_alike(
+                self.item_features_, growth.known.items, asked, self._threads(None)
+            )
+            rated[rated] = ~weights.any(axis=1)
+        return rated
 
     def _learn_items(self, growth: Growth, takers: CSR) -> None:
         """Find the most probable items, as `_fold_in` does users."""

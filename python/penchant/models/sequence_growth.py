@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from penchant import _core
 from penchant.errors import UnsupportedError
 from penchant.models.factor_model import FactorModel
 from penchant.models.growth import own_codes
 from penchant.models.histories import Histories
-from penchant.retrieval.filters import RowLists, near_pairs, take_lists
+from penchant.retrieval.filters import RowLists, near_pairs, offsets, take_lists
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
@@ -31,6 +32,14 @@ class SequenceGrowth(FactorModel, abstract=True):
     def _mean(self, indptr: NDArray[np.int64], items: NDArray[np.int32]) -> NDArray[np.float32]:
         """Return the weighted mean of the item vectors of each history."""
         raise NotImplementedError
+
+    def _plain_mean(
+        self, indptr: NDArray[np.int64], rows: NDArray[np.int32], vectors: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return the mean of some vectors for each list of their rows."""
+        return _core.fold_in_histories(
+            indptr, rows, vectors, decay=1.0, num_threads=self._threads(None)
+        )
 
     def _decay(self) -> float:
         """Return what an event weighs, relative to the one after it."""
@@ -58,20 +67,33 @@ class SequenceGrowth(FactorModel, abstract=True):
             self.history_values_ = np.empty(0, dtype=np.float32)
 
     def _grow(self, growth: Growth) -> None:
-        """Set items, which go by their neighbors alone, then users."""
+        """Set items, which go by known ones alone, then users."""
         placed = np.empty(0, dtype=np.int64)
         if growth.events is not None and len(growth.items):
             placed = self._place_items(growth, growth.events)
         self._guess_items(growth, placed, placed)
         if growth.events is not None:
             items = growth.event_items[growth.events.array("item")]
-            counts = np.bincount(items, minlength=len(self.items_))
             # Only items without events have a guess for a count.
-            self.vocabulary_counts_[growth.fresh[counts[growth.fresh] > 0]] = 0
-            self.vocabulary_counts_ += counts
+            self.vocabulary_counts_[growth.first] = 0
+            self.vocabulary_counts_ += np.bincount(items, minlength=len(self.items_))
         self._weights_changed()
         if growth.events is not None:
+            self._move_takers(np.setdiff1d(placed, growth.fresh))
             self.user_vectors_[growth.users] = self._moved_users(growth, growth.events)
+
+    def _move_takers(self, items: NDArray[np.int64]) -> None:
+        """Make the vectors of those users anew who took what was a guess until now.
+
+        Where the order of events counts, which is not kept, only of those with a single item.
+        """
+        users = np.unique(self._takers(items).indices)
+        if self._decay() != 1:
+            users = users[np.diff(self.seen_.indptr)[users] == 1]
+        elif self.history_values_ is None:
+            return
+        own = self._own_histories(users)
+        self.user_vectors_[users] = self._mean(own.indptr, own.items)
 
     def _moved_users(self, growth: Growth, events: Interactions) -> NDArray[np.float32]:
         """Return the vectors of users whose new events come after those they had."""
@@ -101,19 +123,42 @@ class SequenceGrowth(FactorModel, abstract=True):
     def _place_items(self, growth: Growth, events: Interactions) -> NDArray[np.int64]:
         """Give items the means of the known ones that they stand near, as training would.
 
-        Return those that stand near any.
+        For users with whom they stand near none, all that the user took stands in: as many places
+        of it as a window holds. Return the items that anybody tells of.
         """
-        sentences = events.sequences()
-        pairs = near_pairs(
-            sentences.indptr, growth.event_items[sentences.items], int(self._trained.window)
-        )
+        items, near, own = self._near(growth, events)
+        placed, counts = np.unique(items, return_counts=True)
+        order = np.argsort(items, kind="stable")
+        lists = offsets(counts), near[order]
+        for vectors in (self.item_vectors_, self.output_vectors_):
+            both = np.concatenate([vectors, self._plain_mean(own.indptr, own.items, vectors)])
+            vectors[placed] = self._plain_mean(*lists, both)
+        return placed
+
+    def _near(
+        self, growth: Growth, events: Interactions
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], Histories]:
+        """Return pairs of an unlearnt item and what is near it, and histories.
+
+        That is a known item, or the number of a history after all items.
+        """
+        sentences, window = events.sequences(), int(self._trained.window)
+        codes = growth.event_items[sentences.items]
         unlearnt = np.zeros(len(self.items_), dtype=np.bool_)
         unlearnt[growth.items] = True
-        new, near = pairs[:, unlearnt[pairs[0]] & growth.known.items[pairs[1]]]
-        counts = np.bincount(new, minlength=len(self.items_))
-        placed = np.flatnonzero(counts)
-        for vectors in (self.item_vectors_, self.output_vectors_):
-            found = np.zeros((len(self.items_), vectors.shape[1]))
-            np.add.at(found, new, vectors[near])
-            vectors[placed] = found[placed] / counts[placed, None]
-        return placed
+        places = near_pairs(sentences.indptr, np.arange(len(codes), dtype=np.int32), window)
+        new, there = places[:, unlearnt[codes[places[0]]] & growth.known.items[codes[places[1]]]]
+        users_there = own_codes(self.users_, events.users).astype(np.int64)
+        owners = users_there[np.sort(events.array("user"))]  # sequences stand by their users
+        takers = self._takers(growth.items)
+        items, users = growth.items[takers.rows()], takers.indices
+        alone = ~np.isin(items << 32 | users, codes[new].astype(np.int64) << 32 | owners[new])
+        people, whose = np.unique(users[alone], return_inverse=True)
+        own = self._own_histories(people).only(growth.known.items)
+        weights = np.minimum(np.diff(own.indptr), window)[whose]
+        stand_ins = np.repeat(len(self.items_) + whose, weights)
+        return (
+            np.concatenate([codes[new], np.repeat(items[alone], weights)]),
+            np.concatenate([codes[there], stand_ins.astype(np.int32)]),
+            own,
+        )

@@ -18,10 +18,14 @@ _PAIRS_AT_ONCE = 1 << 20  # bounds the memory of pairs and their features
 
 
 class UsersOrHistories(NamedTuple):
-    """Whom a search is for: users by their codes, or strangers by their histories."""
+    """Whom a search is for: users by their codes, or strangers by their histories.
+
+    `first` are the queries of all the strangers to the first stage, where they are made already.
+    """
 
     users: Rows | None = None
     histories: Histories | None = None
+    first: Any = None
 
     @property
     def n(self) -> int:
@@ -33,7 +37,8 @@ class UsersOrHistories(NamedTuple):
     def take(self, rows: NDArray[np.integer[Any]]) -> UsersOrHistories:
         """Return some of the queries."""
         if self.histories is not None:
-            return UsersOrHistories(histories=self.histories.take(rows))
+            taken = self.histories.take(rows)
+            return self if taken is self.histories else UsersOrHistories(histories=taken)
         return UsersOrHistories(None if self.users is None else self.users[rows])
 
     def seen(self, lists: RowLists) -> RowLists:
@@ -163,7 +168,7 @@ class Retriever:
     def queries(self, asked: UsersOrHistories) -> Any:
         """Return the model's queries."""
         if asked.histories is not None:
-            return self.model._fold_in(asked.histories)
+            return self.model._fold_in(asked.histories) if asked.first is None else asked.first
         return self.model._queries(asked.users)
 
     def search(

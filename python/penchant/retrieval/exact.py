@@ -240,6 +240,17 @@ def thread_count(num_threads: int | None) -> int:
     return int(num_threads)
 
 
+def worker_count(num_threads: int | None) -> int:
+    """Return how many threads the kernels use: the default is by cores, quotas and environment.
+
+    Examples
+    --------
+    >>> worker_count(3), worker_count(None) >= 1
+    (3, True)
+    """
+    return thread_count(num_threads) or int(_core.default_num_threads())
+
+
 def pad_columns(
     rows: NDArray[np.int64], scores: Float32Array, k: int
 ) -> tuple[NDArray[np.int64], Float32Array]:

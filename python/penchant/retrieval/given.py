@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import uuid
 from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -55,8 +56,8 @@ def plain_values(
     Parameters
     ----------
     values : mapping of str, or None
-        Text, numbers, dates (``datetime``, pandas's and NumPy's), Decimals, true and false, and
-        sequences, sets, iterators or columns of them.
+        Text, numbers, dates (``datetime``, pandas's and NumPy's), Decimals, UUIDs, true and false,
+        and sequences, sets, iterators or columns of them.
     used : collection of str, optional
         Only these names are read; default all.
 
@@ -116,6 +117,8 @@ def _scalar(name: str, value: Any) -> Any:
         value = float(value)
     elif isinstance(value, np.generic) and not isinstance(value, np.datetime64):
         value = value.item()
+    if isinstance(value, uuid.UUID):  # columns of them compare as text
+        value = str(value)
     if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
         raise ParameterError(
             f"where_values[{name!r}]: an integer has at most {MAX_DIGITS} digits; give ids as text"

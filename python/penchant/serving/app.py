@@ -5,7 +5,10 @@
 ``POST /v1/recommend``              ``{"user_id": "17850", "k": 10}``; also ``/v1/similar``,
                                     ``/v1/predict``, ``/v1/users``, and ``/v1/models/{name}/...``
 ``GET /recommend``                  ``?user_id=17850&top_n=10``, for a browser
-``POST /invocations``               Amazon SageMaker's container interface
+``POST /invocations``               Amazon SageMaker's container interface; its runtime API is
+                                    ``/endpoints/{name}/invocations``
+``POST /recommendations``           Amazon Personalize's runtime API; also ``/personalize-ranking``
+``POST /snowflake/{function}``      Snowflake's external functions
 ``PUT /v1/models/{name}``           another version takes over
 ``GET /docs``, ``/openapi.json``    all of it, described
 ==================================  ===============================================================
@@ -17,7 +20,7 @@ another media type.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
@@ -30,7 +33,7 @@ from penchant.serving import openapi
 from penchant.serving.catalog import Catalog
 from penchant.serving.http import Endpoint, Receive, Scope, Send
 from penchant.serving.recorder import Recorder
-from penchant.serving.routes import admin, own, sagemaker
+from penchant.serving.routes import admin, own, personalize, sagemaker, snowflake
 from penchant.serving.server import Limits, Route, Server
 
 if TYPE_CHECKING:
@@ -78,6 +81,9 @@ def create_app(
     admin_token: str | None = None,
     recorder: Recorder | None = None,
     num_threads: int = 1,
+    models_root: os.PathLike[str] | str | None = None,
+    connect: Callable[[], Any] | None = None,
+    filters: Mapping[str, str] | None = None,
 ) -> FastAPI:
     """Make the web application that serves models.
 
@@ -95,6 +101,14 @@ def create_app(
         Of a call of a model. Requests run beside each other: a call that used several threads
         would only take them from another.
 
+    models_root : path, optional
+        A folder whose artifacts ``POST /models`` may load: a SageMaker multi-model container. It
+        may start without a model, and is healthy then.
+    connect : callable, optional
+        Opens the warehouse that ``POST /snowflake/train_and_get_recommendations`` reads and writes.
+    filters : mapping of str to str, optional
+        Expressions on the item table by name, for the ``filterArn`` of Personalize's clients.
+
     Returns
     -------
     fastapi.FastAPI
@@ -105,8 +119,15 @@ def create_app(
         named = models if isinstance(models, Mapping) else {"default": models}
         models = Catalog(named, num_threads=num_threads)
     limits = limits or Limits()
-    server = Server(models, limits, admin_token=admin_token, recorder=recorder)
-    app = _App([*own.routes(server), *admin.routes(server), *sagemaker.routes(server)], limits)
+    server = Server(models, limits, admin_token=admin_token, recorder=recorder, filters=filters)
+    listed = [
+        *own.routes(server),
+        *admin.routes(server, may_be_empty=models_root is not None),
+        *sagemaker.routes(server, models_root),
+        *personalize.routes(server),
+        *snowflake.routes(server, connect),
+    ]
+    app = _App(listed, limits)
     app.state.server = server
     app.add_exception_handler(HTTPException, _answer_http_error)
     return app

@@ -19,7 +19,7 @@ __all__ = ["BadLine", "Requests", "decode_body", "decode_lines", "decode_record"
 
 FIELDS = ("user_id", "top_n")
 MAX_LINE_BYTES = 2**16
-_MAX_ID_BYTES = 4096
+MAX_ID_BYTES = 4096
 _WHOLE = re.compile(r"\s*[0-9]{1,18}(\.0*)?\s*")  # "10", and "10.0" out of a float column
 
 
@@ -29,7 +29,7 @@ class Requests:
 
     Attributes
     ----------
-    user_ids : sequence of str, length n
+    user_ids : sequence of str or pyarrow.Array of large_string, length n
         As text, whatever they came as; `IdMap.codes` matches them to the model's type.
     top_n : int64 array of shape (n,)
         At least 1.
@@ -233,8 +233,8 @@ def id_text(value: Any, field: str = "user_id") -> str:
         size = len(value.encode())
     except UnicodeEncodeError:
         raise RequestError(f"{field} is not valid Unicode: {show(value)}") from None
-    if size > _MAX_ID_BYTES:
-        raise RequestError(f"{field} has {size} bytes, more than {_MAX_ID_BYTES}")
+    if size > MAX_ID_BYTES:
+        raise RequestError(f"{field} has {size} bytes, more than {MAX_ID_BYTES}")
     return value
 
 

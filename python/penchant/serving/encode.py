@@ -18,12 +18,25 @@ from numpy.typing import NDArray
 
 from penchant.data.arrow import text_buffers
 from penchant.errors import require
+from penchant.serving.json_lines import quoted
 
-__all__ = ["CSV_HEADER", "Fragments", "Ids", "Records", "to_csv", "to_json", "to_objects"]
+__all__ = [
+    "CSV_HEADER",
+    "Fragments",
+    "Ids",
+    "Records",
+    "scores_to_csv",
+    "to_columns",
+    "to_csv",
+    "to_flat_json_lines",
+    "to_json",
+    "to_json_lines",
+    "to_objects",
+    "with_query",
+]
 
 CSV_HEADER = b"user_id,item_id,score\n"
 
-_JSON_SPECIAL = r'["\\\x00-\x1f]'
 _CSV_SPECIAL = r'[",\r\n]'
 
 
@@ -48,13 +61,7 @@ class Ids:
 
     def json(self) -> Any:
         """Return each id as JSON: a pyarrow.Array of large_string."""
-        special = pc.match_substring_regex(self.text, _JSON_SPECIAL)
-        if not pc.any(special, min_count=0).as_py():
-            quoted = _wrap(self.text)
-        else:
-            texts = [json.dumps(value, ensure_ascii=False) for value in self.text.to_pylist()]
-            quoted = pa.array(texts, pa.large_string())
-        return pc.if_else(self.literal, self.text, quoted)
+        return pc.if_else(self.literal, self.text, quoted(self.text))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +75,7 @@ class Records:
     user_rows, item_rows : int64 array of shape (n,)
         Positions in them.
     scores : float32 array of shape (n,)
-        Finite.
+        Finite; NaN where there is none to predict.
     unknown : int
         How many of the requests were for users the model does not know.
     """
@@ -82,6 +89,39 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+
+def with_query(records: Records, known: NDArray[np.bool_], top_n: NDArray[np.int64]) -> Records:
+    """Put what was asked about before what is like it, with the score 1.0.
+
+    Parameters
+    ----------
+    records : Records
+        The neighbours of items: those asked about are its ``users``.
+    known : bool array of shape (len(records.users.text),)
+        Which of them the model knows; the others stay without an answer.
+    top_n : int64 array of the same shape
+        The length at which each list is cut.
+    """
+    owners = records.user_rows
+    n_items, asked = len(records.items.text), np.flatnonzero(known)
+    rank = np.arange(len(owners)) - np.searchsorted(owners, owners)
+    kept = rank < top_n[owners] - 1
+    user_rows = np.concatenate([asked, owners[kept]])
+    order = np.argsort(user_rows, kind="stable")
+    items = Ids(
+        pa.concat_arrays([records.items.text, records.users.text]),
+        pa.concat_arrays([records.items.literal, records.users.literal]),
+    )
+    item_rows = np.concatenate([n_items + asked, records.item_rows[kept]])
+    scores = np.concatenate([np.ones(len(asked), np.float32), records.scores[kept]])
+    return dataclasses.replace(
+        records,
+        items=items,
+        user_rows=user_rows[order],
+        item_rows=item_rows[order],
+        scores=scores[order],
+    )
 
 
 class Fragments:
@@ -100,9 +140,10 @@ class Fragments:
         lines = pc.binary_join_element_wise(
             _text(f'{{"{name}": '), ids.json(), _text(', "score": '), _text("")
         )
-        self._offsets, self._text = text_buffers(lines)
+        self._offsets, text = text_buffers(lines)
+        self._text = bytes(text)  # whose slices are made faster than those of a view
 
-    def of(self, positions: NDArray[np.int64]) -> list[memoryview]:
+    def of(self, positions: NDArray[np.int64]) -> list[bytes]:
         """Return the beginnings for ids at some positions."""
         starts = self._offsets[positions].tolist()
         ends = self._offsets[positions + 1].tolist()
@@ -111,7 +152,7 @@ class Fragments:
 
 
 def to_objects(
-    beginnings: list[memoryview],
+    beginnings: list[bytes],
     scores: NDArray[np.float32],
     ends: list[int],
     columns: list[dict[str, Any]] | None = None,
@@ -122,7 +163,7 @@ def to_objects(
 
     Parameters
     ----------
-    beginnings : list of memoryview, length n
+    beginnings : list of bytes, length n
         Of each object, see `Fragments`.
     scores : float32 array of shape (n,)
         Finite.
@@ -150,17 +191,68 @@ def to_objects(
     return [b"".join(parts[3 * start : 3 * end])[:-2] for start, end in pairwise(ends)]
 
 
-def to_json(records: Records) -> bytes:
+def to_json(records: Records, names: tuple[str, str] = ("user_id", "item_id")) -> bytes:
     """Return a JSON list of ``{"user_id", "item_id", "score"}`` objects.
 
-    Scores have the fewest digits that give the same float32 back.
+    Scores have the fewest digits that give the same float32 back; NaN is null. `names` are those
+    of the first two fields.
     """
-    rows = _rows(
-        records,
-        Ids.json,
-        ('{"user_id": ', ', "item_id": ', ', "score": ', "}, "),
+    return b"[" + _json_rows(records, names, "}, ")[:-2] + b"]"
+
+
+def to_flat_json_lines(records: Records) -> bytes:
+    """Return the objects of `to_json`, one a line."""
+    return _json_rows(records, ("user_id", "item_id"), "}\n")
+
+
+def _json_rows(records: Records, names: tuple[str, str], end: str) -> bytes:
+    fields = (f'{{"{names[0]}": ', f', "{names[1]}": ', ', "score": ', end)
+    return _rows(records, Ids.json, fields, "null")
+
+
+def to_json_lines(records: Records, name: str = "user_id") -> bytes:
+    """Return a line ``{"user_id", "items": [{"item_id", "score"}, ...]}`` for each of the users.
+
+    Those without an answer have an empty list, so that lines match the requests one by one.
+    """
+    before, middle, after, end, nothing = map(
+        _text, ('{"item_id": ', ', "score": ', "}", "]}\n", "")
     )
-    return b"[" + rows[:-2] + b"]"
+    items = records.items.json().take(pa.array(records.item_rows))
+    entries = pc.binary_join_element_wise(
+        before, items, middle, _score_texts(records.scores, "null"), after, nothing
+    )
+    lists = pc.binary_join(_lists(records, entries), _text(", "))
+    lines = pc.binary_join_element_wise(
+        _text(f'{{"{name}": '),
+        records.users.json(),
+        _text(', "items": ['),
+        lists,
+        end,
+        nothing,
+    )
+    return bytes(text_buffers(lines)[1])
+
+
+def to_columns(records: Records) -> tuple[list[str], list[str]]:
+    """Return the scores and the items of each of the users, as JSON lists.
+
+    Returns
+    -------
+    scores, items : list of str
+        JSON such as ``[0.5, 0.25]`` and ``["tea", "jam"]``.
+    """
+    items = records.items.json().take(pa.array(records.item_rows))
+    scores = _score_texts(records.scores, "null")
+    joined = (pc.binary_join(_lists(records, column), _text(", ")) for column in (scores, items))
+    first, second = ([f"[{text}]" for text in column.to_pylist()] for column in joined)
+    return first, second
+
+
+def scores_to_csv(records: Records) -> bytes:
+    """Return a line for each score and nothing else: what predictions look like in CSV."""
+    texts = _score_texts(records.scores, "nan")
+    return bytes(text_buffers(pc.binary_join_element_wise(texts, _text("\n"), _text("")))[1])
 
 
 def to_csv(records: Records) -> bytes:
@@ -168,10 +260,12 @@ def to_csv(records: Records) -> bytes:
 
     Fields are quoted where RFC 4180 wants it; lines end with a line feed.
     """
-    return _rows(records, _quote_csv, ("", ",", ",", "\n"))
+    return _rows(records, _quote_csv, ("", ",", ",", "\n"), "nan")
 
 
-def _rows(records: Records, quote: Any, punctuation: tuple[str, str, str, str]) -> bytes:
+def _rows(
+    records: Records, quote: Any, punctuation: tuple[str, str, str, str], missing: str
+) -> bytes:
     if not len(records):
         return b""
     before, first, second, after = map(_text, punctuation)
@@ -181,12 +275,28 @@ def _rows(records: Records, quote: Any, punctuation: tuple[str, str, str, str]) 
         first,
         quote(records.items).take(pa.array(records.item_rows)),
         second,
-        pa.array(records.scores).cast(pa.large_string()),
+        _score_texts(records.scores, missing),
         after,
         _text(""),  # the separator
     )
     _, text = text_buffers(lines)  # joined end to end is how Arrow holds them already
     return bytes(text)
+
+
+def _text(value: str) -> Any:
+    return pa.scalar(value, pa.large_string())
+
+
+def _score_texts(scores: NDArray[np.float32], missing: str) -> Any:
+    texts = pa.array(scores).cast(pa.large_string())
+    known = np.isfinite(scores)
+    return texts if known.all() else pc.if_else(pa.array(known), texts, _text(missing))
+
+
+def _lists(records: Records, rows: Any) -> Any:
+    """Return a list for each of the users: its part of a column that has an entry a row."""
+    starts = np.searchsorted(records.user_rows, np.arange(len(records.users.text) + 1))
+    return pa.ListArray.from_arrays(pa.array(starts, pa.int32()), rows)
 
 
 def _quote_csv(ids: Ids) -> Any:
@@ -197,9 +307,4 @@ def _quote_csv(ids: Ids) -> Any:
 
 
 def _wrap(text: Any) -> Any:
-    mark, nothing = _text('"'), _text("")
-    return pc.binary_join_element_wise(mark, text, mark, nothing)
-
-
-def _text(value: str) -> Any:
-    return pa.scalar(value, pa.large_string())
+    return pc.binary_join_element_wise(_text('"'), text, _text('"'), _text(""))

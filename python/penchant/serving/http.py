@@ -17,6 +17,7 @@ import anyio
 
 from penchant.errors import (
     HTTPError,
+    MediaTypeError,
     PenchantError,
     RequestError,
     UnknownModelError,
@@ -123,6 +124,8 @@ def error_status(error: BaseException) -> int:
         return error.status
     if isinstance(error, UnknownModelError):
         return 404
+    if isinstance(error, MediaTypeError):
+        return 415
     if isinstance(error, PenchantError):
         return 400 if isinstance(error, ValueError | KeyError | UnsupportedError) else 500
     return 500
@@ -135,7 +138,7 @@ def error_message(error: BaseException) -> str:
     return "internal error; the server's log says more"
 
 
-def json_error(error: BaseException) -> Answer:
+def json_error(error: BaseException, _: Call) -> Answer:
     """Return an error as ``{"error": "..."}``."""
     headers = error.headers if isinstance(error, HTTPError) else {}
     document = json.dumps({"error": error_message(error)}).encode()
@@ -160,7 +163,7 @@ class Endpoint:
         handle: Callable[[Call], Awaitable[Answer]],
         *,
         body_bytes: int,
-        as_error: Callable[[BaseException], Answer] = json_error,
+        as_error: Callable[[BaseException, Call], Answer] = json_error,
     ) -> None:
         self._handle = handle
         self._body_bytes = body_bytes
@@ -168,15 +171,17 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        call = Call(scope, b"")
         try:
             body = await self._read(scope, receive)
             if body is None:
                 return  # the client has gone
-            answer = await self._handle(Call(scope, body))
+            call.body = body
+            answer = await self._handle(call)
         except Exception as error:
             if not isinstance(error, PenchantError):
                 _log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
-            answer = self._as_error(error)
+            answer = self._as_error(error, call)
         await _send(answer, scope, send)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:

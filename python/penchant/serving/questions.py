@@ -228,6 +228,14 @@ KINDS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+# What says about whom or what a question is: one of these.
+_WAYS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "recommend": (("user_id",), ("history",)),
+    "similar": (("item_id",),),
+    "predict": (("pairs",), ("user_id", "item_id")),
+    "users": (("item_id",), ("where",)),
+}
+
 
 def read_question(record: Any, kind: str, *, k: int = 10, max_k: int = 1000) -> Question:
     """Check one question of a kind of `KINDS`.
@@ -280,18 +288,11 @@ def read_question(record: Any, kind: str, *, k: int = 10, max_k: int = 1000) -> 
 
 def _check_who(said: dict[str, Any], kind: str) -> None:
     """Check that the question says about whom or what it is, once."""
-    ways: dict[str, tuple[tuple[str, ...], ...]] = {
-        "recommend": (("user_id",), ("history",)),
-        "similar": (("item_id",),),
-        "predict": (("pairs",), ("user_id", "item_id")),
-        "users": (("item_id",), ("where",)),
-    }
-    given = [way for way in ways[kind] if any(name in said for name in way)]
+    ways = _WAYS[kind]
+    given = [way for way in ways if any(name in said for name in way)]
     if len(given) == 1 and all(name in said for name in given[0]):
         return
-    options = " or ".join(" and ".join(way) for way in ways[kind])
-    if given and all(name not in said for name in given[0]):
-        raise RequestError(f"give {options}")
+    options = " or ".join(" and ".join(way) for way in ways)
     missing = [name for way in given[:1] for name in way if name not in said]
     if missing and len(given) == 1:
         raise RequestError(f"{missing[0]} is missing")

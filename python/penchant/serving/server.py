@@ -62,7 +62,7 @@ class Route(NamedTuple):
     path: str
     handle: Callable[[Call], Awaitable[Answer]]
     doc: Mapping[str, Any] = {}
-    as_error: Callable[[BaseException], Answer] = json_error
+    as_error: Callable[[BaseException, Call], Answer] = json_error
 
 
 class Server:
@@ -76,6 +76,8 @@ class Server:
         What ``Authorization: Bearer`` must say to change models.
     recorder : Recorder, optional
         Keeps questions, their context and their answers.
+    filters : mapping of str to str, optional
+        Expressions by the names that Personalize's clients ask for them.
     """
 
     def __init__(
@@ -85,7 +87,9 @@ class Server:
         *,
         admin_token: str | None = None,
         recorder: Recorder | None = None,
+        filters: Mapping[str, str] | None = None,
     ) -> None:
+        self.filters = dict(filters or {})
         self.catalog = catalog
         self.limits = limits
         self.admin_token = admin_token
@@ -117,7 +121,7 @@ class Server:
         if records > self.limits.records:
             raise RequestError(
                 f"top_n adds up to {records} recommendations, more than {self.limits.records}: "
-                "send fewer users at a time, or use `penchant batch`"
+                "send fewer users at a time, or use `penchant batch transform`"
             )
 
     def _record(self, version: Version, questions: list[Question], replies: list[Reply]) -> None:

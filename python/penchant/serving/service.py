@@ -16,7 +16,8 @@ from penchant.data import arrow
 from penchant.errors import choose, require
 from penchant.models import load
 from penchant.serving.decode import Requests
-from penchant.serving.encode import Fragments, Ids, Records
+from penchant.serving.encode import Fragments, Ids, Records, with_query
+from penchant.serving.tasks import Predict, Recommend, Similar, Task
 
 if TYPE_CHECKING:
     from penchant.data.ids import IdMap
@@ -29,7 +30,8 @@ _BLOCK_CELLS = 2**21
 _MOST_KEPT_TEXTS = 500_000
 _INTEGER = r"^(0|-?[1-9][0-9]*)$"
 _IS_INTEGER = re.compile(_INTEGER)
-_FEW = 64
+_FEW = 256
+_MOST_KEPT_USERS = 200_000  # some 20 MB; the others are found by a binary search
 
 
 class Service:
@@ -68,6 +70,7 @@ class Service:
         self.unknown = unknown
         self.num_threads = num_threads
         self._fragments: Fragments | None = None
+        self._user_codes: dict[str, int] | None = None
 
     def answer(self, requests: Requests) -> Records:
         """Recommend to every user asked about, in order, best item first.
@@ -78,12 +81,12 @@ class Service:
         codes = self.codes_of(requests.user_ids)
         parts = list(self._blocks(codes, requests.top_n))
         user_rows, items, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
-        distinct, item_rows = np.unique(items, return_inverse=True)
+        distinct, item_rows = _numbered(items, len(self.model.items_))
         return Records(
             self._user_ids(codes, requests.user_ids),
             known_ids(self.model.items_, distinct),
             user_rows,
-            item_rows.reshape(-1),
+            item_rows,
             scores,
             unknown=int(np.count_nonzero(codes < 0)),
         )
@@ -101,7 +104,10 @@ class Service:
                 text.encode() for text in self._user_ids(codes, asked).json().to_pylist()
             ]
         orjson = require("orjson", "serve")
-        found = [users.code(one) for one in asked]
+        if self._user_codes is None:
+            found = [users.code(one) for one in asked]
+        else:
+            found = [self._user_codes.get(one, -1) for one in asked]
         texts = [
             b"%d" % users[code]
             if code >= 0 and users.is_integer
@@ -117,6 +123,51 @@ class Service:
         some = np.arange(min(1, len(self.model.users_)))
         self.model.recommend_codes([*some, -1], k=1, num_threads=self.num_threads)
         self.beginnings("item", np.zeros(1, np.int64))
+        users = self.model.users_
+        if users.is_text and len(users) <= _MOST_KEPT_USERS:
+            everybody = users.take(np.arange(len(users))).to_pylist()
+            self._user_codes = {user: code for code, user in enumerate(everybody)}
+
+    def perform(self, task: Task) -> Records:
+        """Do what a cloud's request comes down to."""
+        if isinstance(task, Recommend):
+            return self.answer(task.requests)
+        return self._pairs(task) if isinstance(task, Predict) else self._alike(task)
+
+    def _pairs(self, task: Predict) -> Records:
+        """Score pairs; a row for each, NaN where an id is unknown."""
+        rows = np.arange(len(task))
+        users = self._user_ids(self.codes_of(task.users), task.users)
+        items = pa.array(task.items, pa.large_string())
+        named = Ids(items, pa.array(np.zeros(len(task), bool)))
+        if self.model.items_.is_integer:
+            named = Ids(items, pc.match_substring_regex(items, _INTEGER))
+        scores = self.predict(task.users, task.items)
+        return Records(users, named, rows, rows, scores, unknown=int(np.isnan(scores).sum()))
+
+    def _alike(self, task: Similar) -> Records:
+        """Find items like some; those asked about are the ``users`` of the answer."""
+        items = self.model.items_
+        codes = items.codes(pa.array(task.items, pa.large_string()))
+        known = np.flatnonzero(codes >= 0)
+        k = min(int(task.top_n.max(initial=1)), len(items))
+        rows, scores = self.model.similar_codes(codes[known], k, num_threads=self.num_threads)
+        wanted = (rows >= 0) & np.isfinite(scores)
+        wanted &= np.arange(rows.shape[1]) < task.top_n[known, None]
+        row, _ = wanted.nonzero()
+        distinct, item_rows = np.unique(rows[wanted], return_inverse=True)
+        asked = pa.array(task.items, pa.large_string())
+        found = known_ids(items, np.where(codes >= 0, codes, 0))
+        mask = pa.array(codes >= 0)
+        records = Records(
+            Ids(pc.if_else(mask, found.text, asked), pc.and_(mask, found.literal)),
+            known_ids(items, distinct),
+            known[row],
+            item_rows.reshape(-1),
+            scores[wanted],
+            unknown=len(codes) - len(known),
+        )
+        return with_query(records, codes >= 0, task.top_n) if task.include_query else records
 
     def codes_of(self, asked: Sequence[str]) -> NDArray[np.int32]:
         """Return the model's code for each user, -1 where it is unknown."""
@@ -139,9 +190,7 @@ class Service:
             row, _ = wanted.nonzero()
             yield block[row], items[wanted], scores[wanted]
 
-    def beginnings(
-        self, side: Literal["user", "item"], codes: NDArray[np.int64]
-    ) -> list[memoryview]:
+    def beginnings(self, side: Literal["user", "item"], codes: NDArray[np.int64]) -> list[bytes]:
         """Return how the answers with these codes begin; a small catalogue is written once."""
         name = f"{side}_id"
         if side == "user":
@@ -165,7 +214,7 @@ class Service:
 
     def _user_ids(self, codes: Any, asked: Any) -> Ids:
         """Return the model's own spelling of the known users, and the request's of the others."""
-        asked = pa.array(asked, pa.large_string())
+        asked = _column(asked)
         known = codes >= 0
         if known.all():
             return known_ids(self.model.users_, codes)
@@ -174,6 +223,20 @@ class Service:
         # An unknown user of a model with numbers as ids is a number too, if it looks like one.
         number = pc.and_(found.literal, pc.match_substring_regex(asked, _INTEGER))
         return Ids(pc.if_else(mask, found.text, asked), pc.if_else(mask, found.literal, number))
+
+
+def _column(texts: Any) -> Any:
+    return texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())
+
+
+def _numbered(codes: Any, n: int) -> tuple[Any, Any]:
+    """Return the distinct codes, all below n, and the place of each code among them."""
+    if len(codes) < n // 16:
+        distinct, place = np.unique(codes, return_inverse=True)
+        return distinct, place.reshape(-1)
+    used = np.zeros(n, dtype=bool)
+    used[codes] = True
+    return np.flatnonzero(used), (np.cumsum(used) - 1)[codes]
 
 
 def known_ids(ids: IdMap, codes: Any) -> Ids:

@@ -32,12 +32,15 @@ class Settings:
         File that questions are recorded in.
     num_threads : int
         Of a call of a model.
+    filters : dict of str to str
+        Expressions by name, for Personalize's clients.
     """
 
     models: dict[str, str]
     pointer: str | None = None
     record: str | None = None
     num_threads: int = 1
+    filters: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def to_environment(self) -> dict[str, str]:
         """Return the variable that a worker reads."""
@@ -74,4 +77,5 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         catalog,
         admin_token=os.environ.get(ADMIN_TOKEN) or None,
         recorder=None if settings.record is None else Recorder(settings.record),
+        filters=settings.filters,
     )

@@ -1,44 +1,184 @@
-"""Amazon SageMaker's container interface: ``/invocations``."""
+"""Amazon SageMaker: a container's ``/invocations`` and ``/models``, and the runtime API itself.
+
+``boto3.client("sagemaker-runtime", endpoint_url=...)`` speaks to ``/endpoints/{name}/invocations``.
+"""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
-from penchant.errors import HTTPError
-from penchant.serving.decode import decode_body
-from penchant.serving.http import Answer, Call
-from penchant.serving.openapi import operation
-from penchant.serving.routes.records import answer_records
+from penchant.config import read_config
+from penchant.errors import ArtifactNotFoundError, HTTPError, RequestError
+from penchant.serving.http import Answer, Call, error_message, error_status
+from penchant.serving.openapi import operation, path_parameter
+from penchant.serving.protocols import multi_model, sagemaker
 from penchant.serving.server import Route, Server
+from penchant.serving.service import Service
+from penchant.serving.tasks import Predict, Recommend, Task
 
 __all__ = ["routes"]
 
-# The last one is what `curl -d` says unless it is told otherwise; the body is JSON all the same.
-_JSON = ("application/json", "text/json", "application/x-www-form-urlencoded")
-_JSON_LINES = ("application/jsonlines", "application/jsonl", "application/x-ndjson")
+_MEDIA = ("application/json", "application/jsonlines", "text/csv")
+_BODY = {"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]}
+_NAME = path_parameter("name", "A model.")
+_INVOKE = operation(
+    summary="Recommend to users, score pairs or find similar items, as Amazon SageMaker asks.",
+    body=_BODY,
+    answer={},
+    media=_MEDIA,
+    named=True,
+)
+_NAMED = _INVOKE | {"parameters": [_NAME]}
 
 
-def routes(server: Server) -> list[Route]:
-    """Return the endpoints of a SageMaker container."""
-    doc = operation(
-        summary="Recommend to users: an object, a list, or one a line.",
-        body={"type": "object"},
-        answer={"type": "array", "items": {"type": "object"}},
-    )
-    return [Route("POST", "/invocations", _invocations(server), doc)]
+def routes(server: Server, models_root: os.PathLike[str] | str | None) -> list[Route]:
+    """Return the endpoints of a SageMaker container; `models_root` makes it a multi-model one."""
+    found = [
+        Route("POST", "/invocations", _invoke(server), _INVOKE),
+        Route("POST", "/models/{name}/invoke", _invoke(server), _NAMED),
+        Route("GET", "/execution-parameters", _parameters(server), _PARAMETERS),
+    ]
+    path = "/endpoints/{name}/invocations"
+    found.append(Route("POST", path, _runtime(server), _NAMED, _runtime_error))
+    if models_root is not None:
+        root = Path(models_root)
+        found += [
+            Route("GET", "/models", _list(server), _LIST),
+            Route("POST", "/models", _load(server, root), _LOAD),
+            Route("GET", "/models/{name}", _show(server), _SHOW),
+            Route("DELETE", "/models/{name}", _unload(server), _UNLOAD),
+        ]
+    return found
 
 
-def _invocations(server: Server) -> Any:
+def _invoke(server: Server) -> Any:
     async def handle(call: Call) -> Answer:
-        media = call.media()
-        if media and media not in _JSON + _JSON_LINES:
-            raise HTTPError(415, f"cannot read {media}: send application/json")
-
-        def decode() -> Any:
-            lines = media in _JSON_LINES
-            return decode_body(call.body, lines=lines, max_top_n=server.limits.top_n)
-
-        requests = await server.run(decode)
-        return await answer_records(server, None, requests, call.header("accept"))
+        service = server.catalog.get(call.names.get("name")).service
+        return await server.run(_answer, server, service, call)
 
     return handle
+
+
+def _answer(server: Server, service: Service, call: Call) -> Answer:
+    columns = service.model.columns_
+    invocation = sagemaker.decode(
+        call.body,
+        call.header("content-type"),
+        call.header(sagemaker.ATTRIBUTES_HEADER.lower()),
+        columns=(columns.user, columns.item),
+        max_top_n=server.limits.top_n,
+    )
+    server.check_records(_records(invocation.task, len(service.model.items_)))
+    records = service.perform(invocation.task)
+    content, media = sagemaker.encode(invocation, records, call.header("accept"))
+    return Answer(content, media=media)
+
+
+def _records(task: Task, n_items: int) -> int:
+    """Return how many rows the answer may have."""
+    if isinstance(task, Predict):
+        return len(task)
+    top_n = task.requests.top_n if isinstance(task, Recommend) else task.top_n
+    return int(top_n.clip(max=n_items).sum())
+
+
+def _parameters(server: Server) -> Any:
+    document = sagemaker.execution_parameters(
+        concurrency=read_config().threads, max_bytes=server.limits.body_bytes
+    )
+
+    async def handle(_: Call) -> Answer:
+        return Answer(document)
+
+    return handle
+
+
+_PARAMETERS = operation(summary="What SageMaker's batch transform goes by.", answer={})
+
+
+# ---- the runtime API ----------------------------------------------------------------------------
+
+
+def _runtime(server: Server) -> Any:
+    invoke = _invoke(server)
+
+    async def handle(call: Call) -> Answer:
+        version = server.catalog.get(call.names["name"])
+        answer: Answer = await invoke(call)
+        headers = {"x-amzn-invoked-production-variant": version.version}
+        return Answer(answer.content, media=answer.media, headers=headers)
+
+    return handle
+
+
+def _runtime_error(error: BaseException, call: Call) -> Answer:
+    status, headers, body = sagemaker.runtime_error(
+        error_status(error), error_message(error), endpoint=call.names["name"]
+    )
+    media = headers.pop("content-type")
+    return Answer(body, status, media, headers)
+
+
+# ---- several models -----------------------------------------------------------------------------
+
+
+def _load(server: Server, root: Path) -> Any:
+    def load(body: bytes) -> Answer:
+        wanted = multi_model.read_load(body)
+        if wanted.name in {version.name for version in server.catalog}:
+            raise HTTPError(multi_model.CONFLICT, f"model {wanted.name} is loaded already")
+        directory = multi_model.model_directory(wanted.url, root)
+        try:
+            version = server.catalog.install(wanted.name, directory)
+        except MemoryError:
+            message = f"no memory is left for model {wanted.name}"
+            raise HTTPError(multi_model.OUT_OF_MEMORY, message) from None
+        except ArtifactNotFoundError as error:
+            raise RequestError(str(error)) from error
+        return Answer(multi_model.model_document(version.name, str(directory)))
+
+    async def handle(call: Call) -> Answer:
+        return await server.run(load, call.body)
+
+    return handle
+
+
+def _list(server: Server) -> Any:
+    async def handle(call: Call) -> Answer:
+        start, limit = multi_model.read_page(call.query())
+        models = [(version.name, version.artifact or "") for version in server.catalog]
+        return Answer(multi_model.model_list(models, start=start, limit=limit))
+
+    return handle
+
+
+def _show(server: Server) -> Any:
+    async def handle(call: Call) -> Answer:
+        version = server.catalog.get(call.names["name"])
+        return Answer(multi_model.model_document(version.name, version.artifact or ""))
+
+    return handle
+
+
+def _unload(server: Server) -> Any:
+    async def handle(call: Call) -> Answer:
+        server.catalog.remove(call.names["name"])
+        return Answer(b"{}")
+
+    return handle
+
+
+_LIST = operation(summary="List the models that are loaded.", answer={})
+_SHOW = operation(summary="Show a loaded model.", answer={}, parameters=[_NAME], named=True)
+_UNLOAD = operation(summary="Unload a model.", answer={}, parameters=[_NAME], named=True)
+_LOAD = operation(
+    summary="Load a model.",
+    answer={},
+    body={
+        "type": "object",
+        "properties": {"model_name": {"type": "string"}, "url": {"type": "string"}},
+        "required": ["model_name", "url"],
+    },
+)

@@ -1,0 +1,177 @@
+"""Requests of `transform` out of blocks of a file: JSON Lines, CSV or Parquet."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from penchant.data import arrow
+from penchant.errors import RequestError
+from penchant.serving.decode import (
+    MAX_ID_BYTES,
+    MAX_LINE_BYTES,
+    BadLine,
+    Requests,
+    decode_lines,
+    decode_record,
+)
+from penchant.serving.json_lines import Lines, read_lines
+
+__all__ = ["MAX_TOP_N", "Asked", "from_lines", "from_table"]
+
+MAX_TOP_N = 100_000
+_FIELDS = ("user_id", "top_n")
+
+
+class Asked(NamedTuple):
+    """What a block of a file asks for."""
+
+    requests: Requests
+    bad: list[BadLine]
+
+
+def from_lines(lines: Lines, top_n: int) -> Asked:
+    r"""Decode lines such as ``{"user_id": "17850", "top_n": 10}``.
+
+    Parameters
+    ----------
+    lines : Lines
+    top_n : int
+        For lines that do not say how many.
+
+    Examples
+    --------
+    >>> from penchant.serving.json_lines import split_lines
+    >>> asked = from_lines(split_lines(b'{"user_id": 1}\n{"user_id": ""}\n'), 10)
+    >>> asked.requests.user_ids.to_pylist(), [bad.number for bad in asked.bad]
+    (['1'], [2])
+    """
+
+    def by_columns(table: pa.Table, text: Any, part: Lines) -> Asked | None:
+        if "user_id" not in table.column_names:
+            return None
+        users = _plain_ids(arrow.combine(table["user_id"]))
+        counts = _counts(table, top_n)
+        return None if users is None or counts is None else Asked(Requests(users, counts), [])
+
+    def one_by_one(part: Lines) -> Asked:
+        requests, bad = decode_lines(part, top_n=top_n, max_top_n=MAX_TOP_N)
+        return Asked(Requests(_text(requests.user_ids), requests.top_n), bad)
+
+    return _joined(read_lines(lines, _FIELDS, MAX_LINE_BYTES, by_columns, one_by_one))
+
+
+def from_table(table: pa.Table, first: int, top_n: int) -> Asked:
+    """Decode a table with a column ``user_id`` and, perhaps, ``top_n``.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    first : int
+        Number of its first row, for messages.
+    top_n : int
+        For rows that do not say how many.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> asked = from_table(pa.table({"user_id": [7, None]}), 1, 10)
+    >>> asked.requests.user_ids.to_pylist(), asked.bad[0].error
+    (['7'], 'user_id is missing')
+    """
+    ids = arrow.combine(table["user_id"])
+    if pa.types.is_floating(ids.type):  # integers with gaps, as pandas has them
+        whole = arrow.cast_or_none(ids, pa.int64())
+        ids = ids if whole is None else whole
+    users, counts = _plain_ids(ids), _counts(table, top_n)
+    if users is not None and counts is not None:
+        return Asked(Requests(users, counts), [])
+    # Odd values are few: the others need not suffer for them.
+    middle = table.num_rows // 2
+    if table.num_rows > 64:
+        halves = (
+            from_table(table.slice(0, middle), first, top_n),
+            from_table(table.slice(middle), first + middle, top_n),
+        )
+        return _joined(list(halves))
+    return _rows_one_by_one(table, first, top_n)
+
+
+def _rows_one_by_one(table: pa.Table, first: int, top_n: int) -> Asked:
+    pairs, bad = [], []
+    for number, row in enumerate(table.to_pylist(), first):
+        record = {name: _decoded(value) for name, value in row.items() if value is not None}
+        try:
+            pairs.append(decode_record(record, top_n=top_n, max_top_n=MAX_TOP_N))
+        except RequestError as error:
+            line = json.dumps(record, ensure_ascii=False, default=str)
+            bad.append(BadLine(number, str(error), line[:MAX_LINE_BYTES]))
+        except TypeError:  # no value that JSON has, such as bytes
+            shown = f"user_id must be text or a number, got {record.get('user_id')!r:.60}"
+            bad.append(BadLine(number, shown, repr(record)[:MAX_LINE_BYTES]))
+    requests = Requests.of(pairs)
+    return Asked(Requests(_text(requests.user_ids), requests.top_n), bad)
+
+
+def _decoded(value: Any) -> Any:
+    with contextlib.suppress(UnicodeDecodeError):
+        return value.decode() if isinstance(value, bytes) else value
+    return value
+
+
+def _plain_ids(ids: Any) -> Any | None:
+    """Return ids as text; None where one is missing, empty, too long or of another kind."""
+    if pa.types.is_dictionary(ids.type):
+        ids = ids.cast(ids.type.value_type)
+    if ids.null_count or pa.types.is_nested(ids.type) or pa.types.is_boolean(ids.type):
+        return None
+    if arrow.is_bytes(ids.type):
+        ids = arrow.cast_or_none(ids, pa.large_string())
+        if ids is None:
+            return None
+    if pa.types.is_floating(ids.type) or pa.types.is_decimal(ids.type):
+        return None
+    texts = arrow.to_text(ids)
+    if arrow.is_text(ids.type) and len(texts):
+        sizes = pc.min_max(pc.binary_length(texts)).as_py()
+        if sizes["min"] < 1 or sizes["max"] > MAX_ID_BYTES:
+            return None
+    return texts
+
+
+def _counts(table: pa.Table, top_n: int) -> NDArray[np.int64] | None:
+    """Return how many are wanted; None where one is out of range or no whole number."""
+    if "top_n" not in table.column_names:
+        return np.full(table.num_rows, top_n, np.int64)
+    column = arrow.combine(table["top_n"])
+    if arrow.is_bytes(column.type):
+        column = arrow.cast_or_none(column, pa.large_string())
+    if column is None or not (arrow.is_text(column.type) or arrow.holds_numbers(column.type)):
+        return None
+    if pa.types.is_boolean(column.type):
+        return None
+    if arrow.is_text(column.type):  # "10.0" out of a float column
+        column = pc.replace_substring_regex(pc.utf8_trim_whitespace(column), r"\.0*$", "")
+    numbers = arrow.cast_or_none(column, pa.int64())
+    if numbers is None:
+        return None
+    counts = np.asarray(pc.fill_null(numbers, top_n))
+    within = not len(counts) or (counts.min() >= 1 and counts.max() <= MAX_TOP_N)
+    return counts.astype(np.int64, copy=False) if within else None
+
+
+def _joined(parts: list[Asked]) -> Asked:
+    users = [part.requests.user_ids for part in parts]
+    texts = pa.concat_arrays(users) if users else pa.array([], pa.large_string())
+    counts = np.concatenate([np.empty(0, np.int64), *(part.requests.top_n for part in parts)])
+    return Asked(Requests(texts, counts), [bad for part in parts for bad in part.bad])
+
+
+def _text(texts: Any) -> Any:
+    return pa.array(texts, pa.large_string())

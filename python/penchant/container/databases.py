@@ -1,0 +1,161 @@
+"""Training data out of a database: which, and as whom."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from penchant.container.credentials import Secret, read_secret
+from penchant.errors import DataError, MissingExtraError, MissingFileError, ParameterError, require
+
+__all__ = ["connect", "select"]
+
+_SCHEMES = ("duckdb", "sqlite", "postgresql", "postgres")
+_DRIVERS = ("psycopg", "psycopg2", "pg8000")
+_OPTIONS = ("sslmode", "sslrootcert", "connect_timeout")
+
+
+def select(table: str, columns: list[str]) -> str:
+    """Return the query for columns of a table, all names quoted.
+
+    Parameters
+    ----------
+    table : str
+        Perhaps with a schema: ``shop.sales``.
+    columns : list of str
+
+    Raises
+    ------
+    ParameterError
+        The name has an empty part.
+
+    Examples
+    --------
+    >>> select("shop.sales", ["who", "what"])
+    'SELECT "who", "what" FROM "shop"."sales"'
+    """
+    parts = table.split(".")
+    if not all(parts) or "\0" in table:
+        raise ParameterError(f"table must be a name such as sales or shop.sales, got {table!r:.80}")
+    return f"SELECT {', '.join(map(_quoted, columns))} FROM {'.'.join(map(_quoted, parts))}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def connect(url: str, secret: str | None = None) -> Any:
+    """Open a database for reading.
+
+    Parameters
+    ----------
+    url : str
+        ``duckdb:///shop.db`` or ``sqlite:///shop.db`` (a path relative to the working directory
+        or, where there is none, from the root; four slashes for one from the root), or
+        ``postgresql://user@host:5432/name?sslmode=require``.
+    secret : str, optional
+        Where the password is, as `read_secret` takes it.
+
+    Returns
+    -------
+    connection
+        Of DuckDB or of DB-API; to be closed.
+
+    Raises
+    ------
+    ParameterError
+        Another kind of URL, or one with a password in it, which does not belong there.
+    MissingFileError, DataError
+        There is no such file; the database lets nobody in.
+    MissingExtraError
+        No driver of the database is installed.
+    """
+    try:
+        parts = urlsplit(url)
+        password, port = parts.password, parts.port
+    except ValueError:
+        raise ParameterError("data_url is not a URL") from None
+    if parts.scheme not in _SCHEMES:
+        raise ParameterError(
+            f"data_url is of the kind {parts.scheme or 'none'!r:.40}; known are duckdb:///FILE, "
+            "sqlite:///FILE and postgresql://USER@HOST/NAME"
+        )
+    options = dict(parse_qsl(parts.query))
+    if password is not None or "password" in options:
+        raise ParameterError(
+            "data_url holds a password, which everyone who sees the job would read: leave it out, "
+            "and say where it is with secret=env:NAME, file:PATH or aws:ARN"
+        )
+    if parts.scheme.startswith("postgres"):
+        return _postgresql(parts, port, options, read_secret(secret) if secret else None)
+    if secret is not None:
+        raise ParameterError(f"a {parts.scheme} file has no password: leave out secret")
+    path = _file(parts)
+    if parts.scheme == "sqlite":
+        return _opened(lambda: sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True))
+    duckdb = require("duckdb", "duckdb")
+    return _opened(lambda: duckdb.connect(str(path), read_only=True))
+
+
+def _file(parts: SplitResult) -> Path:
+    if parts.netloc or not parts.path.strip("/"):
+        raise ParameterError(f"data_url must name a file, as {parts.scheme}:///shop.db")
+    text = unquote(parts.path)
+    for path in (Path(text[1:]), Path(text)):
+        if path.is_file():
+            return path
+    raise MissingFileError(f"there is no database file {text[1:]} (in {os.getcwd()})")
+
+
+def _opened(call: Any) -> Any:
+    try:
+        return call()
+    except Exception as error:  # drivers have errors of their own
+        raise DataError(f"the database cannot be opened: {str(error).strip()}") from error
+
+
+def _postgresql(
+    parts: SplitResult, port: int | None, options: Mapping[str, str], secret: Secret | None
+) -> Any:
+    for name in options:
+        if name not in _OPTIONS:
+            raise ParameterError(
+                f"data_url has the option {name!r:.40}; known are {', '.join(_OPTIONS)}"
+            )
+    name = unquote(parts.path.strip("/"))
+    if not parts.hostname or not name:
+        raise ParameterError("data_url must be postgresql://USER@HOST/NAME")
+    username = unquote(parts.username or "") or (secret.username if secret else None)
+    said: dict[str, Any] = {"host": parts.hostname, "user": username, "port": port}
+    said["password"] = secret.password if secret else None
+    said = {key: value for key, value in said.items() if value is not None}
+    driver = next((name for name in _DRIVERS if importlib.util.find_spec(name)), None)
+    if driver is None:
+        raise MissingExtraError(
+            "this needs a driver of PostgreSQL, and none is installed: "
+            "pip install 'psycopg[binary]'",
+            name=_DRIVERS[0],
+        )
+    module = importlib.import_module("pg8000.dbapi" if driver == "pg8000" else driver)
+    if driver == "pg8000":
+        if options.get("sslmode", "prefer") not in ("disable", "prefer"):
+            said["ssl_context"] = True
+        return _opened(lambda: module.connect(database=name, **said))
+    return _opened(lambda: module.connect(dbname=name, **said, **options))
+
+
+@contextlib.contextmanager
+def opened(url: str, secret: str | None = None) -> Any:
+    """Open a database as `connect` does, for a block."""
+    connection = connect(url, secret)
+    try:
+        yield connection
+    finally:
+        connection.close()

@@ -1,0 +1,1 @@
+"""Wire formats of clouds: bytes to a task, answers to bytes; no web framework."""
