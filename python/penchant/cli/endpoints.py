@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -33,10 +34,11 @@ _ExpiresOption = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="Stop by itself after this time: 90s, 30m, 2h, 1d."),
 ]
+_Command = TypeVar("_Command", bound=Callable[..., None])
 _FOLLOW_SECONDS = 0.3
 
 
-def _command(name: str, examples: str) -> Any:
+def _command(name: str, examples: str) -> Callable[[_Command], _Command]:
     lines = "\n".join(f"  penchant endpoints {line}" for line in examples.splitlines())
     return endpoints.command(name, epilog=f"\b\nExamples:\n{lines}")
 
