@@ -75,9 +75,9 @@ def test_a_query_that_is_refused(connection):
 
 
 def test_a_statement_that_is_no_query():
-    with closing(sqlite3.connect(":memory:")) as db:
-        with pytest.raises(DataError, match="the query gives no rows: it must be a SELECT"):
-            pc.Interactions.from_sql(db, "CREATE TABLE other (a INTEGER)", **NAMES)
+    refused = pytest.raises(DataError, match="the query gives no rows: it must be a SELECT")
+    with closing(sqlite3.connect(":memory:")) as db, refused:
+        pc.Interactions.from_sql(db, "CREATE TABLE other (a INTEGER)", **NAMES)
 
 
 def test_no_rows(connection):
