@@ -154,7 +154,7 @@ def create_router() -> Starlette:
 
 
 _Handler = Callable[[Call], Awaitable[Answer]]
-_ErrorForm = Callable[[BaseException], Answer]
+_ErrorForm = Callable[[BaseException, Call], Answer]
 
 
 async def _ping(_: Call) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from penchant.errors import ParameterError
-from penchant.serving.tables import parse_name
+from penchant.warehouse.tables import parse_name
 
 __all__ = ["ddl"]
 

@@ -15,7 +15,7 @@ from penchant.data import arrow
 from penchant.errors import DataError, ParameterError, RequestError, closest
 from penchant.models.named import find_class
 from penchant.models.results import distinct_names
-from penchant.serving.tables import Table, Warehouse, parse_name, plain
+from penchant.warehouse.tables import Table, Warehouse, parse_name, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
