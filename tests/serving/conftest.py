@@ -1,9 +1,12 @@
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hostile_endpoints import ENDPOINTS
+from hostile_support import MEMORY, many_files, serving
 from small_models import fit
 
 import penchant as pc
@@ -38,3 +41,23 @@ def retail():
     events = pd.read_parquet(path, columns=["CustomerID", "Description"]).dropna()
     data = pc.Interactions.from_frame(events, user="CustomerID", item="Description")
     return pc.BPR(factors=64, epochs=1).fit(data, progress=False)
+
+
+@pytest.fixture(scope="module")
+def attacked_process(artifact):
+    with many_files(4096), serving(artifact) as server:
+        for endpoint in ENDPOINTS:
+            assert server.ask(endpoint)[0] == 200, endpoint
+        server.rest = server.memory()
+        yield server
+        code = server.stop()
+    assert code in (0, -signal.SIGTERM)
+
+
+@pytest.fixture
+def attacked(attacked_process):
+    """The server; well after each test, no error logged, and no larger than it may be."""
+    before = len(attacked_process.log)
+    yield attacked_process
+    attacked_process.is_well(before)
+    assert attacked_process.memory() - attacked_process.rest < MEMORY
