@@ -1,4 +1,5 @@
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hostile_endpoints import ENDPOINTS
+from hostile_support import MEMORY, many_files, serving
 from small_models import TOKEN, WARNINGS, fit
 
 import penchant as pc
@@ -78,3 +81,23 @@ def wait_until_healthy(address, process, log):
         except (urllib.error.URLError, ConnectionError):
             time.sleep(0.05)
     raise AssertionError("the server did not start")
+
+
+@pytest.fixture(scope="module")
+def attacked_process(artifact):
+    with many_files(4096), serving(artifact) as server:
+        for endpoint in ENDPOINTS:
+            assert server.ask(endpoint)[0] == 200, endpoint
+        server.rest = server.memory()
+        yield server
+        code = server.stop()
+    assert code in (0, -signal.SIGTERM)
+
+
+@pytest.fixture
+def attacked(attacked_process):
+    """The server; well after each test, no error logged, and no larger than it may be."""
+    before = len(attacked_process.log)
+    yield attacked_process
+    attacked_process.is_well(before)
+    assert attacked_process.memory() - attacked_process.rest < MEMORY
