@@ -240,7 +240,7 @@ def test_a_row_that_fails_leaves_the_others(database, make):
         (1, "others", "output_table others exists and is no table of recommendations"),
         (2, "svdd", "no model 'svdd', did you mean 'svd'?"),
         (2, "__class__", "no model '__class__'"),
-        (2, 7, "no model 7"),
+        (2, 7, "model must be text"),
         (3, 0, "k must be a whole number from 1 to 1000, got 0"),
         (3, 10**9, "k must be a whole number"),
         (3, "3", "k must be a whole number"),

@@ -11,6 +11,8 @@ import pytest
 from hostile_endpoints import ATTACKED_AT_LENGTH, ENDPOINTS, LARGE, SIMPLE, at_length
 from hostile_support import answer, is_no_failure, reset, serving
 
+pytestmark = pytest.mark.slow  # hundreds of requests, once is enough
+
 # ---- no HTTP -------------------------------------------------------------------------------------
 
 _POST = b"POST /invocations HTTP/1.1\r\nHost: x\r\n"
@@ -150,7 +152,6 @@ def test_connections_that_are_reset(attacked, endpoint):
         reset(client)
 
 
-@pytest.mark.slow
 @at_length
 def test_a_thousand_connections_at_once(attacked, endpoint):
     expected = attacked.ask(endpoint)
@@ -225,7 +226,6 @@ def test_sigterm_under_load(artifact):
     assert server.complaints() == ""
 
 
-@pytest.mark.slow
 def test_sigterm_while_a_client_dawdles(artifact):
     """A request that was begun and never ends must not keep the server from its end."""
     with serving(artifact) as server:

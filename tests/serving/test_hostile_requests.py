@@ -19,6 +19,8 @@ from hostile_endpoints import (
 )
 from hostile_support import MEMORY, Endpoint, answer, is_no_failure, is_refused, reset
 
+pytestmark = pytest.mark.slow  # hundreds of requests, once is enough
+
 # ---- what is asked -------------------------------------------------------------------------------
 
 MALFORMED = {
@@ -170,7 +172,6 @@ def test_other_methods(attacked, endpoint, method):
 # ---- large ones ----------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @at_length_json
 def test_bodies_of_10_megabytes(attacked, endpoint):
     big = {

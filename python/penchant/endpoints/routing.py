@@ -229,7 +229,7 @@ def _model_error(name: str, status: int, message: str) -> Answer:
     return _aws_error("ModelError", 424, text, more)
 
 
-def _sagemaker_error(error: BaseException) -> Answer:
+def _sagemaker_error(error: BaseException, _: Call) -> Answer:
     status = error_status(error)
     message = error_message(error)
     if isinstance(error, EndpointNotFoundError):
@@ -243,7 +243,7 @@ def _sagemaker_error(error: BaseException) -> Answer:
     return _aws_error("ValidationError", status, message)
 
 
-def _personalize_error(error: BaseException) -> Answer:
+def _personalize_error(error: BaseException, _: Call) -> Answer:
     status = error_status(error)
     message = error_message(error)
     if isinstance(error, EndpointNotFoundError):

@@ -90,4 +90,5 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         recorder=None if settings.record is None else Recorder(settings.record),
         filters=settings.filters,
         connect=None if settings.warehouse is None else settings.connect,
+        state=None if settings.pointer is None else f"{settings.pointer}.calls",
     )
