@@ -61,7 +61,7 @@ def serve(
     settings = Settings(
         {name: str(artifact)},
         record=None if record is None else str(record),
-        filters=_filters(named_filter or []),
+        filters=named_filters(named_filter or []),
     )
     with _listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
@@ -74,7 +74,8 @@ def serve(
             _run_several(shared, workers, listener, place)
 
 
-def _filters(given: list[str]) -> dict[str, str]:
+def named_filters(given: list[str]) -> dict[str, str]:
+    """Read what ``--filter`` options say: an expression by its name."""
     found = {}
     for one in given:
         name, equals, expression = one.partition("=")
