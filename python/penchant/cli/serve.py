@@ -72,7 +72,7 @@ def serve(
     settings = Settings(
         {name: str(artifact)},
         record=None if record is None else str(record),
-        filters=_filters(named_filter or []),
+        filters=named_filters(named_filter or []),
         warehouse=warehouse,
         secret=secret,
     )
@@ -87,7 +87,8 @@ def serve(
             _run_several(shared, workers, listener, place)
 
 
-def _filters(given: list[str]) -> dict[str, str]:
+def named_filters(given: list[str]) -> dict[str, str]:
+    """Read what ``--filter`` options say: an expression by its name."""
     found = {}
     for one in given:
         name, equals, expression = one.partition("=")
