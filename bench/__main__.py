@@ -29,6 +29,7 @@ TASKS = {
     "svdpp": ("bench.svdpp.task", "SVD++: seconds and errors on MovieLens 100k"),
     "threads": ("bench.threads.task", "every model: equal bits for any number of threads"),
     "scale": ("bench.scale.task", "every model: time and memory at 1x, 10x, 100x the rows"),
+    "cold_start": ("bench.cold_start.task", "a server on 1 GB: start, memory of a second process"),
     "import": ("bench.import_time.task", "`import penchant` in a fresh process, wheel size"),
 }
 
