@@ -22,6 +22,12 @@ _TIMEOUT = 300.0
 class Server:
     """A server that has answered `/ping`.
 
+    Parameters
+    ----------
+    artifact : Path
+    compiled : Path
+        Folder of Python's compiled modules.
+
     Attributes
     ----------
     seconds : float
@@ -30,14 +36,20 @@ class Server:
         Of all its threads, until then.
     """
 
-    def __init__(self, artifact: Path) -> None:
+    def __init__(self, artifact: Path, compiled: Path) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         command = [sys.executable, "-m", "penchant", "serve", str(artifact)]
+        # As installed packages do, and as PYTHONDONTWRITEBYTECODE would not: keep compiled modules.
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(compiled)}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         began = time.perf_counter()
         self.process = subprocess.Popen(
-            [*command, "--port", str(self.port)], stderr=subprocess.PIPE, text=True
+            [*command, "--port", str(self.port)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
         while not self._healthy():
             if self.process.poll() is not None or time.perf_counter() - began > _TIMEOUT:
@@ -98,8 +110,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(artifact: Path) -> Iterator[Server]:
-    server = Server(artifact)
+def serving(artifact: Path, compiled: Path) -> Iterator[Server]:
+    server = Server(artifact, compiled)
     try:
         yield server
     finally:

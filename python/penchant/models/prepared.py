@@ -44,7 +44,7 @@ class Shelf:
         (block,) = self.arrays((name,), lambda: (make().block,))
         try:
             return _core.TopkIndex.over(block)
-        except ValueError:  # damaged
+        except (TypeError, ValueError):  # damaged
             return make()
 
     def arrays(
