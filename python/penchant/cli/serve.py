@@ -28,10 +28,12 @@ def serve(
     {"user_id": "17850", "top_n": "10"}: one object, a list, or one a line.
     """
     uvicorn = require("uvicorn", "serve")
-    from penchant.models import load
+    from penchant.data.arrow import leave_pandas_out
+    from penchant.models.prepared import open_served
     from penchant.serving import create_app
 
-    model = load(artifact)
+    leave_pandas_out()
+    model = open_served(artifact)
     app = create_app(model)
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
