@@ -128,9 +128,10 @@ def _run_several(settings: Settings, workers: int, listener: socket.socket, plac
     """Start processes that share the socket; one that dies is replaced."""
     import uvicorn
 
-    from penchant.models import load
+    from penchant.models.prepared import open_served
 
-    load(next(iter(settings.models.values())))  # verified once, and an error comes from here
+    # Verified and prepared once, for all of them; an error comes from here.
+    open_served(next(iter(settings.models.values())))
     os.environ.update(settings.to_environment())
     typer.echo(f"serving with {workers} workers on {place} - Ctrl-C stops them", err=True)
     uvicorn.run(

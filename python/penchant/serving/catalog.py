@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from penchant.errors import ParameterError, UnknownModelError, closest
 from penchant.models import load
+from penchant.models.prepared import open_served
 from penchant.serving.service import Service
 from penchant.storage.manifest import MANIFEST
 
@@ -176,13 +177,13 @@ class Catalog:
             service.warm_up()
             return Version(name, "unsaved", service)
         path = Path(model)
-        loaded, version = load_version(path)
+        loaded, version = load_version(path, open_served)
         service = Service(loaded, num_threads=self._num_threads)
         service.warm_up()
         return Version(name, version, service, str(path.absolute()))
 
 
-def load_version(path: Path) -> tuple[Recommender, str]:
+def load_version(path: Path, load: Callable[[Path], Recommender] = load) -> tuple[Recommender, str]:
     """Load an artifact and say which version that was, though it may be replaced meanwhile."""
     while True:
         before = _digest(path)

@@ -7,6 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from penchant.data.arrow import leave_pandas_out
 from penchant.errors import ParameterError, require
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Settings:
 def make_app(settings: Settings | None = None) -> FastAPI:
     """Make the application of one process; workers read the settings from the environment."""
     require("fastapi", "serve")
+    leave_pandas_out()  # a process that answers in JSON needs no frames
     from penchant.serving.app import create_app
     from penchant.serving.catalog import Catalog
     from penchant.serving.pointer import Follower
