@@ -337,11 +337,11 @@ def leave_pandas_out() -> None:
             if name == "pandas":
                 raise ImportError("left out")
 
-    sys.meta_path.insert(0, NoPandas)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, NoPandas)
     try:
         pa.array([0])
     finally:
-        sys.meta_path.remove(NoPandas)  # type: ignore[arg-type]
+        sys.meta_path.remove(NoPandas)
 
 
 def text_buffers(array: Any) -> tuple[np.ndarray, memoryview]:
