@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from penchant.data.arrow import leave_pandas_out
@@ -72,6 +73,9 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     """Make the application of one process; workers read the settings from the environment."""
     require("fastapi", "serve")
     leave_pandas_out()  # a process that answers in JSON needs no frames
+    # The thread of micro-batches asks for the interpreter again and again, and a busy event loop
+    # would let it wait for 5 ms each time.
+    sys.setswitchinterval(2e-4)
     from penchant.serving.app import create_app
     from penchant.serving.catalog import Catalog
     from penchant.serving.pointer import Follower
