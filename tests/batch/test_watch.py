@@ -24,7 +24,8 @@ def look(folder):
 
 
 def test_every_kind(artifact, number_model, tmp_path):
-    item = number_model.items_[0]
+    item = "MUG"
+    assert item in number_model.items_
     drop(tmp_path, "recommend-a.jsonl", {"userId": "17850"})
     drop(tmp_path, "Rank.json", {"userId": "17850", "itemList": [item]})
     drop(tmp_path, "related.jsonl", {"itemId": item})

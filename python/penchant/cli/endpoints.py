@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from penchant.cli.console import format_table, say
+from penchant.cli.serve import named_filters
 
 if TYPE_CHECKING:
     from penchant.endpoints import Predictor
@@ -87,6 +88,14 @@ def deploy(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1; 0 picks a free one.")
     ] = 0,
+    named_filter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="NAME=EXPRESSION",
+            help="A filter that Personalize's clients name by filterArn; repeatable.",
+        ),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Append questions, context and answers, as JSON Lines."),
@@ -102,6 +111,7 @@ def deploy(
         workers=workers,
         expires=expires,
         port=port,
+        filters=named_filters(named_filter) if named_filter else None,
         record=record,
         replace=replace,
         progress=sys.stderr.isatty(),
@@ -148,22 +158,26 @@ def logs(
 ) -> None:
     """Print the end of an endpoint's log."""
     predictor = _get(name)
+    start = predictor.log_path.stat().st_size
     text = predictor.logs(lines)
     if text:
         say(text)
     if follow:
-        _follow(predictor)
+        _follow(predictor, start)
 
 
-def _follow(predictor: Predictor) -> None:
+def _follow(predictor: Predictor, start: int) -> None:
     with open(predictor.log_path, encoding="utf-8", errors="replace") as file:
-        file.seek(0, 2)
-        while predictor.log_path.exists():
+        file.seek(start)
+        while True:
+            there = predictor.log_path.exists()  # asked first: nothing comes when it has gone
             text = file.read()
             if text:
                 typer.echo(text, nl=False)
-            else:
+            elif there:
                 time.sleep(_FOLLOW_SECONDS)
+            else:
+                return
 
 
 @_command("router", "router\nrouter --port 9000\nrouter --stop")

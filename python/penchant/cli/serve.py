@@ -42,6 +42,17 @@ def serve(
             help="A filter that Personalize's clients name by filterArn; repeatable.",
         ),
     ] = None,
+    warehouse: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Database that Snowflake's functions train on: duckdb:///FILE, postgresql://...",
+        ),
+    ] = None,
+    secret: Annotated[
+        str | None,
+        typer.Option(metavar="WHERE", help="Its password: env:NAME, file:PATH or aws:ARN."),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Append questions, context and answers, as JSON Lines."),
@@ -61,7 +72,9 @@ def serve(
     settings = Settings(
         {name: str(artifact)},
         record=None if record is None else str(record),
-        filters=_filters(named_filter or []),
+        filters=named_filters(named_filter or []),
+        warehouse=warehouse,
+        secret=secret,
     )
     with _listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
@@ -74,7 +87,8 @@ def serve(
             _run_several(shared, workers, listener, place)
 
 
-def _filters(given: list[str]) -> dict[str, str]:
+def named_filters(given: list[str]) -> dict[str, str]:
+    """Read what ``--filter`` options say: an expression by its name."""
     found = {}
     for one in given:
         name, equals, expression = one.partition("=")

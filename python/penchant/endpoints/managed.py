@@ -7,6 +7,7 @@ import html
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,7 @@ def deploy(
     workers: int | None = None,
     expires: str | float | timedelta | None = None,
     port: int = 0,
+    filters: Mapping[str, str] | None = None,
     record: os.PathLike[str] | str | None = None,
     replace: bool = False,
     wait: bool = True,
@@ -67,6 +69,8 @@ def deploy(
         The endpoint stops itself after this time: "90s", "30m", "2h", "1d", or seconds.
     port : int, default 0
         Port of 127.0.0.1; 0 takes a free one.
+    filters : mapping of str to str, optional
+        Expressions by the names under which Personalize's clients give them as ``filterArn``.
     record : path, optional
         File that questions, their context and answers are appended to, as JSON Lines.
     replace : bool, default False
@@ -116,6 +120,7 @@ def deploy(
         "workers": workers,
         "expires_seconds": lifetime,
         "port": port or None,
+        "filters": None if filters is None else dict(filters),
         "record": None if record is None else os.path.abspath(record),
     }
     asked = {key: value for key, value in given.items() if value is not None}

@@ -342,6 +342,8 @@ class Predictor:
         arguments = ["-m", "penchant", "serve", f"versions/{settings['version']}"]
         arguments += ["--name", self.name, "--host", "127.0.0.1", "--port", str(settings["port"])]
         arguments += ["--workers", str(settings["workers"])]
+        for name, expression in settings.get("filters", {}).items():
+            arguments += ["--filter", f"{name}={expression}"]
         if settings.get("record"):
             arguments += ["--record", settings["record"]]
         launch(folder, arguments, {ADMIN_TOKEN: folder.token.read_text()})

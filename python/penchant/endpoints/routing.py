@@ -14,11 +14,10 @@ Requests go on to the endpoint's own process as they are; `main` runs it.
 from __future__ import annotations
 
 import argparse
-import json
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -26,16 +25,19 @@ from starlette.routing import Route
 from penchant.endpoints.client import KEEP_SECONDS
 from penchant.endpoints.managed import names
 from penchant.endpoints.state import Folder
-from penchant.errors import (
-    EndpointNotFoundError,
-    HTTPError,
-    ParameterError,
-    RequestError,
-    require,
-)
+from penchant.errors import HTTPError, ParameterError, RequestError, require
 from penchant.serving.catalog import check_name
 from penchant.serving.decode import load_json, show
-from penchant.serving.http import Answer, Call, Endpoint, error_message, error_status, json_answer
+from penchant.serving.http import (
+    Answer,
+    Call,
+    Endpoint,
+    error_message,
+    error_status,
+    json_answer,
+    json_error,
+)
+from penchant.serving.protocols import personalize, sagemaker
 from penchant.serving.server import Limits
 
 if TYPE_CHECKING:
@@ -49,14 +51,27 @@ _ATTEMPTS = 3
 _DRAIN_SECONDS = 25
 _CONNECTIONS = 1000
 _PASSED_ON = ("content-type", "accept", "x-amzn-sagemaker-custom-attributes")
-_PASSED_BACK = ("x-amzn-errortype", "x-amzn-requestid", "x-amzn-sagemaker-custom-attributes")
+_PERSONALIZE_KINDS = {
+    404: "ResourceNotFoundException",
+    503: "ServiceUnavailable",
+    504: "ServiceUnavailable",
+}
+_PASSED_BACK = (
+    "x-amzn-errortype",
+    "x-amzn-invoked-production-variant",
+    "x-amzn-requestid",
+    "x-amzn-sagemaker-custom-attributes",
+)
+
+_Handler = Callable[[Call], Awaitable[Answer]]
+_ErrorForm = Callable[[BaseException, Call], Answer]
 
 
 class _Backends:
     """The endpoints' processes, and connections to them."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[tuple[int, int], str]] = {}
+        self._known: dict[str, tuple[tuple[int, int] | None, str]] = {}
         self._client: httpx.AsyncClient | None = None
 
     def find(self, name: str) -> str:
@@ -64,47 +79,33 @@ class _Backends:
 
         Raises
         ------
-        EndpointNotFoundError
         HTTPError
-            503: it is not in service.
+            404: there is none; 503: it is not in service.
         """
         try:
             folder = Folder.of("endpoints", check_name(name))
             found = folder.runtime.stat()
-        except (ParameterError, FileNotFoundError):
-            self._known.pop(name, None)
-            return self._look(name)
-        mark = found.st_mtime_ns, found.st_ino
+        except ParameterError as error:
+            raise HTTPError(404, str(error)) from None
+        except FileNotFoundError:
+            found = None
+        mark = None if found is None else (found.st_mtime_ns, found.st_ino)
         known = self._known.get(name)
         if known is None or known[0] != mark:
-            known = self._known[name] = mark, self._look(name)
+            known = self._known[name] = mark, _locate(folder)
         return known[1]
 
     def forget(self, name: str) -> None:
         """Look anew the next time: the process does not answer."""
         self._known.pop(name, None)
 
-    def _look(self, name: str) -> str:
-        folder = Folder.of("endpoints", name)
-        try:
-            check_name(name)
-        except ParameterError as error:
-            raise EndpointNotFoundError(str(error)) from None
-        if not folder.exists():
-            raise EndpointNotFoundError(f"Endpoint {name} not found.")
-        status = folder.status()
-        if status.state == "InService" and status.url is not None:
-            return status.url
-        raise HTTPError(503, f"endpoint {name} is {status.state}: {status.reason or 'wait for it'}")
-
-    async def post(self, name: str, path: str, call: Call) -> httpx.Response:
-        """Pass a request on, and return the answer.
+    async def post(self, name: str, path: str, call: Call) -> Answer:
+        """Pass a request on, and the answer back, whatever it is.
 
         Raises
         ------
-        EndpointNotFoundError
         HTTPError
-            503: it is not in service; 504: it takes too long.
+            404: there is none; 503: it is not in service; 504: it takes too long.
         """
         httpx = require("httpx", "serve")
         if self._client is None:
@@ -121,7 +122,7 @@ class _Backends:
         for attempt in range(1, _ATTEMPTS + 1):
             url = self.find(name) + path
             try:
-                return await self._client.post(url, content=call.body, headers=headers)
+                answer = await self._client.post(url, content=call.body, headers=headers)
             except httpx.ReadTimeout:
                 raise HTTPError(504, f"no answer within {_ANSWER_SECONDS:.0f} s") from None
             except httpx.TransportError as error:
@@ -130,7 +131,21 @@ class _Backends:
                 self.forget(name)
                 if attempt == _ATTEMPTS:
                     raise HTTPError(503, f"endpoint {name} does not answer: {error!r}") from error
-        raise AssertionError("unreachable")
+            else:
+                break
+        back = {key: answer.headers[key] for key in _PASSED_BACK if key in answer.headers}
+        media = answer.headers.get("content-type", "application/json")
+        return Answer(answer.content, answer.status_code, media, back)
+
+
+def _locate(folder: Folder) -> str:
+    name = folder.path.name
+    if not folder.exists():
+        raise HTTPError(404, f"endpoint {name} does not exist")
+    status = folder.status()
+    if status.state == "InService" and status.url is not None:
+        return status.url
+    raise HTTPError(503, f"endpoint {name} is {status.state}: {status.reason or 'wait for it'}")
 
 
 def create_router() -> Starlette:
@@ -138,52 +153,35 @@ def create_router() -> Starlette:
     backends = _Backends()
     body_bytes = Limits().body_bytes
 
-    def route(path: str, handle: _Handler, as_error: _ErrorForm, method: str = "POST") -> Route:
+    async def invoke(call: Call) -> Answer:
+        name = call.names["name"]
+        return await backends.post(name, f"/endpoints/{name}/invocations", call)
+
+    async def personalize(call: Call) -> Answer:
+        return await backends.post(_campaign(call.body), str(call.scope["path"]), call)
+
+    def route(method: str, path: str, handle: _Handler, as_error: _ErrorForm) -> Route:
         endpoint = Endpoint(handle, body_bytes=body_bytes, as_error=as_error)
         return Route(path, endpoint, methods=[method])
 
     return Starlette(
         routes=[
-            route("/endpoints/{name}/invocations", _invocations(backends), _sagemaker_error),
-            route("/recommendations", _personalize(backends), _personalize_error),
-            route("/personalize-ranking", _personalize(backends), _personalize_error),
-            route("/endpoints", _endpoints, _sagemaker_error, "GET"),
-            route("/ping", _ping, _sagemaker_error, "GET"),
+            route("POST", "/endpoints/{name}/invocations", invoke, _sagemaker_error),
+            route("POST", "/recommendations", personalize, _personalize_error),
+            route("POST", "/personalize-ranking", personalize, _personalize_error),
+            route("GET", "/endpoints", _list, json_error),
+            route("GET", "/ping", _ping, json_error),
         ]
     )
-
-
-_Handler = Callable[[Call], Awaitable[Answer]]
-_ErrorForm = Callable[[BaseException], Answer]
 
 
 async def _ping(_: Call) -> Answer:
     return json_answer({"status": "healthy"})
 
 
-async def _endpoints(_: Call) -> Answer:
+async def _list(_: Call) -> Answer:
     states = ((name, Folder.of("endpoints", name).status().state) for name in names())
     return json_answer([{"name": name, "status": state} for name, state in states])
-
-
-def _invocations(backends: _Backends) -> _Handler:
-    async def handle(call: Call) -> Answer:
-        name = call.names["name"]
-        answer = await backends.post(name, "/invocations", call)
-        if answer.status_code != 200:
-            return _model_error(name, answer.status_code, _said(answer))
-        headers = {"x-amzn-invoked-production-variant": "AllTraffic"}
-        return _passed_back(answer, headers)
-
-    return handle
-
-
-def _personalize(backends: _Backends) -> _Handler:
-    async def handle(call: Call) -> Answer:
-        name = _campaign(call.body)
-        return _passed_back(await backends.post(name, str(call.scope["path"]), call), {})
-
-    return handle
 
 
 def _campaign(body: bytes) -> str:
@@ -192,73 +190,29 @@ def _campaign(body: bytes) -> str:
     if not isinstance(document, dict):
         raise RequestError(f"the body must be an object, got {show(document)}")
     for field in ("campaignArn", "recommenderArn", "inferenceArn"):
-        arn = document.get(field)
-        if arn is not None:
-            break
-    else:
-        raise RequestError("campaignArn is missing: it names the endpoint")
-    name = arn.rpartition("/")[2] if isinstance(arn, str) else ""
-    if not name or ":" in name:
-        raise RequestError(
-            f"{field} is {show(arn)}: send arn:aws:personalize:us-east-1:000000000000:campaign/NAME"
+        if document.get(field) is not None:
+            return personalize.resource_name(document[field])
+    raise RequestError("campaignArn is missing: its last part names the endpoint")
+
+
+def _sagemaker_error(error: BaseException, call: Call) -> Answer:
+    return _answer(
+        *sagemaker.runtime_error(
+            error_status(error), error_message(error), endpoint=call.names["name"]
         )
-    return name
+    )
 
 
-def _passed_back(answer: httpx.Response, headers: dict[str, str]) -> Answer:
-    for key in _PASSED_BACK:
-        if key in answer.headers:
-            headers[key] = answer.headers[key]
-    media = answer.headers.get("content-type", "application/json")
-    return Answer(answer.content, answer.status_code, media, headers)
-
-
-def _said(answer: httpx.Response) -> str:
-    """Return what a server says of an error."""
-    try:
-        return str(answer.json()["error"])
-    except (ValueError, KeyError, TypeError):
-        return answer.text[:1000]
-
-
-def _model_error(name: str, status: int, message: str) -> Answer:
-    """Return the failure of a model as ``InvokeEndpoint`` does."""
-    side = "client" if status < 500 else "server"
-    text = f'Received {side} error ({status}) from {name} with message "{message}"'
-    more = {"OriginalStatusCode": status, "OriginalMessage": message}
-    return _aws_error("ModelError", 424, text, more)
-
-
-def _sagemaker_error(error: BaseException) -> Answer:
+def _personalize_error(error: BaseException, _: Call) -> Answer:
     status = error_status(error)
-    message = error_message(error)
-    if isinstance(error, EndpointNotFoundError):
-        return _aws_error("ValidationError", 400, message)
-    if status == 503:
-        return _aws_error("ServiceUnavailable", 503, message)
-    if status == 504:
-        return _aws_error("ModelError", 424, message, {"OriginalStatusCode": 504})
-    if status >= 500:
-        return _aws_error("InternalFailure", 500, message)
-    return _aws_error("ValidationError", status, message)
+    kind = _PERSONALIZE_KINDS.get(
+        status, "InvalidInputException" if status < 500 else "InternalFailure"
+    )
+    return _answer(*personalize.error_answer(kind, error_message(error)))
 
 
-def _personalize_error(error: BaseException) -> Answer:
-    status = error_status(error)
-    message = error_message(error)
-    if isinstance(error, EndpointNotFoundError):
-        return _aws_error("ResourceNotFoundException", 404, message)
-    if status in (503, 504):
-        return _aws_error("ServiceUnavailable", 503, message)
-    if status >= 500:
-        return _aws_error("InternalFailure", 500, message)
-    return _aws_error("InvalidInputException", 400, message)
-
-
-def _aws_error(kind: str, status: int, message: str, more: dict[str, Any] | None = None) -> Answer:
-    document = {"message": message, "Message": message, **(more or {})}
-    body = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
-    return Answer(body, status, headers={"x-amzn-errortype": kind})
+def _answer(status: int, headers: dict[str, str], body: bytes) -> Answer:
+    return Answer(body, status, headers.pop("content-type"), headers)
 
 
 def main(arguments: list[str]) -> int:

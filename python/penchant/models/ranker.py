@@ -269,29 +269,6 @@ class Ranker(FittedModel):
         told[rows] = True
         return told, ask(rows)
 
-    def has_own_scores(self, users: ArrayLike) -> NDArray[np.bool_]:
-        """Tell which users are answered by scores of their own, not with the most popular items.
-
-        Parameters
-        ----------
-        users : int array of shape (q,)
-            Codes of `users_`, or -1.
-
-        Returns
-        -------
-        bool array of shape (q,)
-
-        Examples
-        --------
-        >>> import penchant as pc
-        >>> data = pc.Interactions.from_sequences([["tea"], ["tea", "jam"]])
-        >>> pc.Popularity().fit(data).has_own_scores([1, -1]).tolist()
-        [True, False]
-        """
-        self._check_fitted()
-        codes = np.asarray(users, dtype=np.int64)
-        return self._told(codes >= 0, lambda rows: self._queries(codes[rows]))[0]
-
     def _told_histories(self, histories: Histories) -> tuple[NDArray[np.bool_], Any]:
         known = np.diff(histories.indptr) > 0
         return self._told(known, lambda rows: self._fold_in(histories.take(rows)))

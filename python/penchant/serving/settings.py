@@ -34,6 +34,8 @@ class Settings:
         Of a call of a model.
     filters : dict of str to str
         Expressions by name, for Personalize's clients.
+    warehouse, secret : str or None
+        Address of the database that Snowflake's functions train on, and where its password is.
     """
 
     models: dict[str, str]
@@ -41,6 +43,15 @@ class Settings:
     record: str | None = None
     num_threads: int = 1
     filters: dict[str, str] = dataclasses.field(default_factory=dict)
+    warehouse: str | None = None
+    secret: str | None = None
+
+    def connect(self) -> Any:
+        """Open the warehouse, to read and to write."""
+        from penchant.warehouse import connect
+
+        assert self.warehouse is not None
+        return connect(self.warehouse, self.secret, write=True)
 
     def to_environment(self) -> dict[str, str]:
         """Return the variable that a worker reads."""
@@ -78,4 +89,6 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         admin_token=os.environ.get(ADMIN_TOKEN) or None,
         recorder=None if settings.record is None else Recorder(settings.record),
         filters=settings.filters,
+        connect=None if settings.warehouse is None else settings.connect,
+        state=None if settings.pointer is None else f"{settings.pointer}.calls",
     )

@@ -119,7 +119,7 @@ def parse_recommendations(body: bytes) -> RecommendationsRequest:
     user, item = (_optional_id(record, name) for name in ("userId", "itemId"))
     if user is None and item is None:
         raise RequestError("userId or itemId is missing")
-    wanted = record.get("numResults") or 0
+    wanted = 0 if record.get("numResults") is None else record["numResults"]
     if type(wanted) is not int or not 0 <= wanted <= MAX_RESULTS:
         raise RequestError(f"numResults must be a whole number from 0 to {MAX_RESULTS}")
     if record.get("promotions"):

@@ -13,9 +13,9 @@ import pytest
 from trees import make_tree, rows, run
 
 import penchant as pc
-from penchant.container import credentials
-from penchant.container.databases import connect, select
 from penchant.errors import DataError, MissingFileError, ParameterError
+from penchant.warehouse import credentials
+from penchant.warehouse.connections import connect, select
 
 PASSWORD = "hunter2 & co"
 
