@@ -56,7 +56,7 @@ def test_files_that_cannot_be_answered(artifact, tmp_path):
     outcomes = pc.batch.watch(tmp_path, artifact, once=True, interval=0.01)
     reasons = {outcome.name: outcome.error for outcome in outcomes}
     assert "does not say what it is" in reasons["hello.jsonl"]
-    assert "no line of" in reasons["rank.jsonl"]
+    assert reasons["rank.jsonl"].startswith("no line of 'rank.jsonl' is a request to rank")
     assert "itemList must be a list" in reasons["rank.jsonl"]
     assert "is no JSON Lines file" in reasons["recommend.csv"]
     assert len(reasons) == 3
