@@ -8,6 +8,8 @@ set_up_machine() {
   command -v git >/dev/null || missing+=(git)
   [[ -f /usr/include/doctest/doctest.h ]] || missing+=(doctest-dev)
   [[ $(uname -m) != x86_64 ]] || command -v qemu-x86_64 >/dev/null || missing+=(qemu-user)
+  command -v curl >/dev/null || missing+=(curl)
+  command -v wrk >/dev/null || missing+=(wrk)
   if [[ ${#missing[@]} -eq 0 ]]; then install_python_headers; return; fi
   apt_install "${missing[@]}"
   install_python_headers
