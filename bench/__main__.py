@@ -31,6 +31,7 @@ TASKS = {
     "serve": ("bench.serve.task", "the server under load: throughput, latency, swaps, memory"),
     "threads": ("bench.threads.task", "every model: equal bits for any number of threads"),
     "scale": ("bench.scale.task", "every model: time and memory at 1x, 10x, 100x the rows"),
+    "cold_start": ("bench.cold_start.task", "a server on 1 GB: start, memory of a second process"),
     "import": ("bench.import_time.task", "`import penchant` in a fresh process, wheel size"),
 }
 

@@ -1,5 +1,7 @@
 #include <pybind11/stl.h>
 
+#include <memory>
+
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "filter.hpp"
@@ -22,6 +24,23 @@ TopkIndex make_index(const Array<float>& vectors, const OptionalBiases& biases, 
   const float* bias_data = finite_biases(biases, view.rows, "biases");
   const py::gil_scoped_release release;
   return TopkIndex(view, bias_data, num_threads);
+}
+
+using Bytes = Array<std::uint8_t>;
+
+std::unique_ptr<TopkIndex> over(const Bytes& block) {
+  const auto bytes = vector(block, "block");
+  if (block.writeable()) fail("block can be written to: an index needs one that stays as it is");
+  return std::make_unique<TopkIndex>(std::as_bytes(bytes), std::make_shared<Bytes>(block));
+}
+
+// A view that keeps the index alive.
+Bytes block_of(const py::object& index) {
+  const auto bytes = index.cast<const TopkIndex&>().block();
+  Bytes view(static_cast<py::ssize_t>(bytes.size()),
+             reinterpret_cast<const std::uint8_t*>(bytes.data()), index);
+  view.attr("setflags")(py::arg("write") = false);
+  return view;
 }
 
 std::pair<Array<std::int64_t>, Array<float>> search(
@@ -76,10 +95,15 @@ Array<double> log_sum_exp(const TopkIndex& index, const Array<float>& queries, i
 
 void bind_topk(py::module_& m) {
   py::class_<TopkIndex>(m, "TopkIndex",
-                        "Exact top-k search over vectors and biases; owns a copy of them.")
+                        "Exact top-k search over vectors and biases; owns a copy of them, or reads "
+                        "a block that holds one.")
       .def(py::init(&make_index), py::arg("vectors").noconvert(),
            py::arg("biases").noconvert().none(true) = py::none(), py::kw_only(),
            py::arg("num_threads") = 0)
+      .def_static("over", &over, py::arg("block").noconvert(),
+                  "The index with this `block`, such as one in a mapped file; read in place.")
+      .def_property_readonly("block", &block_of,
+                             "All that the index is made of, uint8, read-only; see `over`.")
       .def_property_readonly("size", &TopkIndex::size, "Number of vectors.")
       .def_property_readonly("dim", &TopkIndex::dim, "Length of a vector.")
       .def_property_readonly("n_bytes", &TopkIndex::n_bytes, "Memory that the index takes.")

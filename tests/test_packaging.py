@@ -38,16 +38,20 @@ def test_every_requirement_has_a_lower_bound(distribution):
     assert [text for text in others if ">=" not in text] == []
 
 
-def test_command_line_entry_point(distribution):
-    (script,) = [entry for entry in distribution.entry_points if entry.group == "console_scripts"]
-    assert script.name == "penchant"
-    assert callable(script.load())
+def test_command_line_entry_points(distribution):
+    scripts = [entry for entry in distribution.entry_points if entry.group == "console_scripts"]
+    assert {script.name for script in scripts} == {"penchant", "penchant-sagemaker"}
+    assert all(callable(script.load()) for script in scripts)
 
 
 def test_package_is_typed():
     files = resources.files(penchant)
     assert files.joinpath("py.typed").is_file()
     assert files.joinpath("_core.pyi").is_file()
+
+
+def test_the_container_is_shipped():
+    assert resources.files(penchant).joinpath("container", "Dockerfile").is_file()
 
 
 def test_license_is_shipped(distribution):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -24,7 +25,8 @@ def test_python_examples_run_in_the_order_printed(tmp_path):
     # Old releases of other libraries use what newer ones of theirs have deprecated.
     warnings = ["error", "default::DeprecationWarning", "default:dropped"]
     command = [sys.executable, *(f"-W{rule}" for rule in warnings), script]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    environment = {**os.environ, "PENCHANT_HOME": str(tmp_path / "home")}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 
 

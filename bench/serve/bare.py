@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bench.serve.subject import PATH
+from bench.serve.servers import PATH
 
 FASTAPI, STARLETTE, ASGI = "fastapi", "starlette", "asgi"
 _MEDIA = "application/json"

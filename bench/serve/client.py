@@ -6,7 +6,8 @@ that fell due meanwhile. (wrk sends the next one only when the last was answered
 just when the server is slowest.) A request that finds all connections busy waits for one; that is
 counted and is part of its latency.
 
-Standard input gives the settings as a line of JSON; its end stops a run without `seconds`.
+Standard input gives the settings as a line of JSON; its end stops a run without `seconds`. A line
+on standard output says when the first request is due.
 """
 
 from __future__ import annotations
@@ -128,6 +129,7 @@ class Load:
         if self.settings.seconds is not None:
             self.end = self.start + self.settings.seconds
         self.pump()
+        print("sending", flush=True)
         await self.finished.wait()
 
     def pump(self) -> None:

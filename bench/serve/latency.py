@@ -12,8 +12,8 @@ from bench.report import Report
 from bench.serve import bare, open_loop, wrk
 from bench.serve.client import Settings
 from bench.serve.open_loop import Found
-from bench.serve.servers import Server, bare_server, penchant_server
-from bench.serve.subject import PATH, Subject
+from bench.serve.servers import PATH, Server, bare_server, penchant_server
+from bench.serve.subject import Subject
 from bench.serve.throughput import OURS
 
 BARE = "bare ASGI, same rate"

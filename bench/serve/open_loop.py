@@ -63,19 +63,24 @@ def run(settings: Settings) -> Found:
 
 @contextlib.contextmanager
 def running(settings: Settings) -> Iterator[None]:
-    """Run the client beside the block; without `seconds`, until the block ends."""
+    """Run the client beside the block, from its first request on.
+
+    Without `seconds` it ends with the block.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.serve.client"],
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     assert process.stdin is not None
+    assert process.stdout is not None
     try:
         process.stdin.write(json.dumps(dataclasses.asdict(settings)) + "\n")
         process.stdin.flush()
-        yield
+        if process.stdout.readline():
+            yield
         _, errors = process.communicate(timeout=600)
     finally:
         if process.poll() is None:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from bench import lists
 from bench.report import Report
-from bench.serve.subject import PATH, TOP, Subject, items_of
+from bench.serve.servers import PATH
+from bench.serve.subject import TOP, Subject, items_of
 from bench.timing import Measured, Side, interleave, ratio
 from penchant.errors import PenchantError
 
@@ -78,17 +79,19 @@ def tell(
     count: int,
 ) -> None:
     times = ratio(measured[OURS], measured[NUMPY])
+    spent = {name: float(np.median(seconds)) for name, seconds in cpu.items()}
     report.table(
         f"scoring alone, top {TOP} of {len(subject.model.items_):,}, one process: {count} "
         f"requests, {options.repeats} runs each",
-        ["side", "us a request", "CPU us", "requests/s", "against ours"],
+        ["side", "us a request", "requests/s", "against ours", "CPU us", "by CPU"],
         [
             [
                 side.name,
                 f"{1e6 * side.median / count:.1f}",
-                f"{1e6 * np.median(cpu[side.name]) / count:.1f}",
                 f"{count / side.median:,.0f}",
                 None if side.name == OURS else str(times),
+                f"{1e6 * spent[side.name] / count:.1f}",
+                f"{spent[side.name] / spent[OURS]:.2f}x",
             ]
             for side in measured.values()
         ],

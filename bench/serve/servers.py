@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.serve.subject import NAME
 from penchant.errors import PenchantError
 
+NAME = "shop"
+PATH = "/v1/recommend"
 TOKEN = "bench"  # of a server that lives for a minute, on the loopback interface
 _TICKS = os.sysconf("SC_CLK_TCK")
 _START_SECONDS = 120.0

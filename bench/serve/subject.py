@@ -15,10 +15,8 @@ from bench import data
 from penchant.errors import ParameterError
 
 SETS = ("gowalla", "generated")
-PATH = "/v1/recommend"
 USERS = 1_000
 TOP = 10
-NAME = "shop"
 _EVENTS_PER_USER = 30
 _LARGE_USERS = 20_000
 

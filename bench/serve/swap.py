@@ -18,8 +18,8 @@ from bench.serve import open_loop, wrk
 from bench.serve.client import Settings
 from bench.serve.latency import most
 from bench.serve.open_loop import Found
-from bench.serve.servers import TOKEN, Server, penchant_server
-from bench.serve.subject import NAME, PATH, Subject
+from bench.serve.servers import NAME, PATH, TOKEN, Server, penchant_server
+from bench.serve.subject import Subject
 
 _PAUSE_SECONDS = 0.2
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from bench.report import Report
 from bench.serve import bare, wrk
-from bench.serve.servers import Server, bare_server, penchant_server
-from bench.serve.subject import PATH, TOP, Subject, items_of
+from bench.serve.servers import PATH, Server, bare_server, penchant_server
+from bench.serve.subject import TOP, Subject, items_of
 from bench.timing import Measured, ratio
 
 OURS = "penchant serve"

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.serve.servers import Server
-from bench.serve.subject import PATH
+from bench.serve.servers import PATH, Server
 from penchant.errors import PenchantError
 
 CONNECTIONS = 32

@@ -2,115 +2,60 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
-#include <numeric>
+#include <utility>
 
 #include "penchant/parallel.hpp"
 #include "penchant/simd.hpp"
+#include "topk_block.hpp"
 #include "topk_tile.hpp"
 
 namespace penchant {
 namespace {
 
-constexpr std::int64_t kPanel = 16;
 // 32 KiB of 8-bit panels at 64 dimensions: smaller blocks were slower, larger ones no faster.
 constexpr std::int64_t kBlock = 512;
 // Small at first: the threshold is low, and every hit is rescored.
 constexpr std::int64_t kFirstBlock = 64;
 
-std::int64_t padded(std::int64_t size) {
-  return (size + kPanel - 1) / kPanel * kPanel;
-}
-
-float largest_component(const float* values, std::int64_t size) {
-  float largest = 0.0F;
-  for (std::int64_t i = 0; i < size; ++i) largest = std::max(largest, std::abs(values[i]));
-  return largest;
-}
-
 }  // namespace
 
 TopkIndex::TopkIndex(MatrixView<const float> vectors, const float* biases, int num_threads)
-    : size_(vectors.rows), dim_(vectors.cols), groups_((vectors.cols + 3) / 4) {
-  sort_by_reach(vectors, biases, num_threads);
-  quantize(num_threads);
+    : memory_(TopkLayout(vectors.rows, vectors.cols).n_bytes) {
+  const std::span<std::byte> memory(memory_.data(), static_cast<std::size_t>(memory_.n_bytes()));
+  fill_topk_block(vectors, biases, memory, num_threads);
+  view(memory);
+}
+
+TopkIndex::TopkIndex(std::span<const std::byte> block, std::shared_ptr<const void> owner)
+    : owner_(std::move(owner)) {
+  check_topk_block(block);
+  view(block);
+}
+
+void TopkIndex::view(std::span<const std::byte> block) {
+  TopkHeader header;
+  std::memcpy(&header, block.data(), sizeof header);
+  const TopkLayout layout(header.size, header.dim);
+  const auto part = [&]<typename T>(std::span<const T>* span, std::int64_t at, std::int64_t count) {
+    *span = {reinterpret_cast<const T*>(block.data() + at), static_cast<std::size_t>(count)};
+  };
+  block_ = block;
+  size_ = header.size;
+  dim_ = header.dim;
+  groups_ = layout.groups;
+  mean_norm_ = header.mean_norm;
+  part(&row_at_, layout.row_at, size_);
+  part(&place_of_, layout.place_of, size_);
+  part(&biases_, layout.biases, layout.padded);
+  part(&norms_, layout.norms, size_);
+  part(&scales_, layout.scales, layout.padded);
+  part(&errors_, layout.errors, layout.padded);
+  part(&corrections_, layout.corrections, layout.padded);
+  part(&vectors_, layout.vectors, size_ * dim_);
+  part(&panels_, layout.panels, layout.padded * groups_ * 4);
   make_blocks();
-}
-
-// A vector reaches |query| * |vector| + bias at most. Scanning far-reaching ones first raises the
-// threshold early, and a block that cannot reach it is skipped (Teflioudi et al., SIGMOD 2015). The
-// order must not depend on the query, so a query as long as the mean vector stands for all.
-void TopkIndex::sort_by_reach(MatrixView<const float> vectors, const float* biases,
-                              int num_threads) {
-  const auto size = static_cast<std::size_t>(size_);
-  std::vector<float> norm_of(size);
-  parallel_chunks(size_, 4096, num_threads, [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t r = begin; r < end; ++r) {
-      double sum = 0.0;
-      for (std::int64_t k = 0; k < dim_; ++k)
-        sum += static_cast<double>(vectors.row(r)[k]) * vectors.row(r)[k];
-      norm_of[static_cast<std::size_t>(r)] = round_up(std::sqrt(sum));
-    }
-  });
-  const double norm_sum = std::accumulate(norm_of.begin(), norm_of.end(), 0.0);
-  // Neither zero nor infinite, so that a query's norm can be measured in it.
-  mean_norm_ = std::clamp(round_up(norm_sum / static_cast<double>(std::max(size, std::size_t{1}))),
-                          std::numeric_limits<float>::min(), std::numeric_limits<float>::max());
-  std::vector<double> reach(size);  // of squared norms, which float32 may not hold
-  for (std::size_t r = 0; r < size; ++r)
-    reach[r] = static_cast<double>(mean_norm_) * static_cast<double>(norm_of[r]) +
-               (biases != nullptr ? static_cast<double>(biases[r]) : 0.0);
-  row_at_.resize(size);
-  std::iota(row_at_.begin(), row_at_.end(), 0);
-  std::stable_sort(row_at_.begin(), row_at_.end(), [&](std::int32_t a, std::int32_t b) {
-    return reach[static_cast<std::size_t>(a)] > reach[static_cast<std::size_t>(b)];
-  });
-  place_of_.resize(size);
-  norms_.resize(size);
-  biases_.assign(static_cast<std::size_t>(padded(size_)), 0.0F);
-  vectors_ = LargeArray<float>(size_ * dim_);
-  parallel_chunks(size_, 4096, num_threads, [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t place = begin; place < end; ++place) {
-      const auto at = static_cast<std::size_t>(place);
-      const auto row = static_cast<std::size_t>(row_at_[at]);
-      place_of_[row] = static_cast<std::int32_t>(place);
-      norms_[at] = norm_of[row];
-      if (biases != nullptr) biases_[at] = biases[row];
-      std::copy_n(vectors.row(row_at_[at]), dim_, vectors_.data() + place * dim_);
-    }
-  });
-}
-
-// Each vector is rounded to 8 bits on a scale of its own.
-void TopkIndex::quantize(int num_threads) {
-  const auto size = static_cast<std::size_t>(padded(size_));
-  scales_.assign(size, 0.0F);
-  corrections_.assign(size, 0);
-  errors_.assign(size, 0.0F);
-  panels_ = LargeArray<std::int8_t>(padded(size_) * groups_ * 4);
-  const int offset = kernels().query_levels + 1;
-  parallel_chunks(size_, 4096, num_threads, [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t place = begin; place < end; ++place) {
-      const float* vector = vectors_.data() + place * dim_;
-      const float scale = largest_component(vector, dim_) / 127.0F;
-      std::int8_t* panel =
-          panels_.data() + place / kPanel * groups_ * kPanel * 4 + place % kPanel * 4;
-      double error = 0.0;
-      std::int32_t sum = 0;
-      for (std::int64_t k = 0; k < dim_; ++k) {
-        const float level =
-            scale > 0.0F ? std::clamp(std::nearbyint(vector[k] / scale), -127.0F, 127.0F) : 0.0F;
-        const double rest = static_cast<double>(vector[k]) - static_cast<double>(scale) * level;
-        error += rest * rest;
-        sum += static_cast<std::int32_t>(level);
-        panel[k / 4 * kPanel * 4 + k % 4] = static_cast<std::int8_t>(level);
-      }
-      const auto at = static_cast<std::size_t>(place);
-      scales_[at] = scale;
-      corrections_[at] = -offset * sum;
-      errors_[at] = round_up(std::sqrt(error));
-    }
-  });
 }
 
 void TopkIndex::make_blocks() {
@@ -146,12 +91,7 @@ float TopkIndex::largest_score(const Block& block, float query_norm) const {
 }
 
 std::int64_t TopkIndex::n_bytes() const {
-  const auto bytes = [](const auto& values) {
-    return static_cast<std::int64_t>(values.size() * sizeof(values[0]));
-  };
-  return vectors_.n_bytes() + panels_.n_bytes() + bytes(row_at_) + bytes(place_of_) +
-         bytes(biases_) + bytes(norms_) + bytes(scales_) + bytes(errors_) + bytes(corrections_) +
-         bytes(blocks_);
+  return static_cast<std::int64_t>(block_.size() + blocks_.size() * sizeof(Block));
 }
 
 double TopkIndex::score_bound(float largest_query) const {

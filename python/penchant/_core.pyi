@@ -250,8 +250,13 @@ class RatingFoldIn:
 
 class TopkIndex:
     """
-    Exact top-k search over vectors and biases; owns a copy of them.
+    Exact top-k search over vectors and biases; owns a copy of them, or reads a block that holds one.
     """
+    @staticmethod
+    def over(block: numpy.typing.NDArray[numpy.uint8]) -> TopkIndex:
+        """
+        The index with this `block`, such as one in a mapped file; read in place.
+        """
     def __init__(
         self,
         vectors: numpy.typing.NDArray[numpy.float32],
@@ -294,6 +299,11 @@ class TopkIndex:
     ) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]:
         """
         The k best rows and their scores for every query; -1 and -inf pad.
+        """
+    @property
+    def block(self) -> numpy.typing.NDArray[numpy.uint8]:
+        """
+        All that the index is made of, uint8, read-only; see `over`.
         """
     @property
     def dim(self) -> int:

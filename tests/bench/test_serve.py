@@ -18,7 +18,7 @@ from bench.all.rows import ROWS
 from bench.serve import open_loop, subject, swap, wrk
 from bench.serve.client import LOST, Settings, parse_answer
 from bench.serve.open_loop import Found
-from bench.serve.servers import bare_server
+from bench.serve.servers import bare_server, free_port
 from bench.serve.swap import Swap
 
 from penchant.errors import PenchantError
@@ -134,6 +134,11 @@ def test_a_run_without_an_end_ends_with_its_block(tmp_path):
     found = open_loop.read(settings)
     assert len(found.due) > 0
     assert found.failed == 0
+
+
+def test_a_client_that_cannot_connect_says_why(tmp_path):
+    with pytest.raises(PenchantError, match="ConnectionRefusedError"):
+        drive(tmp_path, free_port())
 
 
 def test_what_waits_for_a_connection_at_the_end_is_not_sent(tmp_path):

@@ -107,7 +107,7 @@ def test_a_model_of_models():
         ({"training": {"a.xlsx": "x"}}, "training/a.xlsx is neither Parquet"),
         ({"training": {"a.csv": "1,2\n", "b.csv": "1,2,3\n"}}, "have different columns"),
         ({"training": {"a.csv": "1,2\n", "b.csv": "user_id,item_id\n1,2\n"}},
-         "training/b.csv has a row of names, unlike other files"),
+         "training/b.csv has a row of names, unlike others"),
         ({"training": {"a.csv": "1,2,-3\n2,2,1\n"}}, "negative"),
     ],
 )  # fmt: skip

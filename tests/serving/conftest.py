@@ -1,10 +1,19 @@
 import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from small_models import fit
+from hostile_endpoints import ENDPOINTS
+from hostile_support import MEMORY, many_files, serving
+from small_models import TOKEN, WARNINGS, fit
 
 import penchant as pc
 
@@ -38,3 +47,57 @@ def retail():
     events = pd.read_parquet(path, columns=["CustomerID", "Description"]).dropna()
     data = pc.Interactions.from_frame(events, user="CustomerID", item="Description")
     return pc.BPR(factors=64, epochs=1).fit(data, progress=False)
+
+
+@pytest.fixture(scope="session")
+def server(artifact, tmp_path_factory):
+    """The address of `penchant serve`, a process of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, *WARNINGS, "-m", "penchant", "serve", str(artifact)]
+    command += ["--port", str(port), "--name", "shop"]
+    log = tmp_path_factory.mktemp("server") / "log"
+    with log.open("wb") as output:
+        environment = {**os.environ, "PENCHANT_ADMIN_TOKEN": TOKEN}
+        process = subprocess.Popen(command, env=environment, stderr=output)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_until_healthy(address, process, log)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(60)
+    assert "Traceback" not in log.read_text()
+
+
+def wait_until_healthy(address, process, log):
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(f"{address}/ping") as response:
+                assert response.status == 200
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.05)
+    raise AssertionError("the server did not start")
+
+
+@pytest.fixture(scope="module")
+def attacked_process(artifact):
+    with many_files(4096), serving(artifact) as server:
+        for endpoint in ENDPOINTS:
+            assert server.ask(endpoint)[0] == 200, endpoint
+        server.rest = server.memory()
+        yield server
+        code = server.stop()
+    assert code in (0, -signal.SIGTERM)
+
+
+@pytest.fixture
+def attacked(attacked_process):
+    """The server; well after each test, no error logged, and no larger than it may be."""
+    before = len(attacked_process.log)
+    yield attacked_process
+    attacked_process.is_well(before)
+    assert attacked_process.memory() - attacked_process.rest < MEMORY

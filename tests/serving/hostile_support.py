@@ -12,6 +12,7 @@ import sys
 import threading
 from contextlib import contextmanager, suppress
 from http.client import HTTPResponse
+from urllib.parse import quote
 
 from small_models import WARNINGS
 
@@ -26,9 +27,9 @@ class Endpoint:
     method: str
     path: str
     body: bytes = b""
+    id: str | None = "user_id"  # field of the body or the query, with a user or an item
+    k: str | None = "k"  # likewise, how many are asked for
     media: str = "application/json"
-    user: str = "user_id"  # name of the field, or of the query's parameter, with the user
-    k: str = "top_n"
 
     @property
     def takes_json(self):
@@ -39,8 +40,6 @@ class Endpoint:
         if self.takes_json:
             body = json.dumps(json.loads(self.body) | {name: value}).encode()
             return dataclasses.replace(self, body=body)
-        from urllib.parse import quote
-
         text = value if isinstance(value, str) else json.dumps(value)
         shown = quote(text.encode("utf-8", "surrogatepass"), safe="")
         path = re.sub(rf"(?<=[?&]){name}=[^&]*", lambda _: f"{name}={shown}", self.path)
@@ -173,3 +172,18 @@ def many_files(count):
         yield wanted
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def is_refused(found):
+    """A status that blames the client, with a reason that says nothing of the server's inside."""
+    assert found is not None
+    status, body = found
+    assert 400 <= status < 500, found
+    assert b"Traceback" not in body
+    return True
+
+
+def is_no_failure(found):
+    """Any answer but a 5xx, or none."""
+    assert found is None or found[0] < 500, found
+    return True

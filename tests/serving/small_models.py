@@ -8,6 +8,7 @@ import penchant as pc
 # Warnings are errors in subprocesses too, except deprecations in other people's old releases.
 WARNINGS = ["-W", "error", "-W", "ignore::DeprecationWarning"]
 
+TOKEN = "a token of the tests"  # of servers whose models may be changed
 ITEMS = ["MUG", 'BOX, "RED"', "TÊTE À TÊTE", "LINE\nBREAK", "BACK\\SLASH", "日本茶", "", " PEN "]
 
 

@@ -242,3 +242,10 @@ def test_no_artifact(tmp_path):
     assert done.returncode == 2
     assert "no Penchant artifact at" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_k_and_top_n_mean_the_same(client):
+    short, other = (client.get(f"/recommend?user_id=17850&{name}=3") for name in ("k", "top_n"))
+    assert short.status_code == 200
+    assert (short.content, len(short.json())) == (other.content, 3)
+    assert client.get("/recommend?user_id=17850&k=3&top_n=3").status_code == 400

@@ -1,12 +1,8 @@
 """The cloud's own clients against a running server: boto3, curl, and Snowflake's requests."""
 
 import json
-import os
 import shutil
-import socket
 import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
 
@@ -14,45 +10,9 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from small_models import WARNINGS
+from small_models import TOKEN
 
 import penchant as pc
-
-TOKEN = "a token of the tests"
-
-
-@pytest.fixture(scope="module")
-def server(artifact, tmp_path_factory):
-    """The address of `penchant serve`, a process of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, *WARNINGS, "-m", "penchant", "serve", str(artifact)]
-    command += ["--port", str(port), "--name", "shop"]
-    log = tmp_path_factory.mktemp("server") / "log"
-    with log.open("wb") as output:
-        environment = {**os.environ, "PENCHANT_ADMIN_TOKEN": TOKEN}
-        process = subprocess.Popen(command, env=environment, stderr=output)
-        try:
-            address = f"http://127.0.0.1:{port}"
-            wait_until_healthy(address, process, log)
-            yield address
-        finally:
-            process.terminate()
-            process.wait(60)
-    assert "Traceback" not in log.read_text()
-
-
-def wait_until_healthy(address, process, log):
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(f"{address}/ping") as response:
-                assert response.status == 200
-                return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.05)
-    raise AssertionError("the server did not start")
 
 
 def aws(service, address):

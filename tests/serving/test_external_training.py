@@ -129,7 +129,7 @@ def test_recommendations_are_those_of_the_model(database, make):
         "output_table": "recs",
         "model": "SVD",
         "ratings": len(frame),
-        "rows_without_an_id": 0,
+        "rows_left_out": 0,
         "users": 30,
         "items": 20,
         "rows": 90,
@@ -150,7 +150,7 @@ def test_rows_without_ids_are_left_out_and_counted(database, make):
     database.run("INSERT INTO ratings VALUES (NULL, 'item 1', 3), (1, NULL, 2), (NULL, NULL, 1)")
     status, answer = train(make(database.connect), ARGUMENTS)
     assert status == 200
-    assert values(answer)[0]["rows_without_an_id"] == 3
+    assert values(answer)[0]["rows_left_out"] == 3
     assert values(answer)[0]["ratings"] == 180
 
 
@@ -170,7 +170,11 @@ def test_times_order_the_events(database, make):
     rows = [(f"u{u}", pages[(u + t) % 4], 1_600_000_000 + t) for u in range(8) for t in range(3)]
     database.run_many("INSERT INTO visits VALUES (?, ?, ?)", rows)
     row = ["visits", "next_page", "prod2vec", 1, "who", "what", None]
-    options = {"timestamp_col": "at_second", "params": {"min_count": 1, "vector_size": 8}}
+    options = {
+        "timestamp_col": "at_second",
+        "timestamp_unit": "s",
+        "params": {"min_count": 1, "vector_size": 8},
+    }
     status, answer = train(make(database.connect), [*row, options])
     assert status == 200, answer
     assert database.run("SELECT count(*) FROM next_page") == [(8,)]
@@ -236,7 +240,7 @@ def test_a_row_that_fails_leaves_the_others(database, make):
         (1, "others", "output_table others exists and is no table of recommendations"),
         (2, "svdd", "no model 'svdd', did you mean 'svd'?"),
         (2, "__class__", "no model '__class__'"),
-        (2, 7, "no model 7"),
+        (2, 7, "model must be text"),
         (3, 0, "k must be a whole number from 1 to 1000, got 0"),
         (3, 10**9, "k must be a whole number"),
         (3, "3", "k must be a whole number"),
@@ -255,6 +259,7 @@ def test_a_row_that_fails_leaves_the_others(database, make):
         (7, {"exclude_seen": "no"}, "exclude_seen must be true or false"),
         (7, {"timestamp_col": "a b"}, "timestamp_col must be an SQL name"),
         (7, {"negative_values": "ignore"}, "negative_values"),
+        (7, {"timestamp_col": "rating", "timestamp_unit": "s"}, "the columns must differ"),
     ],
 )
 def test_arguments_are_checked_and_cannot_inject(kept, make, place, value, message):

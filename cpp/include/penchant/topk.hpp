@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -38,6 +39,15 @@ class TopkIndex {
  public:
   // Copies `vectors` (n x dim, finite, n < 2^31); `biases` (n floats) may be null.
   TopkIndex(MatrixView<const float> vectors, const float* biases, int num_threads);
+
+  // The index whose block() this is, such as one in a mapped file: read in place, so that it must
+  // stay as it is, and alive, which `owner` may see to. It answers with the same bits, on the
+  // instruction set it was made for. Throws std::invalid_argument where a search could read outside
+  // of the block.
+  explicit TopkIndex(std::span<const std::byte> block, std::shared_ptr<const void> owner = nullptr);
+
+  // All that the index is made of, to be written to a file.
+  [[nodiscard]] std::span<const std::byte> block() const { return block_; }
 
   [[nodiscard]] std::int64_t size() const { return size_; }
   [[nodiscard]] std::int64_t dim() const { return dim_; }
@@ -104,25 +114,29 @@ class TopkIndex {
   [[nodiscard]] std::int64_t parts_of_tile(std::int64_t pairs, std::int64_t tiles,
                                            int threads) const;
 
-  void sort_by_reach(MatrixView<const float> vectors, const float* biases, int num_threads);
-  void quantize(int num_threads);
+  // Finds the parts of a block that has a header.
+  void view(std::span<const std::byte> block);
   void make_blocks();
 
-  std::int64_t size_;
-  std::int64_t dim_;
-  std::int64_t groups_;  // of four dimensions
+  LargeArray<std::byte> memory_;  // none where the block is somebody else's
+  std::shared_ptr<const void> owner_;
+  std::span<const std::byte> block_;
+  std::int64_t size_ = 0;
+  std::int64_t dim_ = 0;
+  std::int64_t groups_ = 0;  // of four dimensions
   float mean_norm_ = 0.0F;
   double largest_norm_ = 0.0;
   double largest_bias_ = 0.0;
-  std::vector<std::int32_t> row_at_;    // scan position -> row: furthest-reaching vectors first
-  std::vector<std::int32_t> place_of_;  // row -> scan position
-  LargeArray<float> vectors_;           // in scan order, like all that follows
-  std::vector<float> biases_;
-  std::vector<float> norms_;
-  std::vector<float> scales_;
-  std::vector<float> errors_;
-  std::vector<std::int32_t> corrections_;
-  LargeArray<std::int8_t> panels_;
+  // Parts of the block; see topk_block.hpp.
+  std::span<const std::int32_t> row_at_;    // scan position -> row: furthest-reaching vectors first
+  std::span<const std::int32_t> place_of_;  // row -> scan position
+  std::span<const float> vectors_;          // in scan order, like all that follows
+  std::span<const float> biases_;
+  std::span<const float> norms_;
+  std::span<const float> scales_;
+  std::span<const float> errors_;
+  std::span<const std::int32_t> corrections_;
+  std::span<const std::int8_t> panels_;
   std::vector<Block> blocks_;
 };
 

@@ -12,9 +12,10 @@ from typing import Any
 import pyarrow as pa
 
 from penchant._version import __version__
+from penchant.batch import sources
 from penchant.batch.models import Loaded
 from penchant.batch.report import Report
-from penchant.batch.sources import BLOCK_BYTES, Source
+from penchant.batch.sources import Source
 from penchant.batch.work import Stream, Work, opened_work
 from penchant.errors import ParameterError
 from penchant.storage.files import replaced_file
@@ -73,7 +74,11 @@ def opened(
     given = source.identity()
     identity = None
     if given is not None and model.version is not None:
-        versions = {"penchant": __version__, "pyarrow": pa.__version__, "block": BLOCK_BYTES}
+        versions = {
+            "penchant": __version__,
+            "pyarrow": pa.__version__,
+            "block": sources.BLOCK_BYTES,
+        }
         identity = {"input": given, "model": model.version, "options": options | versions}
     with opened_work(out, identity) as work:
         yield work

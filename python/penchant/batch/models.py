@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import NamedTuple
 
-from penchant.models import Recommender, load
-from penchant.storage.manifest import MANIFEST
+from penchant.models import Recommender
+from penchant.serving.catalog import load_version
 
 __all__ = ["Loaded", "loaded"]
 
@@ -41,6 +40,4 @@ def loaded(model: Recommender | os.PathLike[str] | str) -> Loaded:
     if not isinstance(model, str | os.PathLike):
         return Loaded(model, None, None)
     folder = Path(model)
-    found = load(folder)
-    digits = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
-    return Loaded(found, digits[:12], folder)
+    return Loaded(*load_version(folder), folder)

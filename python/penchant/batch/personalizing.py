@@ -292,7 +292,7 @@ class _Job:
         part = (np.cumsum(sizes) - 1) // _PART_RECORDS
         cuts = np.flatnonzero(np.diff(part, prepend=-1))
         starts = np.union1d(cuts, np.arange(0, len(lines), _PART_LINES)).tolist()
-        ends = [*starts[1:], len(lines)]
+        ends = [*starts[1:], len(lines)] if starts else []
         return [lines.part(a, b) for a, b in zip(starts, ends, strict=True)], []
 
     def answer(self, part: BatchLines, num_threads: int | None) -> Piece:

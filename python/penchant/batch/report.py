@@ -42,6 +42,8 @@ class Report:
     --------
     >>> print(Report("transform", "in.jsonl", "out.csv", requests=3, rows=30, unknown=1))
     30 recommendations for 3 requests; 1 of them for users unknown to the model: popular items
+    >>> print(Report("transform", "in.jsonl", "out.csv", requests=3, rows=30, failed=2))
+    30 recommendations for 3 requests; 2 lines not answered
     """
 
     job: str
@@ -58,11 +60,12 @@ class Report:
     model: str = ""
 
     def __str__(self) -> str:
-        unknown = f"; {self.unknown:,} of them for users unknown to the model: popular items"
-        return (
-            f"{self.rows:,} recommendations for {self.requests:,} requests"
-            f"{unknown if self.unknown else ''}"
-        )
+        text = f"{self.rows:,} recommendations for {self.requests:,} requests"
+        if self.unknown:
+            text += f"; {self.unknown:,} of them for users unknown to the model: popular items"
+        if self.failed:
+            text += f"; {self.failed:,} {'line' if self.failed == 1 else 'lines'} not answered"
+        return text
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""

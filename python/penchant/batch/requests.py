@@ -67,21 +67,21 @@ def from_lines(lines: Lines, top_n: int) -> Asked:
     return _joined(read_lines(lines, _FIELDS, MAX_LINE_BYTES, by_columns, one_by_one))
 
 
-def from_table(table: pa.Table, first: int, top_n: int) -> Asked:
+def from_table(table: pa.Table, numbers: NDArray[np.int64], top_n: int) -> Asked:
     """Decode a table with a column ``user_id`` and, perhaps, ``top_n``.
 
     Parameters
     ----------
     table : pyarrow.Table
-    first : int
-        Number of its first row, for messages.
+    numbers : int64 array of shape (n,)
+        Of its rows in the file, for messages.
     top_n : int
         For rows that do not say how many.
 
     Examples
     --------
-    >>> import pyarrow as pa
-    >>> asked = from_table(pa.table({"user_id": [7, None]}), 1, 10)
+    >>> import numpy as np, pyarrow as pa
+    >>> asked = from_table(pa.table({"user_id": [7, None]}), np.array([1, 2]), 10)
     >>> asked.requests.user_ids.to_pylist(), asked.bad[0].error
     (['7'], 'user_id is missing')
     """
@@ -96,16 +96,16 @@ def from_table(table: pa.Table, first: int, top_n: int) -> Asked:
     middle = table.num_rows // 2
     if table.num_rows > 64:
         halves = (
-            from_table(table.slice(0, middle), first, top_n),
-            from_table(table.slice(middle), first + middle, top_n),
+            from_table(table.slice(0, middle), numbers[:middle], top_n),
+            from_table(table.slice(middle), numbers[middle:], top_n),
         )
         return _joined(list(halves))
-    return _rows_one_by_one(table, first, top_n)
+    return _rows_one_by_one(table, numbers, top_n)
 
 
-def _rows_one_by_one(table: pa.Table, first: int, top_n: int) -> Asked:
+def _rows_one_by_one(table: pa.Table, numbers: NDArray[np.int64], top_n: int) -> Asked:
     pairs, bad = [], []
-    for number, row in enumerate(table.to_pylist(), first):
+    for number, row in zip(numbers.tolist(), table.to_pylist(), strict=True):
         record = {name: _decoded(value) for name, value in row.items() if value is not None}
         try:
             pairs.append(decode_record(record, top_n=top_n, max_top_n=MAX_TOP_N))

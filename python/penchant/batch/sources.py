@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from penchant.errors import ColumnError, DataError
 
@@ -53,6 +54,11 @@ class Block(NamedTuple):
     data: Any
     size: int
     odd: list[tuple[int, str]]
+
+    def row_numbers(self) -> NDArray[np.int64]:
+        """Return the number of each row of a table: those of odd rows are left out."""
+        numbers = np.arange(self.first, self.first + self.data.num_rows + len(self.odd))
+        return np.setdiff1d(numbers, [number for number, _ in self.odd])
 
 
 def format_of(path: str) -> tuple[str, bool]:

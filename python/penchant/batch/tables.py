@@ -173,7 +173,7 @@ def _by_columns(table: pa.Table, text: Any, lines: Lines) -> _Answers | None:
         return None
     lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0)).astype(np.int64)
     texts = _text(pc.list_flatten(lists))
-    if texts.null_count or pc.all(pc.is_null(pc.coalesce(users, items))).as_py():
+    if texts.null_count or pc.coalesce(users, items).null_count:
         return None
     return _Answers(users, items, np.append(0, np.cumsum(lengths)), texts, lists.is_null())
 

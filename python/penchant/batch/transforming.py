@@ -140,7 +140,7 @@ class _Transform:
         if isinstance(block.data, bytes):
             asked = from_lines(split_lines(block.data, block.first), self._top_n)
         else:
-            asked = from_table(block.data, block.first, self._top_n)
+            asked = from_table(block.data, block.row_numbers(), self._top_n)
         parts = []
         for start in range(0, len(asked.requests), _PART_REQUESTS):
             end = start + _PART_REQUESTS

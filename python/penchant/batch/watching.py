@@ -213,12 +213,14 @@ class _Watcher:
                 report = self._answer(kind, source, job / "out")
             except (PenchantError, OSError) as wrong:
                 error = wrong
-        self._put_away(job, source, final, error)
+        reason = None if error is None else _reason(error, source)
+        self._put_away(job, source, final, reason)
         if self._notify is not None:
             content = telling.payload(kind, str(source), str(final), report, error)
-            telling.notify(self._notify, content | {"input": source.name})
-        if error is not None:
-            return Outcome(source.name, None, None, str(error) or type(error).__name__)
+            content |= {"input": source.name, "error": reason}
+            telling.notify(self._notify, content)
+        if reason is not None:
+            return Outcome(source.name, None, None, reason)
         return Outcome(source.name, final, report, None)
 
     def _answer(self, kind: str, source: Path, results: Path) -> Report:
@@ -236,12 +238,12 @@ class _Watcher:
         job = {"recommend": recommend, "rank": rank, "related": related}[kind]
         return job(self._model, source, out, where=self._where)
 
-    def _put_away(self, job: Path, source: Path, final: Path, error: BaseException | None) -> None:
+    def _put_away(self, job: Path, source: Path, final: Path, reason: str | None) -> None:
         """Move the results, then the file, to where they belong."""
-        place = self._root / ("done" if error is None else "failed")
+        place = self._root / ("done" if reason is None else "failed")
         place.mkdir(exist_ok=True)
-        if error is not None:
-            content = {"file": source.name, "error": str(error) or type(error).__name__}
+        if reason is not None:
+            content = {"file": source.name, "error": reason}
             text = json.dumps(content) + "\n"
             (place / f"{job.name}.error.json").write_text(text, encoding="utf8")
         elif not final.exists():
@@ -249,6 +251,11 @@ class _Watcher:
             os.rename(job / "out", final)
         os.rename(source, place / job.name)
         shutil.rmtree(job, ignore_errors=True)
+
+
+def _reason(error: BaseException, source: Path) -> str:
+    """Return what is wrong with a file, by the name it was dropped with."""
+    return (str(error) or type(error).__name__).replace(str(source), source.name)
 
 
 def _kind(name: str) -> str:

@@ -50,6 +50,10 @@ batch = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  penchant batch transform --help      users in, recommendations out: options and examples
+  penchant batch recommend --help      the same in the format of Amazon Personalize""",
 )
 
 Model = Annotated[

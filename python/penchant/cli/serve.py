@@ -42,6 +42,17 @@ def serve(
             help="A filter that Personalize's clients name by filterArn; repeatable.",
         ),
     ] = None,
+    warehouse: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Database that Snowflake's functions train on: duckdb:///FILE, postgresql://...",
+        ),
+    ] = None,
+    secret: Annotated[
+        str | None,
+        typer.Option(metavar="WHERE", help="Its password: env:NAME, file:PATH or aws:ARN."),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Append questions, context and answers, as JSON Lines."),
@@ -62,6 +73,8 @@ def serve(
         {name: str(artifact)},
         record=None if record is None else str(record),
         filters=named_filters(named_filter or []),
+        warehouse=warehouse,
+        secret=secret,
     )
     with _listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
@@ -115,9 +128,10 @@ def _run_several(settings: Settings, workers: int, listener: socket.socket, plac
     """Start processes that share the socket; one that dies is replaced."""
     import uvicorn
 
-    from penchant.models import load
+    from penchant.models.prepared import open_served
 
-    load(next(iter(settings.models.values())))  # verified once, and an error comes from here
+    # Verified and prepared once, for all of them; an error comes from here.
+    open_served(next(iter(settings.models.values())))
     os.environ.update(settings.to_environment())
     typer.echo(f"serving with {workers} workers on {place} - Ctrl-C stops them", err=True)
     uvicorn.run(

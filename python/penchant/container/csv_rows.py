@@ -69,7 +69,7 @@ def read_csv(path: Path, where: str, form: CsvForm) -> tuple[Any, CsvForm]:
     found = _has_header(rows, where, form)
     if form.header is not None and found != form.header:
         raise DataError(
-            f"{where} has {'a' if found else 'no'} row of names, unlike other files or what was said"
+            f"{where} has {'a' if found else 'no'} row of names, unlike others or what was said"
         )
     width = len(rows[0])
     if found:

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from penchant._version import __version__
 from penchant.container.channels import DEFAULTS, Plan, read_channel
-from penchant.container.credentials import hide
-from penchant.container.databases import opened, select
 from penchant.container.settings import Settings, read_settings
 from penchant.container.tree import Tree, say
 from penchant.container.watching import EpochReport, HeldOut, Stop, metric_line
@@ -26,6 +24,8 @@ from penchant.errors import (
     PenchantError,
     PenchantWarning,
 )
+from penchant.warehouse.connections import opened, select
+from penchant.warehouse.credentials import hide
 
 if TYPE_CHECKING:
     from penchant.data.interactions import Interactions

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from penchant.container.credentials import hide
 from penchant.errors import DataError, MissingFileError, ParameterError, closest
+from penchant.warehouse.credentials import hide
 
 __all__ = ["CHANNELS", "Tree", "now", "say"]
 

@@ -103,8 +103,8 @@ def find_artifact(folder: Path) -> Path:
     found = [path.parent for path in sorted(folder.glob(f"*/{MANIFEST}"))]
     if len(found) == 1:
         return found[0]
-    there = f"{len(found)} models" if found else "no model"
-    raise ArtifactNotFoundError(f"there is {there} in {folder}: it needs one, with its {MANIFEST}")
+    there = f"are {len(found)} models" if found else "is no model"
+    raise ArtifactNotFoundError(f"there {there} in {folder}: it needs one, with its {MANIFEST}")
 
 
 def _application(tree: Tree, *, multi: bool) -> Any:

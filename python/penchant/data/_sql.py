@@ -31,7 +31,7 @@ def read_sql(connection: Any, query: str, parameters: Any, columns: list[str]) -
         raise ParameterError(
             f"connection must be a DuckDB or DB-API connection, got {type(connection).__name__}"
         )
-    with closing(connection.cursor()) as cursor:
+    with closing(_cursor(connection)) as cursor:
         _run(cursor.execute, query, *(() if parameters is None else (parameters,)))
         if cursor.description is None:
             raise DataError("the query gives no rows: it must be a SELECT")
@@ -42,6 +42,13 @@ def read_sql(connection: Any, query: str, parameters: Any, columns: list[str]) -
         if callable(getattr(cursor, "fetch_arrow_batches", None)):  # Snowflake
             return _table(_run(cursor.fetch_arrow_batches), names, wanted)
         return _fetch(cursor, places, wanted)
+
+
+def _cursor(connection: Any) -> Any:
+    """Return a cursor; of PostgreSQL one whose rows stay with the server until they are fetched."""
+    if type(connection).__module__.partition(".")[0] == "psycopg" and not connection.autocommit:
+        return connection.cursor("penchant")
+    return connection.cursor()
 
 
 def _run(call: Any, *arguments: Any) -> Any:

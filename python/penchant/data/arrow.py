@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -316,6 +317,31 @@ def from_hexadecimal(text: Any) -> Any:
     offsets, data = text_buffers(text)
     raw = bytes.fromhex(bytes(data).decode())
     return _from_buffers(pa.large_binary(), offsets // 2, raw, text)
+
+
+def leave_pandas_out() -> None:
+    """Keep pyarrow from importing pandas, for processes that are given no pandas objects.
+
+    The first array that pyarrow makes of Python objects imports pandas where it is installed, only
+    to ask whether the objects are its own: half a second, and 25 MB that no other process shares.
+    Here pyarrow is told that there is none. Frames can still be made: for those it looks again. But
+    until then it does not know a pandas Series when it sees one, so that this is for a server's own
+    process. Does nothing where pandas is imported already.
+    """
+    if "pandas" in sys.modules:
+        return
+
+    class NoPandas:
+        @staticmethod
+        def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+            if name == "pandas":
+                raise ImportError("left out")
+
+    sys.meta_path.insert(0, NoPandas)
+    try:
+        pa.array([0])
+    finally:
+        sys.meta_path.remove(NoPandas)
 
 
 def text_buffers(array: Any) -> tuple[np.ndarray, memoryview]:

@@ -79,7 +79,7 @@ def _copy(source: Path, target: Path) -> None:
     """Copy an artifact as it is now. Data files never change, so a second name for them will do."""
     artifact = map_artifact(source, verify="size")
     target.mkdir(mode=0o700)
-    for entry, content in artifact.files:
+    for entry, content, _ in artifact.files:
         _link(source / entry.file, target / entry.file, content)
     (target / MANIFEST).write_bytes(artifact.manifest)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penchant.errors import DataError, require
@@ -114,4 +116,12 @@ def plot_metrics(
     axes[-1].set_xlabel("epoch")
     if path is not None:
         figure.savefig(path, dpi=150)
+    # A figure that pyplot has not made is shown by notebooks only if it can draw itself.
+    figure._repr_png_ = partial(_png, figure)
     return figure
+
+
+def _png(figure: Any) -> bytes:
+    with io.BytesIO() as file:
+        figure.savefig(file, format="png", dpi=100)
+        return file.getvalue()

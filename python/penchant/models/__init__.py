@@ -11,8 +11,8 @@ from penchant.models.item_knn import ItemKNN
 from penchant.models.lambdamart import LambdaMART
 from penchant.models.pipeline import Pipeline
 from penchant.models.popularity import Popularity
+from penchant.models.prepared import load
 from penchant.models.prod2vec import Prod2Vec
-from penchant.models.state import load
 from penchant.models.state import models as list
 from penchant.models.svd import SVD
 from penchant.models.svdpp import SVDpp

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from penchant.data.interactions import Interactions
     from penchant.models.growth import Growth
 
-_NOTHING = (
-    1e-6  # length of a user's vector, relative to the typical one, below which it is rounding
-)
+_Floats = NDArray[np.float32]
+# Length of a user's vector, relative to the typical one, below which it is rounding.
+_NOTHING = 1e-6
 _PAIRS_AT_ONCE = 1 << 16  # bounds the memory of gathered vectors
 
 
@@ -53,11 +53,23 @@ class FactorModel(Recommender, abstract=True):
 
     def _index(self) -> _core.TopkIndex:
         """Return the index over the item factors; made once and kept until they change."""
-        index: _core.TopkIndex | None = self._derived.get("topk")
-        if index is None:
+
+        def make() -> _core.TopkIndex:
             factors = self._factors()
-            index = self._derived["topk"] = _core.TopkIndex(factors.items, factors.biases)
-        return index
+            return _core.TopkIndex(factors.items, factors.biases)
+
+        return self._topk("topk", make)
+
+    def _kept_factors(
+        self, vectors: Callable[[], Sequence[_Floats]], biases: Callable[[], _Floats | None]
+    ) -> Factors:
+        """Return factors of users' and items' vectors, made once and kept until weights change."""
+        factors: Factors | None = self._derived.get("factors")
+        if factors is None:
+            names = ("factor_users", "factor_items")
+            users, items = vectors() if self._shelf is None else self._shelf.arrays(names, vectors)
+            factors = self._derived["factors"] = Factors(users, items, biases())
+        return factors
 
     def _queries(self, codes: Rows | None) -> NDArray[np.float32]:
         users = self._factors().users
@@ -128,13 +140,15 @@ class FactorModel(Recommender, abstract=True):
         num_threads: int,
     ) -> tuple[Rows, Scores]:
         factors = self._factors()
-        index: _core.TopkIndex | None = self._derived.get("users")
-        if index is None:
+
+        def make() -> _core.TopkIndex:
             # The item's bias is the first summand of a score: here a dimension of its own, so that
             # the sum is the same to the bit.
             users = np.ones((len(factors.users), factors.users.shape[1] + 1), dtype=np.float32)
             users[:, 1:] = factors.users
-            index = self._derived["users"] = _core.TopkIndex(users)
+            return _core.TopkIndex(users)
+
+        index = self._topk("users", make)
         queries = np.zeros((len(codes), factors.items.shape[1] + 1), dtype=np.float32)
         queries[:, 1:] = factors.items[codes]
         if factors.biases is not None:

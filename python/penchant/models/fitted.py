@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from penchant import _core
 from penchant.data.times import event_times
 from penchant.errors import DataError, DivergenceError, NotFittedError
 from penchant.models import results, state
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from penchant.data.ids import IdMap
     from penchant.data.interactions import CSR, Columns, Interactions
     from penchant.models.base import Recommender
+    from penchant.models.prepared import Shelf
 
 ModelT = TypeVar("ModelT", bound="FittedModel")
 
@@ -79,6 +81,7 @@ class FittedModel(Parameterized):
     user_features_: pa.Table | None
     _history: list[dict[str, Any]]
     _derived: dict[str, Any]
+    _shelf: Shelf | None = None
     _trained: SimpleNamespace
 
     # ---- what a model defines -------------------------------------------------------------------
@@ -216,6 +219,15 @@ class FittedModel(Parameterized):
     def _weights_changed(self) -> None:
         """Drop what was derived from the weights."""
         self._derived = {}
+        self._shelf = None
+
+    def _topk(self, name: str, make: Callable[[], _core.TopkIndex]) -> _core.TopkIndex:
+        """Return what `make` returns: made once and kept until the weights change."""
+        index: _core.TopkIndex | None = self._derived.get(name)
+        if index is None:
+            index = make() if self._shelf is None else self._shelf.topk(name, make)
+            self._derived[name] = index
+        return index
 
     def _params_changed(self) -> None:
         if self.__sklearn_is_fitted__():

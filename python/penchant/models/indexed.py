@@ -1,8 +1,11 @@
-"""Approximate search of a model's answers: `build_index`."""
+"""Approximate search of a model's answers: `build_index`; and whose answers those are."""
 
 from __future__ import annotations
 
 from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from penchant.errors import UnsupportedError, choose
 from penchant.models.ranker import Ranker
@@ -110,3 +113,26 @@ class IndexedRanker(Ranker):
     def _searcher(self, index: str | None) -> Index:
         graph: GraphSearch | None = self._derived.get("graph")
         return self._index() if graph is None or index == "exact" else graph
+
+    def has_own_scores(self, users: ArrayLike) -> NDArray[np.bool_]:
+        """Tell which users are answered by scores of their own, not with the most popular items.
+
+        Parameters
+        ----------
+        users : int array of shape (q,)
+            Codes of `users_`, or -1.
+
+        Returns
+        -------
+        bool array of shape (q,)
+
+        Examples
+        --------
+        >>> import penchant as pc
+        >>> data = pc.Interactions.from_sequences([["tea"], ["tea", "jam"]])
+        >>> pc.Popularity().fit(data).has_own_scores([1, -1]).tolist()
+        [True, False]
+        """
+        self._check_fitted()
+        codes = np.asarray(users, dtype=np.int64)
+        return self._told(codes >= 0, lambda rows: self._queries(codes[rows]))[0]

@@ -56,10 +56,10 @@ def add_part(whole: State, name: str, part: FittedModel) -> State:
     }
     arrays = {f"{name}_{key}": array for key, array in own.arrays.items() if key not in shared}
     tables = {f"{name}_{key}": table for key, table in own.tables.items() if key not in shared}
-    return State(
-        {**whole.meta, "parts": parts},
-        {**whole.arrays, **arrays},
-        {**whole.tables, **tables},
+    return whole._replace(
+        meta={**whole.meta, "parts": parts},
+        arrays={**whole.arrays, **arrays},
+        tables={**whole.tables, **tables},
     )
 
 
@@ -75,7 +75,8 @@ def take_part(whole: State, name: str) -> Recommender:
     shared = meta.pop("shared")
     if not isinstance(shared, list) or not set(shared) <= {*_ARRAYS, *_TABLES}:
         raise ArtifactError(f"the model {name!r} inside it shares {shared!r:.80}")
-    found = State(meta, _own(whole.arrays, name), _own(whole.tables, name))
+    shelf = None if whole.shelf is None else whole.shelf.part(name)
+    found = State(meta, _own(whole.arrays, name), _own(whole.tables, name), shelf, whole.sound)
     for key in shared:
         if key in _ARRAYS:
             found.arrays[key] = whole.arrays[key]

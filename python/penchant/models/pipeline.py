@@ -257,6 +257,11 @@ class Pipeline(Recommender):
             index = self._derived[key] = TwoStageIndex(retriever, second, int(self.k))
         return index
 
+    def _prepare(self) -> None:
+        for model in (self.retrieve_, *self._models()):
+            model._prepare()
+        super()._prepare()
+
     def _indexed(self) -> IndexedRanker:
         return self if isinstance(self.rank_, LearntRanking) else self.retrieve_._indexed()
 

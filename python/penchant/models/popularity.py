@@ -42,11 +42,10 @@ class Popularity(Recommender):
     # One dimension: every query is 1, an item is its count.
 
     def _index(self) -> _core.TopkIndex:
-        index: _core.TopkIndex | None = self._derived.get("topk")
-        if index is None:
-            counts = self.item_counts_.astype(np.float32)[:, None]
-            index = self._derived["topk"] = _core.TopkIndex(counts)
-        return index
+        def make() -> _core.TopkIndex:
+            return _core.TopkIndex(self.item_counts_.astype(np.float32)[:, None])
+
+        return self._topk("topk", make)
 
     def _queries(self, codes: Rows | None) -> NDArray[np.float32]:
         n_queries = len(self.users_) if codes is None else len(codes)

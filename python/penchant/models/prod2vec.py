@@ -287,14 +287,15 @@ class Prod2Vec(SequenceGrowth, Word2VecExchange):
     # ---- answers --------------------------------------------------------------------------------
 
     def _factors(self) -> Factors:
-        if "factors" not in self._derived:
+        def vectors() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            return unit_rows(self.user_vectors_), unit_rows(self._score_vectors())
+
+        def biases() -> NDArray[np.float32] | None:
             weight = np.float32(self.popularity_weight)
             # No biases where they would all be zero: cosines then have one bit pattern.
-            biases = weight * np.log(self.vocabulary_counts_).astype(np.float32) if weight else None
-            items = unit_rows(self._score_vectors())
-            self._derived["factors"] = Factors(unit_rows(self.user_vectors_), items, biases)
-        factors: Factors = self._derived["factors"]
-        return factors
+            return weight * np.log(self.vocabulary_counts_).astype(np.float32) if weight else None
+
+        return self._kept_factors(vectors, biases)
 
     def _score_vectors(self) -> NDArray[np.float32]:
         """Return the vectors that cosines are taken of."""

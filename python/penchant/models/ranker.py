@@ -102,9 +102,8 @@ class Ranker(FittedModel):
     ) -> tuple[Rows, Scores]:
         """Return the users or items whose vectors have the largest cosine, themselves left out."""
         vectors = self._vectors(side)
-        index: ExactIndex | None = self._derived.get(f"similar {side}s")
-        if index is None:
-            index = self._derived[f"similar {side}s"] = ExactIndex(vectors, "cosine")
+        topk = self._topk(f"similar_{side}s", lambda: ExactIndex(vectors, "cosine").topk)
+        index = ExactIndex.over(topk, "cosine")
         itself = RowLists(np.arange(len(codes) + 1, dtype=np.int64), codes.astype(np.int32))
         return index.search(vectors[codes], k, exclude=itself, num_threads=num_threads or None)
 
@@ -269,29 +268,6 @@ class Ranker(FittedModel):
         told[rows] = True
         return told, ask(rows)
 
-    def has_own_scores(self, users: ArrayLike) -> NDArray[np.bool_]:
-        """Tell which users are answered by scores of their own, not with the most popular items.
-
-        Parameters
-        ----------
-        users : int array of shape (q,)
-            Codes of `users_`, or -1.
-
-        Returns
-        -------
-        bool array of shape (q,)
-
-        Examples
-        --------
-        >>> import penchant as pc
-        >>> data = pc.Interactions.from_sequences([["tea"], ["tea", "jam"]])
-        >>> pc.Popularity().fit(data).has_own_scores([1, -1]).tolist()
-        [True, False]
-        """
-        self._check_fitted()
-        codes = np.asarray(users, dtype=np.int64)
-        return self._told(codes >= 0, lambda rows: self._queries(codes[rows]))[0]
-
     def _told_histories(self, histories: Histories) -> tuple[NDArray[np.bool_], Any]:
         known = np.diff(histories.indptr) > 0
         return self._told(known, lambda rows: self._fold_in(histories.take(rows)))
@@ -402,12 +378,17 @@ class Ranker(FittedModel):
 
     def _popularity(self) -> _core.TopkIndex:
         """Return an index in which every query finds the items with the most users."""
-        index: _core.TopkIndex | None = self._derived.get("popularity")
-        if index is None:
+
+        def make() -> _core.TopkIndex:
             nothing = np.zeros((len(self.items_), 1), dtype=np.float32)
-            counts = self.item_counts_.astype(np.float32)
-            index = self._derived["popularity"] = _core.TopkIndex(nothing, counts)
-        return index
+            return _core.TopkIndex(nothing, self.item_counts_.astype(np.float32))
+
+        return self._topk("popularity", make)
+
+    def _prepare(self) -> None:
+        """Make what every answer needs; what only some need is made with the first of them."""
+        self._searcher(None)
+        self._popularity()
 
     def _threads(self, num_threads: int | None) -> int:
         own: int | None = getattr(self, "num_threads", None)

@@ -100,15 +100,16 @@ class RatingModel(FactorModel, abstract=True):
 
     def _factors(self) -> Factors:
         """Return factors whose user biases are a dimension more, in which every item is 1."""
-        factors: Factors | None = self._derived.get("factors")
-        if factors is None:
+
+        def vectors() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             users, items = self._user_vectors(), self.item_factors_
             if self.user_biases_ is not None:
                 ones = np.ones((len(items), 1), dtype=np.float32)
                 own = (self.mean_ + self.user_biases_)[:, None]
                 users, items = np.hstack([users, own]), np.hstack([items, ones])
-            factors = self._derived["factors"] = Factors(users, items, self.item_biases_)
-        return factors
+            return users, items
+
+        return self._kept_factors(vectors, lambda: self.item_biases_)
 
     # ---- users that training never saw ----------------------------------------------------------
 

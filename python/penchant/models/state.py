@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,13 +22,14 @@ from penchant.models.history import history_rows, history_table
 from penchant.models.params import Parameterized, plain
 from penchant.models.weights import weights_problem
 from penchant.retrieval.filters import RowLists, ascend
-from penchant.storage import read_artifact, write_artifact
+from penchant.storage import write_artifact
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from penchant.models.base import Recommender
     from penchant.models.fitted import FittedModel
+    from penchant.models.prepared import Shelf
 
 _INDEX = "index_"  # arrays whose names begin like this are an approximate index
 _BACKENDS = ("pandas", "polars", "pyarrow")
@@ -41,11 +42,17 @@ class _UnknownClass(ArtifactError):  # noqa: N818  never leaves this module
 
 
 class State(NamedTuple):
-    """A fitted model without its code."""
+    """A fitted model without its code.
+
+    `shelf` is where what follows from it is kept. A state that is `sound` has passed all checks
+    before, as it is; those that would read everything are left out.
+    """
 
     meta: dict[str, Any]
     arrays: dict[str, NDArray[Any]]
     tables: dict[str, pa.Table]
+    shelf: Shelf | None = None
+    sound: bool = False
 
 
 def class_name(cls: type) -> str:
@@ -114,13 +121,15 @@ def restore(model: FittedModel, state: State) -> None:
         If parts are missing or do not fit together.
     """
     try:
-        meta, arrays, tables = state
+        meta, arrays, tables, shelf, sound = state
         model.columns_ = _columns(meta["columns"])
         model.backend_ = meta["backend"]
         if model.backend_ not in _BACKENDS:
             raise ArtifactError(f"frames of kind {model.backend_!r} are not known")
-        model.users_ = IdMap.from_state(_only_chunk(tables["users"]), meta["users"])
-        model.items_ = IdMap.from_state(_only_chunk(tables["items"]), meta["items"])
+        model.users_, model.items_ = (
+            IdMap.from_state(_only_chunk(tables[side]), meta[side], checked=sound)
+            for side in ("users", "items")
+        )
         if not len(model.items_) or not (len(model.users_) or model._may_lack_users):
             raise ArtifactError("it has no users or no items")
         model._training_begins()
@@ -131,7 +140,8 @@ def restore(model: FittedModel, state: State) -> None:
             _array(arrays, "seen_indptr", np.dtype(np.int64), (len(model.users_) + 1,)),
             _array(arrays, "seen_indices", np.dtype(np.int32), (None,)),
         )
-        _check_seen(model.seen_, len(model.items_))
+        if not sound:
+            _check_seen(model.seen_, len(model.items_))
         model.item_features_ = _features(tables, "item_features", len(model.items_))
         model.user_features_ = _features(tables, "user_features", len(model.users_))
         model.item_counts_ = _array(arrays, "item_counts", np.dtype(np.int64), (len(model.items_),))
@@ -157,10 +167,10 @@ def restore(model: FittedModel, state: State) -> None:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, pa.ArrowException) as error:
         raise ArtifactError(f"its parts do not fit together: {error!r}") from error
-    problem = weights_problem(model)
-    if problem:
+    if not sound and (problem := weights_problem(model)):
         raise ArtifactError(problem)
     model._weights_changed()
+    model._shelf = shelf
     if "index" in meta:
         _read_index(model, meta["index"], arrays)
 
@@ -249,7 +259,7 @@ def _check_codes(codes: NDArray[np.int32], n_items: int) -> None:
 
 def save(model: FittedModel, path: str | PathLike[str]) -> None:
     """Write a fitted model as an artifact."""
-    meta, arrays, tables = capture(model)
+    meta, arrays, tables, *_ = capture(model)
     write_artifact(path, meta={**head(model), **meta}, arrays=arrays, tables=tables)
 
 
@@ -283,45 +293,10 @@ def models() -> list[str]:
     )
 
 
-def load(path: str | PathLike[str], verify: Literal["full", "size"] = "full") -> Recommender:
-    """Load a model saved by `Recommender.save`.
-
-    Nothing in an artifact is executed, and everything in it is checked: it is safe to load one
-    from anybody. The arrays are mapped from the files, not read into memory.
-
-    Parameters
-    ----------
-    path : path
-        The artifact directory.
-    verify : {"full", "size"}, default "full"
-        Compare checksums of all files, or only their sizes (quick; for an artifact that was
-        verified when it was installed).
-
-    Returns
-    -------
-    Recommender
-        Of the class that was saved.
-
-    Raises
-    ------
-    ArtifactError
-        Not an artifact, damaged, inconsistent, written by a newer version, or of a model class
-        that is not known here.
-    ParameterError
-        An empty path.
-
-    Examples
-    --------
-    >>> import tempfile, penchant as pc
-    >>> data = pc.Interactions.from_sequences([["tea", "milk"], ["tea", "jam"]])
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     pc.BPR(factors=4, epochs=3).fit(data, progress=False).save(folder)
-    ...     pc.load(folder)
-    BPR(factors=4, epochs=3)
-    """
-    artifact = read_artifact(path, verify=verify)
+def revived(state: State, path: str | PathLike[str]) -> Recommender:
+    """Make the model of an artifact's state; errors are about the artifact at `path`."""
     try:
-        return revive(State(artifact.meta, artifact.arrays, artifact.tables))
+        return revive(state)
     except (TypeError, RecursionError) as error:
         raise ArtifactError(f"{path}: {error}; it may need a newer penchant") from error
     except _UnknownClass as error:
@@ -373,7 +348,9 @@ def as_given(value: Any) -> Any:
 
 def pickled(model: FittedModel) -> dict[str, Any]:
     """Return what pickle keeps: the hyperparameters and, where fitted, the saved state."""
-    fitted = capture(model)._asdict() if model.__sklearn_is_fitted__() else None
+    fitted = None
+    if model.__sklearn_is_fitted__():
+        fitted = dict(zip(("meta", "arrays", "tables"), capture(model), strict=False))
     return {"version": __version__, "parameters": model.get_params(deep=False), "fitted": fitted}
 
 

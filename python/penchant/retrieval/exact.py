@@ -78,6 +78,18 @@ class ExactIndex:
             array, offsets, self._reach = self._as_products(array)
         self._index = _core.TopkIndex(array, offsets)
 
+    @classmethod
+    def over(cls, topk: _core.TopkIndex, metric: Literal["ip", "cosine"]) -> ExactIndex:
+        """Return the index whose `topk` this is."""
+        index = cls.__new__(cls)
+        index.metric, index._index = metric, topk
+        return index
+
+    @property
+    def topk(self) -> _core.TopkIndex:
+        """The kernel's index that is searched."""
+        return self._index
+
     def __len__(self) -> int:
         return self._index.size
 
@@ -97,7 +109,7 @@ class ExactIndex:
         >>> import numpy as np
         >>> from penchant.retrieval import ExactIndex
         >>> ExactIndex(np.ones((1000, 64))).n_bytes
-        348920
+        349080
         """
         kept = self._originals.nbytes if self.metric == "l2" else 0
         return self._index.n_bytes + kept

@@ -84,6 +84,7 @@ def create_app(
     models_root: os.PathLike[str] | str | None = None,
     connect: Callable[[], Any] | None = None,
     filters: Mapping[str, str] | None = None,
+    state: os.PathLike[str] | str | None = None,
 ) -> FastAPI:
     """Make the web application that serves models.
 
@@ -108,6 +109,9 @@ def create_app(
         Opens the warehouse that ``POST /snowflake/train_and_get_recommendations`` reads and writes.
     filters : mapping of str to str, optional
         Expressions on the item table by name, for the ``filterArn`` of Personalize's clients.
+    state : path, optional
+        A file that all processes of one server share, in which Snowflake's batch ids and their
+        answers are kept: a retry may reach another process. Default: memory.
 
     Returns
     -------
@@ -125,7 +129,7 @@ def create_app(
         *admin.routes(server, may_be_empty=models_root is not None),
         *sagemaker.routes(server, models_root),
         *personalize.routes(server),
-        *snowflake.routes(server, connect),
+        *snowflake.routes(server, connect, state),
     ]
     app = _App(listed, limits)
     app.state.server = server

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from penchant.errors import ParameterError, UnknownModelError, closest
 from penchant.models import load
+from penchant.models.prepared import open_served
 from penchant.serving.service import Service
 from penchant.storage.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from penchant.models import Recommender
 
-__all__ = ["Catalog", "Version", "check_name"]
+__all__ = ["Catalog", "Version", "check_name", "load_version"]
 
 _MAX_NAME = 63
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
@@ -176,13 +177,13 @@ class Catalog:
             service.warm_up()
             return Version(name, "unsaved", service)
         path = Path(model)
-        loaded, version = _load(path)
+        loaded, version = load_version(path, open_served)
         service = Service(loaded, num_threads=self._num_threads)
         service.warm_up()
         return Version(name, version, service, str(path.absolute()))
 
 
-def _load(path: Path) -> tuple[Recommender, str]:
+def load_version(path: Path, load: Callable[[Path], Recommender] = load) -> tuple[Recommender, str]:
     """Load an artifact and say which version that was, though it may be replaced meanwhile."""
     while True:
         before = _digest(path)

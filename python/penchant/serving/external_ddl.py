@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from penchant.errors import ParameterError
-from penchant.serving.tables import parse_name
+from penchant.warehouse.tables import parse_name
 
 __all__ = ["ddl"]
 
@@ -48,7 +48,7 @@ _FUNCTIONS = (
         "input_table VARCHAR, output_table VARCHAR, model VARCHAR, k NUMBER, "
         "user_col VARCHAR, item_col VARCHAR, value_col VARCHAR, options OBJECT",
         1,
-        "The same, with options: params, timestamp_col, exclude_seen, negative_values",
+        "The same, with options such as params, timestamp_col, exclude_seen",
     ),
 )
 

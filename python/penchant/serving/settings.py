@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
+from penchant.data.arrow import leave_pandas_out
 from penchant.errors import ParameterError, require
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ class Settings:
         Of a call of a model.
     filters : dict of str to str
         Expressions by name, for Personalize's clients.
+    warehouse, secret : str or None
+        Address of the database that Snowflake's functions train on, and where its password is.
     """
 
     models: dict[str, str]
@@ -41,6 +45,15 @@ class Settings:
     record: str | None = None
     num_threads: int = 1
     filters: dict[str, str] = dataclasses.field(default_factory=dict)
+    warehouse: str | None = None
+    secret: str | None = None
+
+    def connect(self) -> Any:
+        """Open the warehouse, to read and to write."""
+        from penchant.warehouse import connect
+
+        assert self.warehouse is not None
+        return connect(self.warehouse, self.secret, write=True)
 
     def to_environment(self) -> dict[str, str]:
         """Return the variable that a worker reads."""
@@ -59,6 +72,10 @@ class Settings:
 def make_app(settings: Settings | None = None) -> FastAPI:
     """Make the application of one process; workers read the settings from the environment."""
     require("fastapi", "serve")
+    leave_pandas_out()  # a process that answers in JSON needs no frames
+    # The thread of micro-batches asks for the interpreter again and again, and a busy event loop
+    # would let it wait for 5 ms each time.
+    sys.setswitchinterval(2e-4)
     from penchant.serving.app import create_app
     from penchant.serving.catalog import Catalog
     from penchant.serving.pointer import Follower
@@ -78,4 +95,6 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         admin_token=os.environ.get(ADMIN_TOKEN) or None,
         recorder=None if settings.record is None else Recorder(settings.record),
         filters=settings.filters,
+        connect=None if settings.warehouse is None else settings.connect,
+        state=None if settings.pointer is None else f"{settings.pointer}.calls",
     )

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from penchant.data import arrow
 from penchant.errors import DataError, ParameterError, RequestError, closest
+from penchant.models.named import find_class
 from penchant.models.results import distinct_names
-from penchant.serving.tables import Table, Warehouse, parse_name, plain
+from penchant.warehouse.tables import Table, Warehouse, parse_name, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from penchant.data.interactions import Interactions
     from penchant.models import Recommender
 
 __all__ = ["TrainingRun"]
 
-_OPTIONS = ("params", "timestamp_col", "exclude_seen", "negative_values")
+_OPTIONS = ("params", "timestamp_col", "timestamp_unit", "exclude_seen", "negative_values")
 _MAX_K = 1000
 _BLOCK_CELLS = 2**20  # recommendations held at a time
 
@@ -42,7 +43,7 @@ class TrainingRun:
         Columns, as `parse_name` gives them.
     value, timestamp : str or None
     exclude_seen : bool
-    negative_values : str
+    timestamp_unit, negative_values : str
         See `penchant.Interactions.from_frame`.
 
     Examples
@@ -72,6 +73,7 @@ class TrainingRun:
     item: str
     value: str | None
     timestamp: str | None
+    timestamp_unit: str | None
     exclude_seen: bool
     negative_values: str
 
@@ -83,8 +85,8 @@ class TrainingRun:
         ----------
         arguments : list
             ``input_table, output_table, model, k, user_col, item_col, value_col`` and, optionally,
-            an object of options: ``params`` (of the model), ``timestamp_col`` (numbers of seconds,
-            or times), ``exclude_seen`` (true), ``negative_values`` ("error").
+            an object of options: ``params`` (of the model), ``timestamp_col``, ``timestamp_unit``
+            (of numbers: "s"), ``exclude_seen`` (true), ``negative_values`` ("error").
 
         Raises
         ------
@@ -115,6 +117,7 @@ class TrainingRun:
             item=parse_name(item, "item_col")[0],
             value=None if value is None else parse_name(value, "value_col")[0],
             timestamp=None if when is None else parse_name(when, "timestamp_col")[0],
+            timestamp_unit=options.get("timestamp_unit"),
             exclude_seen=_flag(options.get("exclude_seen"), "exclude_seen", True),
             negative_values=options.get("negative_values") or "error",
         )
@@ -145,25 +148,19 @@ class TrainingRun:
         with closing(connect()) as connection:
             warehouse = Warehouse(connection)
             self._check_output(warehouse)
-            table = warehouse.read(
-                self.input_table,
-                ids=[self.user, self.item],
-                numbers=[name for name in (self.value,) if name],
-                others=[name for name in (self.timestamp,) if name],
-            )
-            if not len(table):
+            ids = [self.user, self.item]
+            n_rows = warehouse.count(self.input_table)
+            if not warehouse.count(self.input_table, ids):
                 raise DataError(f"table {self.input_table} has no ratings with a user and an item")
-            left_out = warehouse.count(self.input_table) - len(table)
-            model = self._fit(table)
+            data = self._read(warehouse, connection)
+            model = self.model.fit(data, progress=False)
             trained = perf_counter()
-            rows = warehouse.replace(
-                self.output_table, self.input_table, [self.user, self.item], self._answers(model)
-            )
+            rows = warehouse.replace(self.output_table, self.input_table, ids, self._answers(model))
         return {
             "output_table": str(self.output_table),
             "model": type(model).__name__,
-            "ratings": len(table),
-            "rows_without_an_id": left_out,
+            "ratings": len(data),
+            "rows_left_out": n_rows - len(data),
             "users": len(model.users_),
             "items": len(model.items_),
             "rows": rows,
@@ -171,23 +168,26 @@ class TrainingRun:
             "total_seconds": round(perf_counter() - start, 3),
         }
 
-    def _fit(self, table: pa.Table) -> Recommender:
+    def _read(self, warehouse: Warehouse, connection: Any) -> Interactions:
         from penchant.data.interactions import Interactions
 
-        def named(column: str | None) -> str | None:
-            return None if column is None else plain(column)
-
-        seconds = self.timestamp and arrow.holds_numbers(table.column(-1).type)
-        data = Interactions.from_frame(
-            table,
-            user=table.column_names[0],
-            item=table.column_names[1],
-            value=named(self.value),
-            timestamp=named(self.timestamp),
-            timestamp_unit="s" if seconds else None,
-            negative_values=self.negative_values,
+        query = warehouse.query(
+            self.input_table,
+            ids=[self.user, self.item],
+            numbers=[name for name in (self.value,) if name],
+            others=[name for name in (self.timestamp,) if name],
         )
-        return self.model.fit(data, progress=False)
+        return Interactions.from_sql(
+            connection,
+            query,
+            user=plain(self.user),
+            item=plain(self.item),
+            value=self.value and plain(self.value),
+            timestamp=self.timestamp and plain(self.timestamp),
+            timestamp_unit=self.timestamp_unit,
+            negative_values=self.negative_values,
+            backend="pyarrow",
+        )
 
     def _answers(self, model: Recommender) -> Iterator[pa.Table]:
         everyone = np.arange(len(model.users_), dtype=np.int32)
@@ -222,15 +222,11 @@ def _check_options(options: Any) -> dict[str, Any]:
 
 
 def _make_model(name: Any, params: Any) -> Recommender:
-    from penchant import models
-
-    classes = {own.lower(): own for own in models.list()}
-    if not isinstance(name, str) or name.lower() not in classes:
-        hint = closest(name, classes) or f"; models: {', '.join(classes)}"
-        raise ParameterError(f"no model {name!r:.60}{hint}")
+    if not isinstance(name, str):
+        raise RequestError(f"model must be text, got {name!r:.60}")
     if not isinstance(params, dict | None):
         raise RequestError(f"params must be an object, got {params!r:.60}")
-    model: Recommender = getattr(models, classes[name.lower()])()
+    model = find_class(name)()
     return model.set_params(
         **{key: tuple(own) if isinstance(own, list) else own for key, own in (params or {}).items()}
     )

@@ -12,7 +12,13 @@ from typing import IO, cast
 from penchant.errors import ArtifactError, ArtifactNotFoundError, ArtifactWriteError
 from penchant.storage.artifact import ArtifactWriter, map_artifact, replacing_artifact
 from penchant.storage.files import replaced_file
-from penchant.storage.manifest import MANIFEST, MAX_MANIFEST_BYTES, data_file, parse_manifest
+from penchant.storage.manifest import (
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    data_file,
+    is_derived,
+    parse_manifest,
+)
 
 # Trained floats hardly compress: a higher level costs time and saves nothing.
 _LEVEL = 1
@@ -51,7 +57,7 @@ def pack(path: os.PathLike[str] | str, tar_path: os.PathLike[str] | str) -> None
     [0 1 2]
     """
     artifact = map_artifact(path, verify="full")
-    members = [(entry.file, buffer) for entry, buffer in artifact.files]
+    members = [(file.entry.file, file.buffer) for file in artifact.files]
     with (
         replaced_file(tar_path) as raw,
         gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) as zipped,
@@ -120,6 +126,8 @@ def _install(stream: _Budgeted, writer: ArtifactWriter, max_bytes: int) -> None:
             if max_bytes < 0 or (name == MANIFEST and member.size > MAX_MANIFEST_BYTES):
                 raise ArtifactError(f"refused: too large at {name!r} (see max_bytes)")
             stream.left += member.size
+            if is_derived(name):  # what somebody's machine made of the artifact
+                continue
             content = tar.extractfile(member)
             assert content is not None  # it is a regular file
             if name == MANIFEST:

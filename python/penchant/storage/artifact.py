@@ -30,11 +30,13 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
 from penchant.errors import ArtifactError, ArtifactNotFoundError, ArtifactWriteError, choose
 from penchant.storage.files import (
+    Identity,
     given_path,
+    identity,
     is_temporary,
     locked_directory,
     made_directory,
@@ -48,6 +50,7 @@ from penchant.storage.manifest import (
     build_manifest,
     check_name,
     data_file,
+    is_derived,
     parse_manifest,
 )
 from penchant.storage.tables import decode_table, encode_table
@@ -155,42 +158,70 @@ def read_artifact(path: os.PathLike[str] | str, *, verify: Verify = "full") -> A
     ParameterError
         If ``path`` is empty or ``verify`` is neither of the two.
     """
-    artifact = map_artifact(path, verify=verify)
-    arrays = {}
-    tables = {}
-    for entry, buffer in artifact.files:
-        where = str(Path(path) / entry.file)
-        if entry.kind == "array":
-            arrays[entry.name] = decode_array(buffer, where)
-        else:
-            tables[entry.name] = decode_table(buffer, where, validate=verify == "full")
-    return Artifact(artifact.meta, arrays, tables)
+    return map_artifact(path, verify=verify).decode(validate=verify == "full")
 
 
 @dataclasses.dataclass(frozen=True)
 class MappedArtifact:
-    """An artifact's files, checked and mapped: ``model.json``, its meta, and the data files."""
+    """An artifact's files, mapped: ``model.json``, its meta, and the data files."""
 
+    directory: Path
     manifest: bytes
     meta: dict[str, Any]
-    files: list[tuple[Entry, memoryview]]
+    files: list[MappedFile]
+
+    def check_content(self) -> None:
+        """Raise an ArtifactError unless every file has the SHA-256 that ``model.json`` names.
+
+        What is hashed are the mappings that will be used, not a second look at the files.
+        """
+        for file in self.files:
+            if hashlib.sha256(file.buffer).hexdigest() != file.entry.sha256:
+                raise ArtifactError(
+                    f"{self.directory / file.entry.file}: damaged: its content does not match its "
+                    "SHA-256 checksum"
+                )
+
+    def decode(self, *, validate: bool) -> Artifact:
+        """Return what the files hold; `validate` checks every offset inside the tables."""
+        arrays = {}
+        tables = {}
+        for entry, buffer, _ in self.files:
+            where = str(self.directory / entry.file)
+            if entry.kind == "array":
+                arrays[entry.name] = decode_array(buffer, where)
+            else:
+                tables[entry.name] = decode_table(buffer, where, validate=validate)
+        return Artifact(self.meta, arrays, tables)
+
+
+class MappedFile(NamedTuple):
+    """A data file: what ``model.json`` says of it, its bytes, and which file that was."""
+
+    entry: Entry
+    buffer: memoryview
+    identity: Identity
 
 
 def map_artifact(path: os.PathLike[str] | str, *, verify: Verify) -> MappedArtifact:
     """Map an artifact's files without looking into them; see :func:`read_artifact`."""
     choose("verify", verify, ("full", "size"))
     directory = given_path(path)
-    manifest = _read_manifest(directory)
+    manifest = read_manifest(directory)
     for _ in range(_READ_ATTEMPTS):
         meta, entries = parse_manifest(manifest, directory / MANIFEST)
         try:
-            files = [(entry, _map_entry(directory, entry, verify)) for entry in entries]
-            return MappedArtifact(manifest, meta, files)
+            files = [MappedFile(entry, *_map_entry(directory, entry)) for entry in entries]
         except ArtifactNotFoundError:
-            newer = _read_manifest(directory)
+            newer = read_manifest(directory)
             if newer == manifest:  # nobody replaced it: the file is truly missing
                 raise
             manifest = newer
+            continue
+        mapped = MappedArtifact(directory, manifest, meta, files)
+        if verify == "full":
+            mapped.check_content()
+        return mapped
     raise ArtifactError(f"{directory}: was replaced {_READ_ATTEMPTS} times while being read")
 
 
@@ -202,7 +233,7 @@ class ArtifactWriter:
         self.entries: list[Entry] = []
         # An artifact is only ever replaced by an artifact: this refuses anything else.
         with contextlib.suppress(ArtifactNotFoundError):
-            parse_manifest(_read_manifest(directory), directory / MANIFEST)
+            parse_manifest(read_manifest(directory), directory / MANIFEST)
 
     def add(self, kind: str, name: str, write: Callable[[io.RawIOBase], object]) -> Entry:
         """Store what ``write(file)`` writes, synced, under the name that its content gives."""
@@ -229,7 +260,7 @@ class ArtifactWriter:
     def roll_back(self) -> None:
         """Remove the added files, except those that the committed ``model.json`` names."""
         try:
-            manifest = _read_manifest(self.directory)
+            manifest = read_manifest(self.directory)
             _, kept = parse_manifest(manifest, self.directory)
         except ArtifactNotFoundError:
             kept = []
@@ -292,36 +323,40 @@ class _HashingFile(io.RawIOBase):
 
 def _artifact_files(directory: Path) -> set[str]:
     """Names in the directory that only an artifact's writer makes, finished or not."""
-    return {name for name in os.listdir(directory) if data_file(name) or is_temporary(name)}
+    return {
+        name
+        for name in os.listdir(directory)
+        if data_file(name) or is_temporary(name) or is_derived(name)
+    }
 
 
-def _read_manifest(directory: Path) -> bytes:
+def read_manifest(directory: Path) -> bytes:
+    """Return the bytes of ``model.json``, unchecked."""
     if not directory.is_dir():
         what = "it is a file" if directory.exists() else "there is no such directory"
         raise ArtifactNotFoundError(f"no Penchant artifact at {directory}: {what}")
-    with _opened(directory, MANIFEST) as (descriptor, size):
-        if size > MAX_MANIFEST_BYTES:
-            raise ArtifactError(f"{directory / MANIFEST}: damaged: {size} bytes are too many")
+    with opened(directory, MANIFEST) as (descriptor, status):
+        if status.st_size > MAX_MANIFEST_BYTES:
+            raise ArtifactError(
+                f"{directory / MANIFEST}: damaged: {status.st_size} bytes are too many"
+            )
         with open(descriptor, "rb", closefd=False) as file:
             return file.read()
 
 
-def _map_entry(directory: Path, entry: Entry, verify: Verify) -> memoryview:
+def _map_entry(directory: Path, entry: Entry) -> tuple[memoryview, Identity]:
     where = directory / entry.file
-    with _opened(directory, entry.file) as (descriptor, size):
+    with opened(directory, entry.file) as (descriptor, status):
+        size = status.st_size
         if size != entry.size:
             what = "truncated" if size < entry.size else "damaged"
             raise ArtifactError(f"{where}: {what}: {size} bytes instead of {entry.size}")
-        buffer = memoryview(mmap.mmap(descriptor, size, access=mmap.ACCESS_READ))
-    # The hash is of the mapping that will be used, not of a second look at the file.
-    if verify == "full" and hashlib.sha256(buffer).hexdigest() != entry.sha256:
-        raise ArtifactError(f"{where}: damaged: its content does not match its SHA-256 checksum")
-    return buffer
+        return memoryview(mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)), identity(status)
 
 
 @contextlib.contextmanager
-def _opened(directory: Path, file: str) -> Iterator[tuple[int, int]]:
-    """Open a regular file of the artifact; yield its descriptor and size."""
+def opened(directory: Path, file: str) -> Iterator[tuple[int, os.stat_result]]:
+    """Open a regular file of the artifact; yield its descriptor and what the system says of it."""
     where = directory / file
     try:
         # A link could lead out of the artifact, and opening a pipe could block for ever.
@@ -338,6 +373,6 @@ def _opened(directory: Path, file: str) -> Iterator[tuple[int, int]]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ArtifactError(f"{where}: refused: not a regular file")
-        yield descriptor, status.st_size
+        yield descriptor, status
     finally:
         os.close(descriptor)

@@ -30,6 +30,24 @@ def given_path(path: os.PathLike[str] | str) -> Path:
     return Path(path)
 
 
+Identity = tuple[int, ...]
+
+
+def identity(status: os.stat_result) -> Identity:
+    """Return what tells a file, as it is, from any other and from any other state of itself.
+
+    The system sets the time of the last change (ctime), and no program can choose it: a file that
+    is written to, replaced, restored or copied has another one.
+    """
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+
+
 def is_temporary(name: str) -> bool:
     """Tell whether a file's name is that of a :class:`PendingFile`."""
     return _TEMPORARY.fullmatch(name) is not None

@@ -49,6 +49,8 @@ SUFFIXES = {"array": "safetensors", "table": "arrow"}
 _TOP = ("class", "parameters", "metrics")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _FILE = re.compile(r"([a-z][a-z0-9_]{0,63})\.([0-9a-f]{16})\.(safetensors|arrow)")
+# Made from an artifact, beside it; see `penchant.storage.derived`.
+_DERIVED = re.compile(r"[a-z][a-z0-9_]{0,63}\.[0-9a-f]{16}\.[a-z0-9-]{1,32}\.(prepared|json)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -84,6 +86,11 @@ def data_file(file: str) -> tuple[str, str] | None:
     if match is None:
         return None
     return ("table" if match[3] == "arrow" else "array"), match[1]
+
+
+def is_derived(file: str) -> bool:
+    """Tell whether ``file`` can be the name of what was made from an artifact, beside it."""
+    return _DERIVED.fullmatch(file) is not None
 
 
 def check_name(name: str) -> None:

@@ -46,7 +46,7 @@ CREATE OR REPLACE EXTERNAL FUNCTION train_and_get_recommendations(input_table VA
 CREATE OR REPLACE EXTERNAL FUNCTION train_and_get_recommendations(input_table VARCHAR, output_table VARCHAR, model VARCHAR, k NUMBER, user_col VARCHAR, item_col VARCHAR, value_col VARCHAR, options OBJECT)
   RETURNS VARIANT
   VOLATILE
-  COMMENT = 'The same, with options: params, timestamp_col, exclude_seen, negative_values'
+  COMMENT = 'The same, with options such as params, timestamp_col, exclude_seen'
   API_INTEGRATION = penchant_api
   MAX_BATCH_ROWS = 1
   COMPRESSION = GZIP

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from penchant.errors import RequestError, closest
-from penchant.serving.decode import MAX_ID_BYTES
+from penchant.serving.decode import id_text, load_json, show
 
 __all__ = [
     "ErrorAnswer",
@@ -25,7 +24,6 @@ __all__ = [
     "parse_ranking",
     "parse_recommendations",
     "ranking_answer",
-    "read_id",
     "recommendations_answer",
     "resource_name",
 ]
@@ -121,7 +119,7 @@ def parse_recommendations(body: bytes) -> RecommendationsRequest:
     user, item = (_optional_id(record, name) for name in ("userId", "itemId"))
     if user is None and item is None:
         raise RequestError("userId or itemId is missing")
-    wanted = record.get("numResults") or 0
+    wanted = 0 if record.get("numResults") is None else record["numResults"]
     if type(wanted) is not int or not 0 <= wanted <= MAX_RESULTS:
         raise RequestError(f"numResults must be a whole number from 0 to {MAX_RESULTS}")
     if record.get("promotions"):
@@ -160,7 +158,7 @@ def parse_ranking(body: bytes) -> RankingRequest:
     given = record.get("inputList")
     if not isinstance(given, list) or not 1 <= len(given) <= MAX_INPUT_LIST:
         raise RequestError(f"inputList must be a list of 1 to {MAX_INPUT_LIST} item ids")
-    items = [read_id(item, "inputList") for item in given]
+    items = [id_text(item, "inputList") for item in given]
     campaign = record.get("campaignArn")
     name = None if campaign is None else resource_name(campaign)
     return RankingRequest(name, user, items, *_shared(record))
@@ -230,7 +228,7 @@ def resource_name(arn: Any) -> str:
     """
     name = arn.rpartition("/")[2] if isinstance(arn, str) else ""
     if not name or name.startswith("arn:"):
-        raise RequestError(f"not an ARN with a name: {_show(arn)}")
+        raise RequestError(f"not an ARN with a name: {show(arn)}")
     return name
 
 
@@ -262,7 +260,7 @@ def filter_values(values: Any) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, Mapping):
-        raise RequestError(f"filterValues must be an object, got {_show(values)}")
+        raise RequestError(f"filterValues must be an object, got {show(values)}")
     return {name: _value(name, value) for name, value in values.items() if value is not None}
 
 
@@ -281,37 +279,9 @@ def _value(name: str, value: Any) -> Any:
     return value
 
 
-def read_id(value: Any, field: str) -> str:
-    """Return an id as text; whole floats lose their fraction.
-
-    Raises
-    ------
-    RequestError
-        Naming the field.
-
-    Examples
-    --------
-    >>> read_id(7.0, "userId"), read_id("007", "userId")
-    ('7', '007')
-    """
-    if type(value) is int:
-        return str(value)
-    if isinstance(value, float) and math.isfinite(value):
-        return str(int(value)) if value.is_integer() else repr(value)
-    if not isinstance(value, str) or not value:
-        raise RequestError(f"{field} must be text or a number, got {_show(value)}")
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError:
-        raise RequestError(f"{field} is not valid Unicode: {_show(value)}") from None
-    if size > MAX_ID_BYTES:
-        raise RequestError(f"{field} has {size} bytes, more than {MAX_ID_BYTES}")
-    return value
-
-
 def _optional_id(record: dict[str, Any], field: str) -> str | None:
     value = record.get(field)
-    return None if value is None else read_id(value, field)
+    return None if value is None else id_text(value, field)
 
 
 def _shared(record: dict[str, Any]) -> tuple[str | None, dict[str, Any], dict[str, str]]:
@@ -326,15 +296,12 @@ def _shared(record: dict[str, Any]) -> tuple[str | None, dict[str, Any], dict[st
 
 
 def _object(body: bytes, fields: Sequence[str]) -> dict[str, Any]:
-    try:
-        record = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"the body is not JSON: {error}") from None
+    record = load_json(body)
     if not isinstance(record, dict):
-        raise RequestError(f"the body must be an object, got {_show(record)}")
+        raise RequestError(f"the body must be an object, got {show(record)}")
     for field in record:
         if field not in fields:
-            raise RequestError(f"unknown field {_show(field)}{closest(field, fields)}")
+            raise RequestError(f"unknown field {show(field)}{closest(field, fields)}")
     return record
 
 
@@ -343,8 +310,3 @@ def _answer(field: str, ids: Iterable[str], scores: Sequence[float], answer_id: 
     items = [{"itemId": one, "score": float(f"{score:.7g}")} for one, score in pairs]
     content = {field: items, "recommendationId": answer_id or f"RID-{uuid.uuid4()}"}
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _show(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from penchant.data import arrow
 from penchant.errors import RequestError, closest
-from penchant.serving.decode import MAX_ID_BYTES
+from penchant.serving.decode import MAX_ID_BYTES, id_text
 from penchant.serving.json_lines import Lines, quoted, read_lines, run_together
-from penchant.serving.protocols.personalize import filter_values, read_id
+from penchant.serving.protocols.personalize import filter_values
 
 __all__ = ["KINDS", "MAX_LINE_BYTES", "BatchLines", "Kind", "decode_lines", "encode_lines"]
 
@@ -269,9 +269,9 @@ def _check(
         raise RequestError("itemList must be a list of item ids")
     if not isinstance(record.get("context") or {}, dict):
         raise RequestError("context must be an object")
-    items = [read_id(item, "itemList") for item in listed]
+    items = [id_text(item, "itemList") for item in listed]
     values = filter_values(record.get("filterValues"))
-    return read_id(record[fields[0]], fields[0]), wanted, items, values or None
+    return id_text(record[fields[0]], fields[0]), wanted, items, values or None
 
 
 def _joined(parts: list[BatchLines]) -> BatchLines:

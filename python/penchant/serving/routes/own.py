@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from penchant.errors import PenchantError
+from penchant.errors import PenchantError, RequestError
 from penchant.serving.decode import FIELDS as RECORD_FIELDS
 from penchant.serving.decode import Requests, decode_record
 from penchant.serving.http import Answer, Call
@@ -72,7 +72,12 @@ def _doc(kind: str, path: str) -> dict[str, Any]:
 
 def _browser(server: Server) -> Any:
     async def handle(call: Call) -> Answer:
-        asked = decode_record(call.query(), max_top_n=server.limits.top_n)
+        query = call.query()
+        if "k" in query:
+            if "top_n" in query:
+                raise RequestError("give k or top_n, not both: they mean the same")
+            query["top_n"] = query.pop("k")
+        asked = decode_record(query, max_top_n=server.limits.top_n)
         return await answer_records(server, None, Requests.of([asked]), call.header("accept"))
 
     return handle
@@ -82,7 +87,7 @@ _BROWSER_DOC = operation(
     summary="Recommend items to one user; with Accept: text/csv as CSV.",
     parameters=[
         query_parameter(name, FIELDS[name].schema, FIELDS[name].description, name == "user_id")
-        for name in RECORD_FIELDS
+        for name in (*RECORD_FIELDS, "k")
     ],
     answer={"type": "array", "items": {"type": "object"}},
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -34,12 +35,18 @@ _DOC = operation(
 )
 
 
-def routes(server: Server, connect: Callable[[], Any] | None) -> list[Route]:
-    """Return the endpoints of the external functions; `connect` opens the warehouse."""
+def routes(
+    server: Server, connect: Callable[[], Any] | None, state: os.PathLike[str] | str | None
+) -> list[Route]:
+    """Return the endpoints of the external functions.
+
+    `connect` opens the warehouse; `state` is a file in which several processes keep what was asked.
+    """
     functions = ExternalFunctions(
         lambda name: server.catalog.get(name).service,
         lambda name, path: server.catalog.install(name, path).version,
         connect,
+        state=state,
         max_bytes=server.limits.body_bytes,
         max_records=server.limits.records,
     )

@@ -22,7 +22,7 @@ from penchant.errors import ColumnError, DataError, ParameterError, closest
 
 __all__ = ["Table", "Warehouse", "parse_name", "plain"]
 
-_BLOCK = 50_000  # rows fetched or written by one call
+_BLOCK = 50_000  # rows written by one call
 _NAME = re.compile(r'"(?:[^"]|"")+"|[^\W\d][\w$]*')
 _MAX_NAME = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -121,6 +121,10 @@ def plain(part: str) -> str:
     return part[1:-1].replace('""', '"') if part.startswith('"') else part
 
 
+def _in_quotes(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
 class Warehouse:
     """A DB-API connection, used by one thread.
 
@@ -137,8 +141,10 @@ class Warehouse:
     >>> _ = connection.execute("CREATE TABLE ratings (who TEXT, what TEXT)")
     >>> _ = connection.execute("INSERT INTO ratings VALUES ('ann', 'tea'), ('bob', NULL)")
     >>> warehouse = Warehouse(connection)
-    >>> warehouse.read(Table(("ratings",)), ids=["who", "what"]).to_pydict()
-    {'who': ['ann'], 'what': ['tea']}
+    >>> warehouse.query(Table(("ratings",)), ids=["who"])
+    'SELECT "who" AS "who" FROM "ratings" WHERE "who" IS NOT NULL'
+    >>> warehouse.count(Table(("ratings",))), warehouse.count(Table(("ratings",)), ["what"])
+    (2, 1)
     >>> connection.close()
     """
 
@@ -157,52 +163,44 @@ class Warehouse:
     def quote(self, part: str) -> str:
         """Return one part of a name in quotes."""
         name = plain(part) if part.startswith('"') else self._dialect.fold(part)
-        return '"' + name.replace('"', '""') + '"'
+        return _in_quotes(name)
 
-    def read(
+    def query(
         self,
         table: Table,
         *,
         ids: Sequence[str],
         numbers: Sequence[str] = (),
         others: Sequence[str] = (),
-    ) -> pa.Table:
-        """Read columns of a table; rows without an id are left out.
+    ) -> str:
+        """Return the query of a table's columns; rows without an id are left out.
 
         Parameters
         ----------
         table : Table
         ids, numbers, others : sequence of str
-            Names as `parse_name` gives them. Numbers are read as float64.
+            Names as `parse_name` gives them. Numbers are made float64.
 
         Returns
         -------
-        pyarrow.Table
-            Columns named as asked for, without quotes.
+        str
+            Its columns are named as asked for, without quotes, in any database.
 
         Raises
         ------
         DataError
-            The database refuses: no such table, no numbers.
+            The database refuses: no such table.
         ColumnError
             The table has no such column.
         """
         self._check_columns(table, [*ids, *numbers, *others])
-        columns = [self.quote(name) for name in ids]
-        columns += [f"CAST({self.quote(name)} AS DOUBLE PRECISION)" for name in numbers]
-        columns += [self.quote(name) for name in others]
-        there = " AND ".join(f"{self.quote(name)} IS NOT NULL" for name in ids)
-        query = f"SELECT {', '.join(columns)} FROM {self._name(table)} WHERE {there}"
-        names = [plain(name) for name in (*ids, *numbers, *others)]
-        if self._is_duckdb:
-            found = self._call(lambda: self._cursor.sql(query).to_arrow_table())
-            return found.rename_columns(names)
-        self._run(query)
-        values: list[list[Any]] = [[] for _ in names]
-        while rows := self._call(self._cursor.fetchmany, _BLOCK):
-            for own, more in zip(values, zip(*rows, strict=True), strict=True):
-                own.extend(more)
-        return pa.table([arrow.to_array(own) for own in values], names)
+        columns = [(self.quote(name), name) for name in (*ids, *others)]
+        columns += [(f"CAST({self.quote(name)} AS DOUBLE PRECISION)", name) for name in numbers]
+        titled = ", ".join(f"{column} AS {_in_quotes(plain(name))}" for column, name in columns)
+        return f"SELECT {titled} FROM {self._name(table)} WHERE {self._there(ids)}"
+
+    def _there(self, ids: Sequence[str]) -> str:
+        return " AND ".join(f"{self.quote(name)} IS NOT NULL" for name in ids)
 
     def _check_columns(self, table: Table, names: Sequence[str]) -> None:
         # SQLite takes a name in quotes that is no column for a text.
@@ -213,9 +211,11 @@ class Warehouse:
                 hint = closest(plain(name), present) or f"; it has {', '.join(present)}"
                 raise ColumnError(f"table {table} has no column {plain(name)!r}{hint}")
 
-    def count(self, table: Table) -> int:
-        """Return the number of rows."""
-        self._run(f"SELECT count(*) FROM {self._name(table)}")
+    def count(self, table: Table, ids: Sequence[str] = ()) -> int:
+        """Return the number of rows, or of those that have all of some ids."""
+        self._check_columns(table, ids)
+        where = f" WHERE {self._there(ids)}" if ids else ""
+        self._run(f"SELECT count(*) FROM {self._name(table)}{where}")
         return int(self._call(self._cursor.fetchone)[0])
 
     def columns(self, table: Table) -> list[str] | None:

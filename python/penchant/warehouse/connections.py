@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from penchant.container.credentials import Secret, read_secret
 from penchant.errors import DataError, MissingExtraError, MissingFileError, ParameterError, require
+from penchant.warehouse.credentials import Secret, read_secret
 
 __all__ = ["connect", "select"]
 
@@ -51,8 +51,8 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def connect(url: str, secret: str | None = None) -> Any:
-    """Open a database for reading.
+def connect(url: str, secret: str | None = None, *, write: bool = False) -> Any:
+    """Open a database for reading, or for reading and writing.
 
     Parameters
     ----------
@@ -62,6 +62,8 @@ def connect(url: str, secret: str | None = None) -> Any:
         ``postgresql://user@host:5432/name?sslmode=require``.
     secret : str, optional
         Where the password is, as `read_secret` takes it.
+    write : bool, default False
+        Whether tables may be changed; a file is only ever opened for reading otherwise.
 
     Returns
     -------
@@ -99,9 +101,11 @@ def connect(url: str, secret: str | None = None) -> Any:
         raise ParameterError(f"a {parts.scheme} file has no password: leave out secret")
     path = _file(parts)
     if parts.scheme == "sqlite":
-        return _opened(lambda: sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True))
+        mode = "rw" if write else "ro"
+        address = f"{path.absolute().as_uri()}?mode={mode}"
+        return _opened(lambda: sqlite3.connect(address, uri=True))
     duckdb = require("duckdb", "duckdb")
-    return _opened(lambda: duckdb.connect(str(path), read_only=True))
+    return _opened(lambda: duckdb.connect(str(path), read_only=not write))
 
 
 def _file(parts: SplitResult) -> Path:

@@ -1,0 +1,1 @@
+"""How long a server with a large artifact takes to start, and what a second process adds."""

@@ -1,0 +1,8 @@
+"""Databases that training data come from and recommendations go to."""
+
+from __future__ import annotations
+
+from penchant.warehouse.connections import connect, opened
+from penchant.warehouse.tables import Table, Warehouse
+
+__all__ = ["Table", "Warehouse", "connect", "opened"]

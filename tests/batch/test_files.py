@@ -1,0 +1,192 @@
+"""Formats of `transform`: what goes in by one suffix comes out the same by another."""
+
+import csv
+import gzip
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import penchant as pc
+from penchant.batch import sources
+from penchant.errors import ColumnError, DataError, ParameterError
+from penchant.serving import Requests, Service, to_csv
+
+ASKED = [("17850", 2), ("nobody", 3), ("17850", 2), ("17860", 1)]
+
+
+def answer(model, *pairs):
+    return to_csv(Service(model).answer(Requests.of(pairs)))
+
+
+def as_csv(path):
+    """Return what a file holds as the rows of its CSV."""
+    if path.name.endswith(".parquet"):
+        columns = pq.read_table(path).to_pydict()
+        names = ("user_id", "item_id", "score")
+        return [tuple(map(str, row)) for row in zip(*(columns[n] for n in names), strict=True)]
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    if ".csv" in path.name:
+        return [tuple(row) for row in csv.reader(io.StringIO(data.decode(), newline=""))]
+    rows = [json.loads(line) for line in data.decode().split("\n") if line]
+    return [(str(r["user_id"]), r["item_id"], str(r["score"])) for r in rows]
+
+
+def numbers(rows):
+    return [(user, item, np.float32(score)) for user, item, score in rows]
+
+
+def write(path, rows):
+    frame = pd.DataFrame(rows, columns=["user_id", "top_n"])
+    if path.name.endswith(".parquet"):
+        frame.to_parquet(path)
+    elif ".csv" in path.name:
+        frame.to_csv(path, index=False)
+    else:
+        text = "".join(json.dumps(dict(zip(frame, row, strict=True))) + "\n" for row in rows)
+        data = text.encode()
+        path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+@pytest.mark.parametrize("given", ["a.jsonl", "a.csv", "a.parquet", "a.jsonl.gz", "a.csv.gz"])
+@pytest.mark.parametrize("out", ["o.csv", "o.jsonl", "o.parquet", "o.csv.gz", "o.jsonl.gz"])
+def test_every_format_says_the_same(number_model, tmp_path, given, out):
+    source = write(tmp_path / given, ASKED)
+    report = pc.batch.transform(number_model, source, tmp_path / out)
+    wanted = csv.reader(io.StringIO(answer(number_model, *ASKED).decode(), newline=""))
+    assert numbers(as_csv(tmp_path / out)) == numbers(tuple(row) for row in wanted)
+    assert (report.requests, report.unknown, report.failed) == (4, 1, 0)
+    assert report.rows == 8
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([given, out])
+
+
+def test_parquet_has_integers_where_all_users_are(number_model, tmp_path):
+    out = tmp_path / "o.parquet"
+    pc.batch.transform(number_model, write(tmp_path / "a.csv", [("17850", 2)]), out)
+    assert pq.read_schema(out).types == [pa.int64(), pa.string(), pa.float32()]
+    pc.batch.transform(number_model, write(tmp_path / "a.csv", ASKED), out)
+    assert pq.read_schema(out).types[0] == pa.string()
+    pc.batch.transform(number_model, write(tmp_path / "a.csv", []), out)
+    assert pq.read_table(out).num_rows == 0
+
+
+def test_texts_survive(text_model, tmp_path):
+    users = text_model.users_.to_list()
+    for given in ("a.jsonl", "a.csv", "a.parquet"):
+        source = write(tmp_path / given, [(user, 3) for user in users])
+        pc.batch.transform(text_model, source, tmp_path / "o.csv")
+        assert (tmp_path / "o.csv").read_bytes() == answer(text_model, *((u, 3) for u in users))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"17850\n17860\n",
+        b"17850,10\n17860,\n",
+        b"\xef\xbb\xbfuser_id\r\n17850\r\n17860\r\n",
+        b'"who","x"\n"17850","1,2"\n17860,"line\nbreak"\n',
+        b"top_n,user_id\n10.0,17850.0\n,17860",
+    ],
+)
+def test_csv_of_many_kinds(number_model, tmp_path, data):
+    (tmp_path / "a.csv").write_bytes(data)
+    report = pc.batch.transform(number_model, tmp_path / "a.csv", tmp_path / "o.csv")
+    assert report.failed == 0
+    wanted = answer(number_model, ("17850", 10), ("17860", 10))
+    assert (tmp_path / "o.csv").read_bytes() == wanted
+
+
+def test_rows_that_are_no_requests(number_model, tmp_path):
+    rows = b"user_id,top_n\n17850,1\n,5\n17860,many\n17850,1,9\n17850,0\n\xff\xfe,2\n17860,1\n"
+    (tmp_path / "a.csv").write_bytes(rows)
+    report = pc.batch.transform(number_model, tmp_path / "a.csv", tmp_path / "o.csv")
+    assert (tmp_path / "o.csv").read_bytes() == answer(number_model, ("17850", 1), ("17860", 1))
+    side = (tmp_path / "o.csv.errors.jsonl").read_text().splitlines()
+    side = [json.loads(line) for line in side]
+    assert [bad["error"].split(":")[0] for bad in side] == [
+        "user_id is missing",
+        'top_n must be a whole number from 1 to 100000, got "many"',
+        "more or fewer fields than columns",
+        'top_n must be a whole number from 1 to 100000, got "0"',
+        report.first_errors[4].split(": ", 1)[1].split(":")[0],
+    ]
+    assert report.failed == 5
+
+
+def test_floats_and_gaps_of_a_warehouse(number_model, tmp_path):
+    frame = pd.DataFrame({"who": [17850.0, None, 17860.0], "top_n": [1.0, 1.0, None]})
+    frame.to_parquet(tmp_path / "a.parquet")
+    report = pc.batch.transform(number_model, tmp_path / "a.parquet", tmp_path / "o.csv")
+    assert report.first_errors == ("line 2: user_id is missing",)
+    wanted = answer(number_model, ("17850", 1), ("17860", 10))
+    assert (tmp_path / "o.csv").read_bytes() == wanted
+
+
+def test_files_of_something_else_are_named(number_model, tmp_path):
+    (tmp_path / "a.csv").write_text("customer,country\nx,DE\n")
+    with pytest.raises(ColumnError, match=r"'user_id' or 'who'; its columns are 'customer'"):
+        pc.batch.transform(number_model, tmp_path / "a.csv", tmp_path / "o.csv")
+    (tmp_path / "a.parquet").write_text("no")
+    with pytest.raises(DataError, match="cannot read"):
+        pc.batch.transform(number_model, tmp_path / "a.parquet", tmp_path / "o.csv")
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"user_id": 1}\n' * 99)[:-12])
+    with pytest.raises(DataError, match="cannot read"):
+        pc.batch.transform(number_model, tmp_path / "a.jsonl.gz", tmp_path / "o.csv")
+    with pytest.raises(ParameterError, match=r"end it in \.csv"):
+        pc.batch.transform(number_model, tmp_path / "a.csv", tmp_path / "o.xlsx")
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".csv", ".gz", ".parquet"]
+
+
+def test_a_row_whose_quote_is_not_closed(number_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "_MAX_ROW_BYTES", 1000)
+    monkeypatch.setattr(sources, "BLOCK_BYTES", 100)
+    (tmp_path / "a.csv").write_bytes(b'user_id\n"17850\n' + b"17860\n" * 1000)
+    with pytest.raises(DataError, match="is a quote not closed"):
+        pc.batch.transform(number_model, tmp_path / "a.csv", tmp_path / "o.csv")
+
+
+def test_long_lines_crlf_bom_and_blanks(number_model, tmp_path):
+    data = b'\xef\xbb\xbf{"user_id": 17850, "top_n": 1}\r\n\r\n' + b"x" * 10_000_000 + b"\n"
+    data += b'{"user_id": "' + b"y" * 5000 + b'"}\n  {"top_n": 1, "user_id": "17860"}  '
+    (tmp_path / "a.jsonl").write_bytes(data)
+    report = pc.batch.transform(number_model, tmp_path / "a.jsonl", tmp_path / "o.csv")
+    assert (tmp_path / "o.csv").read_bytes() == answer(number_model, ("17850", 1), ("17860", 1))
+    assert report.first_errors == (
+        "line 3: longer than 65536 bytes",
+        "line 4: user_id has 5000 bytes, more than 4096",
+    )
+
+
+def test_odd_lines_among_many_do_not_change_the_others(number_model, tmp_path):
+    users = [str(17850 + 10 * (i % 50)) for i in range(3000)]
+    lines = [b'{"user_id": "%s", "top_n": 1}' % user.encode() for user in users]
+    odd = {7: b"{", 1500: b'{"user_id": "17850"}{"user_id": "17860"}', 2999: b'{"user_id": 1.5e3}'}
+    for place, line in odd.items():
+        lines[place] = line
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
+    report = pc.batch.transform(number_model, tmp_path / "a.jsonl", tmp_path / "o.csv", top_n=1)
+    asked = [
+        ("1500" if i == 2999 else user, 1) for i, user in enumerate(users) if i not in (7, 1500)
+    ]
+    assert (tmp_path / "o.csv").read_bytes() == answer(number_model, *asked)
+    assert [text.partition(":")[0] for text in report.first_errors] == ["line 8", "line 1501"]
+
+
+def test_the_number_of_threads_does_not_show(number_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "BLOCK_BYTES", 200)
+    rows = [(str(17850 + 10 * (i % 50)), 1 + i % 4) for i in range(500)]
+    source = write(tmp_path / "a.jsonl", rows)
+    for threads in (1, 2, 5):
+        pc.batch.transform(number_model, source, tmp_path / "o.csv", num_threads=threads)
+        assert (tmp_path / "o.csv").read_bytes() == answer(number_model, *rows)
+
+
+def test_huge_lists_end_with_the_catalogue(number_model, tmp_path):
+    source = write(tmp_path / "a.jsonl", [("17850", 100_000)])
+    report = pc.batch.transform(number_model, source, tmp_path / "o.csv")
+    assert 0 < report.rows < len(number_model.items_)
