@@ -13,8 +13,9 @@ from penchant.errors import EndpointError, RequestError, require
 if TYPE_CHECKING:
     import urllib3
 
-__all__ = ["call"]
+__all__ = ["call", "flat"]
 
+_LISTS = ("items", "users")
 _ATTEMPTS = 3
 _KEPT = 256  # connections: as many as threads may ask at a time
 
@@ -98,3 +99,19 @@ def _message(content: bytes) -> str:
         return str(json.loads(content)["error"])
     except (ValueError, KeyError, TypeError):
         return content[:500].decode("utf-8", "replace")
+
+
+def flat(answer: dict[str, Any]) -> dict[str, Any]:
+    """Turn the list of objects of an answer into lists of names, of scores and of more."""
+    found: dict[str, Any] = {}
+    for key, value in answer.items():
+        if key not in _LISTS:
+            found[key] = value
+            continue
+        id_name = "user_id" if key == "users" else "item_id"
+        found[key] = [one[id_name] for one in value]
+        found["scores"] = [one["score"] for one in value]
+        more = [name for name in (value[0] if value else ()) if name not in (id_name, "score")]
+        if more:
+            found["columns"] = {name: [one[name] for one in value] for name in more}
+    return found
