@@ -6,6 +6,10 @@ import os
 import time
 from pathlib import Path
 
+import numpy as np
+
+import penchant as pc
+
 USERS = [f"u{i}" for i in range(20)]
 
 
@@ -38,4 +42,12 @@ def damaged(artifact, target):
         if path.name.startswith("item_factors"):
             content[-1] ^= 1
         (target / path.name).write_bytes(content)
+    return target
+
+
+def foreign(target):
+    """Save an artifact that is whole, and that no server can load."""
+    pc.storage.write_artifact(
+        target, meta={"class": "Nobody"}, arrays={"x": np.arange(3)}, tables={}
+    )
     return target

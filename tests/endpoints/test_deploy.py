@@ -15,7 +15,7 @@ import pytest
 from small_models import fit
 
 import penchant as pc
-from endpoint_support import USERS, damaged, processes_in, version_of, wait_until
+from endpoint_support import USERS, damaged, foreign, processes_in, version_of, wait_until
 from penchant.endpoints.durations import seconds
 from penchant.errors import (
     ArtifactError,
@@ -127,18 +127,20 @@ def test_a_name_is_taken_once(shop, artifacts):
 
 
 def test_a_failed_update_leaves_the_old_version(shop, artifacts, home, tmp_path):
-    old = shop.version
+    old, kept = shop.version, versions_in(home, "shop")
     with pytest.raises(ArtifactError, match="checksum"):
         shop.update(damaged(artifacts[1], tmp_path / "damaged"))
+    with pytest.raises(ArtifactError, match=f"version {old} stays: .*Nobody"):
+        shop.update(foreign(tmp_path / "foreign"))
     with pytest.raises(ArtifactNotFoundError):
         shop.update(tmp_path / "nowhere")
     with pytest.raises(ParameterError, match="not a model"):
         shop.update(7)
     assert shop.predict({"user_id": "u1"})["version"] == old == shop.version
-    assert versions_in(home, "shop") == [old]
+    assert versions_in(home, "shop") == kept
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_update_under_load(home, artifacts, expected, workers):
     """No request fails, no answer mixes versions, and what comes after an update is new."""
     one, two = map(version_of, artifacts)
@@ -220,8 +222,10 @@ def _connects(address):
 
 
 def test_what_does_not_start_says_why_and_leaves_nothing(home, artifacts, tmp_path):
-    with pytest.raises(EndpointError, match=r"(?s)exit code 2.*checksum"):
-        pc.deploy(damaged(artifacts[0], tmp_path / "damaged"), name="bad", progress=False)
+    with pytest.raises(EndpointError, match=r"(?s)exit code 2.*Nobody"):
+        pc.deploy(foreign(tmp_path / "foreign"), name="bad", progress=False)
+    with pytest.raises(ArtifactError, match="checksum"):
+        pc.deploy(damaged(artifacts[0], tmp_path / "damaged"), name="bad")
     with pytest.raises(ArtifactNotFoundError):
         pc.deploy(tmp_path / "nowhere", name="bad")
     assert not (home / "endpoints" / "bad").exists()

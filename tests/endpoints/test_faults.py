@@ -30,6 +30,7 @@ def test_expiry_stops_it_and_start_brings_it_back(home, artifacts):
     predictor.delete_endpoint()
 
 
+@pytest.mark.slow
 def test_a_killed_server_is_noticed_with_all_its_workers(home, artifacts):
     predictor = pc.deploy(artifacts[0], name="killed", workers=2, progress=False)
     os.kill(runtime("killed")["server_pid"], signal.SIGKILL)
@@ -44,6 +45,7 @@ def test_a_killed_server_is_noticed_with_all_its_workers(home, artifacts):
     predictor.delete_endpoint()
 
 
+@pytest.mark.slow
 def test_a_server_ends_with_who_watches_it(home, artifacts):
     predictor = pc.deploy(artifacts[0], name="orphan", workers=2, progress=False)
     os.kill(runtime("orphan")["pid"], signal.SIGKILL)

@@ -77,6 +77,15 @@ def test_formats_and_attributes_are_passed_on(shops, router):
     assert [row[0] for row in rows] == ["u1", "u1", "u2", "u2"]
 
 
+def test_a_large_body_without_a_type(shops, router):
+    """Two megabytes; and JSON is what a body is that does not say."""
+    body = json.dumps([{"user_id": user, "top_n": 1} for user in USERS * 2500])
+    answer = aws("sagemaker-runtime", router.url).invoke_endpoint(EndpointName="one", Body=body)
+    found = json.loads(answer["Body"].read())
+    assert [one["user_id"] for one in found[:20]] == USERS
+    assert len(found) == 50_000
+
+
 def error_of(call, *arguments, **options):
     with pytest.raises(ClientError) as caught:
         call(*arguments, **options)

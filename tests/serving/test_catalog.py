@@ -147,3 +147,12 @@ def test_workers_follow_one_pointer(artifacts, tmp_path):
     catalogs[0].remove("shop")
     wait_for(lambda: len(catalogs[1]) == 1, "not removed")
     assert Follower(pointer).read() == {"more": one}
+
+
+def test_a_worker_that_was_loading_during_a_change_begins_with_it(artifacts, tmp_path):
+    one, two = (str(path) for path in artifacts)
+    early, late = Catalog({"shop": one}), Catalog({"shop": one})
+    Follower(tmp_path / "models.json").follow(early)
+    early.install("shop", two)
+    Follower(tmp_path / "models.json").follow(late)
+    assert late.get().version == version_of(artifacts[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import threading
 from typing import TYPE_CHECKING, Any
@@ -10,32 +11,29 @@ from typing import TYPE_CHECKING, Any
 from penchant.errors import EndpointError, RequestError, require
 
 if TYPE_CHECKING:
-    import httpx
+    import urllib3
 
-__all__ = ["KEEP_SECONDS", "call"]
+__all__ = ["call", "flat"]
 
-# An idle connection is given up before the server, which waits for 5 s, does so: a request that
-# crosses the server's closing would be lost.
-KEEP_SECONDS = 2.5
+_LISTS = ("items", "users")
 _ATTEMPTS = 3
+_KEPT = 256  # connections: as many as threads may ask at a time
 
 _lock = threading.Lock()
-_clients: dict[int, httpx.Client] = {}
+_pools: dict[int, urllib3.PoolManager] = {}
 
 
-def _client() -> httpx.Client:
-    """Return the client of this process; one that was inherited by a fork is left alone."""
+def _pool() -> urllib3.PoolManager:
+    """Return the connections of this process; those inherited by a fork are left alone."""
     pid = os.getpid()
-    found = _clients.get(pid)
+    found = _pools.get(pid)
     if found is None:
-        httpx = require("httpx", "serve")
+        urllib3 = require("urllib3", "serve")
         with _lock:
-            if pid not in _clients:
-                limits = httpx.Limits(keepalive_expiry=KEEP_SECONDS)
-                # A proxy that the environment names is not for addresses of this machine.
-                _clients[pid] = httpx.Client(trust_env=False, limits=limits)
-                atexit.register(_clients[pid].close)
-            found = _clients[pid]
+            if pid not in _pools:
+                _pools[pid] = urllib3.PoolManager(maxsize=_KEPT, retries=False)
+                atexit.register(_pools[pid].clear)
+            found = _pools[pid]
     return found
 
 
@@ -68,31 +66,52 @@ def call(
     EndpointError
         There is no answer, or the server has failed.
     """
-    httpx = require("httpx", "serve")
-    headers = {"connection": "close"} if fresh else {}
+    urllib3 = require("urllib3", "serve")
+    content = None if body is None else json.dumps(body).encode()
+    headers = {} if content is None else {"content-type": "application/json"}
+    if fresh:
+        headers["connection"] = "close"
     if token is not None:
         headers["authorization"] = f"Bearer {token}"
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            answer = _client().request(method, url, json=body, headers=headers, timeout=timeout)
+            answer = _pool().request(method, url, body=content, headers=headers, timeout=timeout)
             break
-        except httpx.TimeoutException:
+        except urllib3.exceptions.NewConnectionError as error:
+            raise EndpointError(f"no answer from {url}: {error}") from error
+        except urllib3.exceptions.TimeoutError:
             raise EndpointError(f"no answer from {url} within {timeout:g} s") from None
-        except httpx.TransportError as error:
+        except (urllib3.exceptions.HTTPError, OSError) as error:
             # A server on its way out closes connections; nothing that is asked changes anything
             # when it is asked twice.
-            if attempt == _ATTEMPTS or isinstance(error, httpx.ConnectError):
+            if attempt == _ATTEMPTS:
                 raise EndpointError(f"no answer from {url}: {error}") from error
-    if answer.status_code == 200:
-        return answer.json()
-    message = _message(answer)
-    if answer.status_code < 500:
+    if answer.status == 200:
+        return json.loads(answer.data)
+    message = _message(answer.data)
+    if answer.status < 500:
         raise RequestError(message)
-    raise EndpointError(f"{url} answers {answer.status_code}: {message}")
+    raise EndpointError(f"{url} answers {answer.status}: {message}")
 
 
-def _message(answer: httpx.Response) -> str:
+def _message(content: bytes) -> str:
     try:
-        return str(answer.json()["error"])
+        return str(json.loads(content)["error"])
     except (ValueError, KeyError, TypeError):
-        return answer.text[:500]
+        return content[:500].decode("utf-8", "replace")
+
+
+def flat(answer: dict[str, Any]) -> dict[str, Any]:
+    """Turn the list of objects of an answer into lists of names, of scores and of more."""
+    found: dict[str, Any] = {}
+    for key, value in answer.items():
+        if key not in _LISTS:
+            found[key] = value
+            continue
+        id_name = "user_id" if key == "users" else "item_id"
+        found[key] = [one[id_name] for one in value]
+        found["scores"] = [one["score"] for one in value]
+        more = [name for name in (value[0] if value else ()) if name not in (id_name, "score")]
+        if more:
+            found["columns"] = {name: [one[name] for one in value] for name in more}
+    return found

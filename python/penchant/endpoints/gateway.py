@@ -114,7 +114,7 @@ def router(
     if port is not None and not 0 <= port <= 65535:
         raise ParameterError(f"port={port} is not from 0 to 65535")
     lifetime = None if expires is None else durations.seconds(expires)
-    for package in ("httpx", "starlette", "uvicorn"):
+    for package in ("aiohttp", "starlette", "uvicorn"):
         require(package, "serve")
     found = Router()
     folder = found._folder

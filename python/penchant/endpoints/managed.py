@@ -114,7 +114,7 @@ def deploy(
     """
     _check(name, workers, port)
     lifetime = None if expires is None else durations.seconds(expires)
-    for package in ("fastapi", "httpx", "uvicorn"):
+    for package in ("fastapi", "urllib3", "uvicorn"):
         require(package, "serve")
     given = {
         "workers": workers,

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Predictor"]
 
-_LISTS = ("items", "users")
-
 
 class Predictor:
     """A local endpoint: a model in a process of its own, found by its name.
@@ -133,7 +131,11 @@ class Predictor:
             The endpoint is not in service, or does not answer.
         """
         answer = client.call("POST", f"{self._url()}/v1/{kind}", data, timeout=timeout)
-        return [_flat(one) for one in answer] if isinstance(answer, list) else _flat(answer)
+        return (
+            [client.flat(one) for one in answer]
+            if isinstance(answer, list)
+            else client.flat(answer)
+        )
 
     def predict_frame(self, data: Any, *, timeout: float = 60.0) -> pd.DataFrame:
         """Ask for recommendations as a table.
@@ -354,6 +356,7 @@ class Predictor:
         folder = self._folder
         settings = folder.settings()
         old = settings["version"]
+        kept = [path.name for path in folder.versions.iterdir()]
         version = store(model, folder.versions)
         place = f"{url}/v1/models/{self.name}"
         began = time.monotonic()
@@ -366,7 +369,7 @@ class Predictor:
                 token=folder.token.read_text(),
             )
         except RequestError as error:
-            keep_only(folder.versions, old)
+            keep_only(folder.versions, *kept)
             raise ArtifactError(f"the version {old} stays: {error}") from error
         except EndpointError as error:
             raise EndpointError(f"{error}; version {old} goes on if the endpoint does") from error
@@ -374,7 +377,7 @@ class Predictor:
         folder.write_settings(settings | {"version": version})
         if settings["workers"] > 1:
             _await_workers(place, version, settle=2 * (LAG_SECONDS + took), timeout=timeout)
-        keep_only(folder.versions, version)
+        keep_only(folder.versions, version, old)  # the old one for a worker that is starting
 
 
 def _await_workers(place: str, version: str, *, settle: float, timeout: float) -> None:
@@ -392,19 +395,3 @@ def _await_workers(place: str, version: str, *, settle: float, timeout: float) -
             agreed = time.monotonic()
         time.sleep(0.01)
         now = time.monotonic()
-
-
-def _flat(answer: dict[str, Any]) -> dict[str, Any]:
-    """Turn the list of objects of an answer into lists of names, of scores and of more."""
-    found: dict[str, Any] = {}
-    for key, value in answer.items():
-        if key not in _LISTS:
-            found[key] = value
-            continue
-        id_name = "user_id" if key == "users" else "item_id"
-        found[key] = [one[id_name] for one in value]
-        found["scores"] = [one["score"] for one in value]
-        more = [name for name in (value[0] if value else ()) if name not in (id_name, "score")]
-        if more:
-            found["columns"] = {name: [one[name] for one in value] for name in more}
-    return found

@@ -14,6 +14,8 @@ Requests go on to the endpoint's own process as they are; `main` runs it.
 from __future__ import annotations
 
 import argparse
+import asyncio
+import io
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -22,7 +24,6 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from penchant.endpoints.client import KEEP_SECONDS
 from penchant.endpoints.managed import names
 from penchant.endpoints.state import Folder
 from penchant.errors import HTTPError, ParameterError, RequestError, require
@@ -41,12 +42,15 @@ from penchant.serving.protocols import personalize, sagemaker
 from penchant.serving.server import Limits
 
 if TYPE_CHECKING:
-    import httpx
+    import aiohttp
 
 __all__ = ["create_router", "main"]
 
 _ANSWER_SECONDS = 60.0  # what SageMaker gives a container
 _CONNECT_SECONDS = 5.0
+# An idle connection is given up before the server, which waits for 5 s, does so: a request that
+# crosses the server's closing would be lost.
+_KEEP_SECONDS = 2.5
 _ATTEMPTS = 3
 _DRAIN_SECONDS = 25
 _CONNECTIONS = 1000
@@ -72,7 +76,7 @@ class _Backends:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[tuple[int, int] | None, str]] = {}
-        self._client: httpx.AsyncClient | None = None
+        self._session: aiohttp.ClientSession | None = None
 
     def find(self, name: str) -> str:
         """Return where an endpoint answers.
@@ -107,35 +111,40 @@ class _Backends:
         HTTPError
             404: there is none; 503: it is not in service; 504: it takes too long.
         """
-        httpx = require("httpx", "serve")
-        if self._client is None:
-            self._client = httpx.AsyncClient(
-                trust_env=False,
-                limits=httpx.Limits(
-                    max_connections=_CONNECTIONS,
-                    max_keepalive_connections=_CONNECTIONS,
-                    keepalive_expiry=KEEP_SECONDS,
-                ),
-                timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
-            )
+        aiohttp = require("aiohttp", "serve")
+        if self._session is None:
+            self._session = _open_session()
         headers = {key: value for key in _PASSED_ON if (value := call.header(key)) is not None}
         for attempt in range(1, _ATTEMPTS + 1):
             url = self.find(name) + path
             try:
-                answer = await self._client.post(url, content=call.body, headers=headers)
-            except httpx.ReadTimeout:
+                # A stream, since aiohttp warns of large bodies in one piece.
+                body = io.BytesIO(call.body)
+                async with self._session.post(url, data=body, headers=headers) as answer:
+                    content = await answer.read()
+                back = {key: answer.headers[key] for key in _PASSED_BACK if key in answer.headers}
+                media = answer.headers.get("content-type", "application/json")
+                return Answer(content, answer.status, media, back)
+            except asyncio.TimeoutError:
                 raise HTTPError(504, f"no answer within {_ANSWER_SECONDS:.0f} s") from None
-            except httpx.TransportError as error:
+            except aiohttp.ClientError as error:
                 # Closed while idle, or the process was replaced. Questions change nothing, so
                 # they may be asked again.
                 self.forget(name)
                 if attempt == _ATTEMPTS:
                     raise HTTPError(503, f"endpoint {name} does not answer: {error!r}") from error
-            else:
-                break
-        back = {key: answer.headers[key] for key in _PASSED_BACK if key in answer.headers}
-        media = answer.headers.get("content-type", "application/json")
-        return Answer(answer.content, answer.status_code, media, back)
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _open_session() -> aiohttp.ClientSession:
+    import aiohttp
+
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_KEEP_SECONDS),
+        timeout=aiohttp.ClientTimeout(total=_ANSWER_SECONDS, sock_connect=_CONNECT_SECONDS),
+        skip_auto_headers=("accept-encoding", "content-type"),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
 
 
 def _locate(folder: Folder) -> str:

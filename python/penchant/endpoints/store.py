@@ -77,7 +77,7 @@ def _fill(model: Recommender | os.PathLike[str] | str, target: Path) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     """Copy an artifact as it is now. Data files never change, so a second name for them will do."""
-    artifact = map_artifact(source, verify="size")
+    artifact = map_artifact(source, verify="full")
     target.mkdir(mode=0o700)
     for entry, content, _ in artifact.files:
         _link(source / entry.file, target / entry.file, content)
@@ -91,8 +91,8 @@ def _link(source: Path, target: Path, content: memoryview) -> None:
         target.write_bytes(content)
 
 
-def keep_only(versions: Path, version: str) -> None:
-    """Remove all versions but one; a process that has mapped their files keeps those."""
+def keep_only(versions: Path, *kept: str) -> None:
+    """Remove all versions but these; a process that has mapped their files keeps those."""
     for path in versions.iterdir():
-        if path.name != version:
+        if path.name not in kept:
             shutil.rmtree(path, ignore_errors=True)

@@ -53,21 +53,30 @@ class Follower:
                 models.pop(name, None)
             else:
                 models[name] = artifact
-            with replaced_file(self._path) as file:
-                file.write(json.dumps({"models": models}).encode())
+            self._replace(models)
+
+    def _replace(self, models: dict[str, str]) -> None:
+        with replaced_file(self._path) as file:
+            file.write(json.dumps({"models": models}).encode())
 
     def follow(self, catalog: Catalog) -> None:
         """Watch the file from a thread of its own for as long as the process lives."""
         self._have = {one.name: one.artifact for one in catalog if one.artifact is not None}
-        if not self._path.exists():
-            for name, artifact in self._have.items():
-                self.write(name, artifact)
+        self._begin()
         self._mark = self._look()
+        # What was changed by another worker while this one was loading.
+        self._take(catalog, self.read())
         catalog.changed = self._changed
         thread = threading.Thread(
             target=self._watch, args=(catalog,), name="penchant-follow", daemon=True
         )
         thread.start()
+
+    def _begin(self) -> None:
+        """Write the file if this is the first worker."""
+        with locked_directory(self._path.parent):
+            if not self._path.exists():
+                self._replace(self._have)
 
     def _changed(self, name: str, artifact: str | None) -> None:
         """Write down a change that this process has made already."""
