@@ -3,9 +3,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +10,7 @@ import pandas as pd
 import pytest
 from hostile_endpoints import ENDPOINTS
 from hostile_support import MEMORY, many_files, serving
-from small_models import TOKEN, WARNINGS, fit
+from small_models import TOKEN, WARNINGS, fit, wait_until_healthy
 
 import penchant as pc
 
@@ -68,19 +65,6 @@ def server(artifact, tmp_path_factory):
             process.terminate()
             process.wait(60)
     assert "Traceback" not in log.read_text()
-
-
-def wait_until_healthy(address, process, log):
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(f"{address}/ping") as response:
-                assert response.status == 200
-                return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.05)
-    raise AssertionError("the server did not start")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,8 @@
-"""Small models for the tests of serving, fitted for real."""
+"""Small models for the tests of serving, fitted for real, and what their servers need."""
+
+import time
+import urllib.error
+import urllib.request
 
 import numpy as np
 import pandas as pd
@@ -21,3 +25,16 @@ def fit(user_ids, model=None):
     data = pc.Interactions.from_frame(events, user="who", item="what")
     model = model or pc.BPR(factors=8, epochs=5, random_state=3)
     return model.fit(data, progress=False)
+
+
+def wait_until_healthy(address, process, log):
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(f"{address}/ping") as response:
+                assert response.status == 200
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.05)
+    raise AssertionError("the server did not start")

@@ -1,5 +1,6 @@
 """The web application: in process through the test client, and once as a real server."""
 
+import asyncio
 import functools
 import json
 import logging
@@ -15,7 +16,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from small_models import WARNINGS
 
-from penchant.serving import Requests, Service, create_app, to_csv, to_json
+from penchant.serving import Requests, Service, create_app, http, to_csv, to_json
 from penchant.serving.app import Limits
 
 JSON = {"content-type": "application/json"}
@@ -249,3 +250,32 @@ def test_k_and_top_n_mean_the_same(client):
     assert short.status_code == 200
     assert (short.content, len(short.json())) == (other.content, 3)
     assert client.get("/recommend?user_id=17850&k=3&top_n=3").status_code == 400
+
+
+def test_a_client_that_sends_no_body_is_not_waited_for(monkeypatch):
+    """Neither before the first byte of the body nor in the middle of it."""
+    monkeypatch.setattr(http, "_BODY_SECONDS", 0.05)
+
+    async def handle(call):
+        raise AssertionError("it has no body to answer")
+
+    async def answered(*messages):
+        waiting = iter(messages)
+        sent = []
+
+        async def receive():
+            for message in waiting:
+                return message
+            return await asyncio.Event().wait()
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+        await asyncio.wait_for(http.Endpoint(handle, body_bytes=9)(scope, receive, send), 60)
+        return sent[0]["status"]
+
+    part = {"type": "http.request", "body": b"{", "more_body": True}
+    assert asyncio.run(answered()) == 408
+    assert asyncio.run(answered(part)) == 408
+    assert asyncio.run(answered({**part, "body": b"1234567890"})) == 413

@@ -12,7 +12,7 @@ from anyio.from_thread import start_blocking_portal
 from small_models import fit
 
 import penchant as pc
-from penchant.serving import create_app
+from penchant.serving import create_app, replies
 
 USERS = np.arange(17850, 18350, 10)
 
@@ -35,6 +35,7 @@ def tables():
     films = pd.DataFrame(
         {"what": range(30), "year": 1990 + np.arange(30), "genre": ["a", "b"] * 15}
     )
+    films["price"] = np.where(films["what"] == 3, np.nan, films["what"])
     data = pc.Interactions.from_frame(events, user="who", item="what", item_features=films)
     return pc.BPR(factors=8, epochs=3).fit(data, progress=False)
 
@@ -47,7 +48,8 @@ def ask(model, other, tables):
         client = httpx.AsyncClient(transport=transport, base_url="http://test")
 
         def post(path, body, **options):
-            send = functools.partial(client.post, path, json=body, **options)
+            content = json.dumps(body)  # which escapes what cannot be encoded
+            send = functools.partial(client.post, path, content=content, **options)
             return portal.call(send)
 
         post.client, post.portal = client, portal
@@ -166,6 +168,11 @@ def test_concurrent_questions_are_answered_like_single_ones(ask):
         ("recommend", {"history": {"LAMP": -1}}, "LAMP"),
         ("recommend", {"user_id": 1, "exclude": "LAMP"}, "list of ids"),
         ("recommend", {"user_id": 1, "context": 3}, "context"),
+        ("recommend", {"user_id": 1, "where": "what == '\ud800'"}, "Unicode"),
+        ("recommend", {"user_id": 1, "where": "what == $A", "where_values": {"A": "\ud800"}}, "A"),
+        ("recommend", {"user_id": 1, "with_columns": ["\ud800"]}, "Unicode"),
+        ("users", {"item_id": "LAMP", "min_score": 10**400}, "finite"),
+        ("similar", [{"item_id": "LAMP"}] * 1001, "1,001 questions"),
         ("recommend", 3, "object"),
         ("similar", {"item_id": "no such item"}, "no such item"),
         ("predict", {"user_id": 1}, "item_id is missing"),
@@ -177,6 +184,33 @@ def test_wrong_questions_are_refused_and_named(ask, kind, body, message):
     response = ask(f"/v1/{kind}", body)
     assert response.status_code == 400, response.text
     assert message in response.json()["error"]
+
+
+def test_a_bug_is_the_answer_of_its_own_question(ask, monkeypatch, caplog):
+    """Whatever goes wrong with one question, those that came with it are answered."""
+    answer = replies._KINDS["similar"]
+
+    def fails(service, questions, about):
+        if any(question.item_id == "MUG" for question in questions):
+            raise ZeroDivisionError("a bug")
+        return answer(service, questions, about)
+
+    monkeypatch.setitem(replies._KINDS, "similar", fails)
+    first, wrong, last = ask(
+        "/v1/similar", [{"item_id": item, "k": 1} for item in ("LAMP", "MUG", "LAMP")]
+    ).json()
+    assert first == last != wrong
+    assert "internal error" in wrong["error"]
+    assert ask("/v1/similar", {"item_id": "MUG"}).status_code == 500
+    assert "a bug" in caplog.text
+
+
+def test_missing_numbers_of_a_table_are_null(ask, tables):
+    asked = {"user_id": 7, "k": 30, "exclude_seen": False, "with_columns": ["price"]}
+    text = ask("/v1/models/films/recommend", asked).text
+    prices = {one["item_id"]: one["price"] for one in json.loads(text)["items"]}
+    assert "NaN" not in text
+    assert (prices[3], prices[4]) == (None, 4)
 
 
 def test_a_model_that_is_not_there(ask):

@@ -55,7 +55,10 @@ def serve(
     ] = None,
     record: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Append questions, context and answers, as JSON Lines."),
+        typer.Option(
+            metavar="FILE",
+            help="Append questions of /v1, their context and answers, as JSON Lines.",
+        ),
     ] = None,
 ) -> None:
     """Answer recommendation requests over HTTP until Ctrl-C or SIGTERM.
@@ -101,7 +104,7 @@ def named_filters(given: list[str]) -> dict[str, str]:
 def _options() -> dict[str, Any]:
     return {
         "log_level": "warning",
-        "lifespan": "off",
+        "lifespan": "on",
         "access_log": False,
         "server_header": False,
         "timeout_graceful_shutdown": _DRAIN_SECONDS,

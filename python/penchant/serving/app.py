@@ -20,7 +20,8 @@ another media type.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
@@ -54,7 +55,7 @@ class _App(FastAPI):
     def __init__(self, routes: Iterable[Route], limits: Limits) -> None:
         self._listed = list(routes)
         self._at_once: dict[tuple[str, str], Endpoint] = {}
-        super().__init__(title="Penchant", version=__version__)
+        super().__init__(title="Penchant", version=__version__, lifespan=_closing)
         for route in self._listed:
             endpoint = Endpoint(route.handle, body_bytes=limits.body_bytes, as_error=route.as_error)
             if "{" not in route.path:
@@ -135,6 +136,12 @@ def create_app(
     app.state.server = server
     app.add_exception_handler(HTTPException, _answer_http_error)
     return app
+
+
+@asynccontextmanager
+async def _closing(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    app.state.server.close()
 
 
 async def _answer_http_error(_: Request, error: Exception) -> Response:

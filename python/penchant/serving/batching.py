@@ -19,6 +19,7 @@ from penchant.serving.replies import Reply, reply
 __all__ = ["Batcher", "Seen"]
 
 _LARGEST = 256  # questions of one call
+_ALONE = ("users",)  # each is a search over all users: others have their turn in between
 Seen = Callable[[Version, list[Question], list[Reply]], None]
 _Key = tuple[str | None, str]  # model and kind of question
 _Waiting = list[tuple[Question, "asyncio.Future[Reply]"]]
@@ -63,9 +64,10 @@ class Batcher:
         while self._waiting:
             key = next(iter(self._waiting))
             waiting = self._waiting.pop(key)
-            if len(waiting) > _LARGEST:
-                self._waiting[key] = waiting[_LARGEST:]
-                waiting = waiting[:_LARGEST]
+            most = 1 if key[1] in _ALONE else _LARGEST
+            if len(waiting) > most:
+                self._waiting[key] = waiting[most:]  # at the end of the queue
+                waiting = waiting[:most]
             waiting = [one for one in waiting if not one[1].cancelled()]
             if not waiting:
                 continue

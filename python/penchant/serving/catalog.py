@@ -77,7 +77,8 @@ def check_name(name: str) -> str:
     """
     if not 0 < len(name) <= _MAX_NAME or not _NAME.issuperset(name) or name.startswith("."):
         raise ParameterError(
-            f"{name!r:.100} is no name of a model: use up to {_MAX_NAME} letters, digits, - and _"
+            f"{name!r:.100} is no name of a model: use up to {_MAX_NAME} letters, digits, '-', "
+            "'_' and '.'"
         )
     return name
 

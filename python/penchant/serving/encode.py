@@ -7,7 +7,6 @@ takes no Python loop, and the JSON and CSV of one answer cannot differ in ids or
 from __future__ import annotations
 
 import dataclasses
-import json
 from itertools import pairwise
 from typing import Any
 
@@ -186,8 +185,8 @@ def to_objects(
     if beginnings:
         parts[1::3] = digits[1:-1].split(b",")
     if columns is not None:
-        more = [json.dumps(one, ensure_ascii=False, default=str) for one in columns]
-        parts[2::3] = [f", {text[1:]}, ".encode() for text in more]
+        more = [orjson.dumps(one, default=str) for one in columns]  # NaN becomes null
+        parts[2::3] = [b", " + text[1:] + b", " for text in more]
     return [b"".join(parts[3 * start : 3 * end])[:-2] for start, end in pairwise(ends)]
 
 

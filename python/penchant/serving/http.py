@@ -185,26 +185,20 @@ class Endpoint:
         await _send(answer, scope, send)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body"):
-            self._check_size(len(body))
-            return body
         try:
             with anyio.fail_after(_BODY_SECONDS):
-                parts = [body]
-                size = len(body)
-                while message.get("more_body"):
-                    self._check_size(size)
+                parts: list[bytes] = []
+                size = 0
+                more = True
+                while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         return None
                     parts.append(message.get("body", b""))
                     size += len(parts[-1])
-                self._check_size(size)
-                return b"".join(parts)
+                    self._check_size(size)
+                    more = message.get("more_body", False)
+                return parts[0] if len(parts) == 1 else b"".join(parts)
         except TimeoutError:
             raise HTTPError(408, f"the body did not come within {_BODY_SECONDS:.0f} s") from None
 

@@ -17,6 +17,7 @@ from penchant.serving.decode import id_text, load_json, show, whole_number
 __all__ = ["FIELDS", "KINDS", "Field", "Options", "Question", "read_question", "read_questions"]
 
 _MAX_LIST = 100_000  # ids in one list of a question
+_MAX_COLUMNS = 1000
 _MAX_TEXT = 10_000  # characters of an expression
 
 
@@ -102,7 +103,10 @@ def _history(name: str, value: Any) -> tuple[str, ...] | dict[str, float]:
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RequestError(f"{name} must be a number, got {show(value)}")
-    number = float(value) if abs(value) < 1e308 else math.inf
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of many digits
+        number = math.inf
     if not math.isfinite(number):
         raise RequestError(f"{name} must be a finite number, got {show(value)}")
     return number
@@ -113,7 +117,26 @@ def _text(name: str, value: Any) -> str:
         raise RequestError(f"{name} must be text, got {show(value)}")
     if len(value) > _MAX_TEXT:
         raise RequestError(f"{name} has {len(value):,} characters, more than {_MAX_TEXT:,}")
+    return _unicode(name, value)
+
+
+def _unicode(name: str, value: str) -> str:
+    """Refuse halves of surrogate pairs, which JSON can escape and nothing can encode."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise RequestError(f"{name} is not valid Unicode: {show(value)}") from None
     return value
+
+
+def _named_values(name: str, value: Any) -> dict[str, Any]:
+    """Return the values of ``$NAME``: text, numbers, booleans, or lists of them."""
+    found = _object(name, value)
+    for key, one in found.items():
+        for part in (key, *(one if isinstance(one, list) else [one])):
+            if isinstance(part, str):
+                _unicode(f"{name}[{key!r:.60}]", part)
+    return found
 
 
 def _flag(name: str, value: Any) -> bool:
@@ -128,10 +151,20 @@ def _object(name: str, value: Any) -> dict[str, Any]:
     return value
 
 
+def _context(name: str, value: Any) -> dict[str, Any]:
+    """Return what is recorded as it is, if a line of JSON can hold it."""
+    found = _object(name, value)
+    try:
+        json.dumps(found, allow_nan=False)
+    except ValueError:
+        raise RequestError(f"{name} holds NaN or infinity, which JSON has no number for") from None
+    return found
+
+
 def _names(name: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise RequestError(f"{name} must be a list of column names, got {show(value)}")
-    return tuple(value[:_MAX_LIST])
+    return tuple(_unicode(name, one) for one in value[:_MAX_COLUMNS])
 
 
 def _scores(name: str, value: Any) -> str:
@@ -196,7 +229,7 @@ FIELDS: dict[str, Field] = {
     "k": Field(_count, _COUNT, "How many answers, 10 by default."),
     "top_n": Field(_count, _COUNT, "The same as k."),
     "where": Field(_text, _EXPRESSION, "Rank only items that this expression chooses."),
-    "where_values": Field(_object, _OBJECT, "What $NAME in the expression stands for."),
+    "where_values": Field(_named_values, _OBJECT, "What $NAME in the expression stands for."),
     "candidates": Field(_ids, _ID_LIST, "Rank just these items."),
     "exclude": Field(_ids, _ID_LIST, "Leave these items out."),
     "exclude_seen": Field(_flag, {"type": "boolean"}, "Leave out what the user has; the default."),
@@ -208,7 +241,7 @@ FIELDS: dict[str, Field] = {
         {"type": "array", "items": {"type": "string"}, "maxItems": 100},
         "Columns of the item (or user) table to add to the answer.",
     ),
-    "context": Field(_object, _OBJECT, "Recorded with the question, where the server records."),
+    "context": Field(_context, _OBJECT, "Recorded with the question, where the server records."),
     "pairs": Field(
         _pairs,
         {"type": "array", "items": _PAIR, "minItems": 1, "maxItems": 1000},
@@ -300,9 +333,9 @@ def _check_who(said: dict[str, Any], kind: str) -> None:
 
 
 def read_questions(
-    body: bytes, kind: str, *, k: int = 10, max_k: int = 1000
+    body: bytes, kind: str, *, k: int = 10, max_k: int = 1000, most: int = 1000
 ) -> tuple[list[Question], bool]:
-    """Decode a body: one question, or a list of them.
+    """Decode a body: one question, or a list of at most `most`.
 
     Returns
     -------
@@ -320,6 +353,11 @@ def read_questions(
     document = load_json(body)
     if not isinstance(document, list):
         return [read_question(document, kind, k=k, max_k=max_k)], False
+    if len(document) > most:
+        raise RequestError(
+            f"{len(document):,} questions in one request, more than {most:,}: send fewer at a "
+            "time, or use `penchant batch`"
+        )
     limits = {"k": k, "max_k": max_k}
     return [_at(place, record, kind, limits) for place, record in enumerate(document, 1)], True
 

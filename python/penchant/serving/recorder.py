@@ -50,6 +50,7 @@ class Recorder:
     def __init__(self, path: os.PathLike[str] | str) -> None:
         self._path = Path(path)
         self.dropped = 0
+        self._torn = False  # the last line has no end
         self._file: IO[bytes] = open(self._path, "ab", buffering=0)  # noqa: SIM115 - closed below
         self._waiting: queue.Queue[tuple[Any, ...] | None] = queue.Queue(_MOST_WAITING)
         self._thread = threading.Thread(target=self._work, name="penchant-record", daemon=True)
@@ -72,14 +73,21 @@ class Recorder:
 
     def _work(self) -> None:
         while (one := self._waiting.get()) is not None:
-            self._append(_line(*one))
+            self._append(one)
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, one: tuple[Any, ...]) -> None:
+        """Write one line; what goes wrong is logged, and ends neither the thread nor the file."""
         try:
-            self._file.write(line)
-        except OSError as error:
+            line = _line(*one)
+            if self._torn:
+                line = b"\n" + line
+            self._torn = True
+            while line:  # a write may take a part only
+                line = line[self._file.write(line) :]
+            self._torn = False
+        except Exception as error:
             self.dropped += 1
-            _log.warning("cannot record to %s: %s", self._path, error.strerror)
+            _log.warning("cannot record to %s: %s", self._path, error)
 
 
 def _line(
@@ -102,7 +110,7 @@ def _line(
         record["answer"] = json.loads(reply)
     else:
         record["error"] = str(reply)
-    return json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    return json.dumps(record).encode() + b"\n"
 
 
 _ORDER = ("user_id", "item_id", "history", "context")

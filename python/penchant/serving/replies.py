@@ -6,7 +6,7 @@ An error of one question is the answer to that question alone.
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from penchant.errors import PenchantError, RequestError
+from penchant.errors import HTTPError, PenchantError, RequestError
 from penchant.models.columns import columns_beside
 from penchant.models.expression_filters import Asker
 from penchant.models.histories import read_histories
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reply", "reply"]
 
+_log = logging.getLogger("penchant.serving")
 Reply = bytes | PenchantError
 Found = tuple[NDArray[np.int64], NDArray[np.float32]]
 
@@ -85,10 +86,16 @@ def _answered(
     """Answer questions together; where that fails, one by one, to find whose fault it was."""
     try:
         return list(answer(service, questions, about))
-    except PenchantError as error:
+    except Exception as error:
         if len(questions) == 1:
-            return [error]
+            return [error if isinstance(error, PenchantError) else _bug(error)]
     return [_answered(answer, service, [question], about)[0] for question in questions]
+
+
+def _bug(error: Exception) -> PenchantError:
+    """Log what should not have happened; the client learns no more than that."""
+    _log.error("a question failed", exc_info=error)
+    return HTTPError(500, "internal error; the server's log says more")
 
 
 # ---- the kinds ----------------------------------------------------------------------------------
@@ -276,8 +283,3 @@ def _whole(heads: list[bytes], name: str, lists: list[bytes], about: bytes) -> l
         b"".join((b"{", head, middle, found, tail))
         for head, found in zip(heads, lists, strict=True)
     ]
-
-
-def error_text(error: PenchantError) -> bytes:
-    """Return an error as the JSON object that stands for its answer."""
-    return json.dumps({"error": str(error)}).encode()

@@ -22,6 +22,8 @@ from penchant.serving.replies import Reply
 
 __all__ = ["Limits", "Route", "Server"]
 
+_SLOW_AT_ONCE = 4
+
 Result = TypeVar("Result")
 
 
@@ -37,11 +39,14 @@ class Limits:
         Longest list for a user.
     records : int
         Most recommendations in one answer: the sum of ``top_n`` over the users asked about.
+    questions : int
+        Most questions in one request to ``/v1``.
     """
 
     body_bytes: int = 6 * 2**20
     top_n: int = 1000
     records: int = 1_000_000
+    questions: int = 1000
 
 
 class Route(NamedTuple):
@@ -98,11 +103,23 @@ class Server:
         # Requests that are no questions run beside each other, on as many threads as there are
         # cores: a model call that used several would only take them from another request.
         self._slots = anyio.CapacityLimiter(read_config().threads)
+        self._slow_slots = anyio.CapacityLimiter(_SLOW_AT_ONCE)
 
     async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Run something that takes time in a thread."""
         call = functools.partial(work, *arguments)
         return await anyio.to_thread.run_sync(call, limiter=self._slots)
+
+    async def run_slow(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Run something that takes seconds, such as loading a model, beside all requests."""
+        call = functools.partial(work, *arguments)
+        return await anyio.to_thread.run_sync(call, limiter=self._slow_slots)
+
+    def close(self) -> None:
+        """Write down what waits to be recorded, and end the threads."""
+        self.batcher.close()
+        if self._recorder is not None:
+            self._recorder.close()
 
     async def ask(self, model: str | None, kind: str, questions: list[Question]) -> list[Reply]:
         """Put questions to a model; a reply that is an error is that of its question."""

@@ -103,7 +103,7 @@ def _install(server: Server) -> Any:
         path = document["artifact"]
         if not isinstance(path, str) or not path or "\0" in path:
             raise RequestError(f"artifact must be a path, got {show(path)}")
-        made = await server.run(server.catalog.install, name, path)
+        made = await server.run_slow(server.catalog.install, name, path)
         return json_answer(made.describe())
 
     return handle

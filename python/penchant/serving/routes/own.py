@@ -34,10 +34,10 @@ def routes(server: Server) -> list[Route]:
 
 
 def _questions(server: Server, kind: str) -> Any:
-    limit = server.limits.top_n
+    limit, most = server.limits.top_n, server.limits.questions
 
     async def handle(call: Call) -> Answer:
-        questions, several = read_questions(call.body, kind, max_k=limit)
+        questions, several = read_questions(call.body, kind, max_k=limit, most=most)
         name = call.names.get("name")
         if several:
             replies = await server.ask(name, kind, questions)

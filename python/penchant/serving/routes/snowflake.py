@@ -55,7 +55,8 @@ def routes(
         name = call.names["function"]
         if name != "invoke_model":
             check_token(server, call)
-        status, headers, body = await server.run(
+        run = server.run if name == "invoke_model" else server.run_slow
+        status, headers, body = await run(
             functions.handle, name, call.method, call.headers(), call.body
         )
         media = headers.pop("Content-Type", "application/json")

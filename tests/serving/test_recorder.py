@@ -1,0 +1,79 @@
+"""The record of questions: complete when the server has ended, of whole lines always."""
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+from small_models import WARNINGS, wait_until_healthy
+
+from penchant.errors import RequestError
+from penchant.serving.questions import read_question
+from penchant.serving.recorder import Recorder
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_line_holds_question_context_and_answer(tmp_path):
+    recorder = Recorder(tmp_path / "record.jsonl")
+    said = {"user_id": "ü", "k": 3, "where": "price < 3", "context": {"device": "\ud800"}}
+    recorder.write("shop", "0a1b", read_question(said, "recommend"), b'{"items": []}')
+    recorder.write("shop", "0a1b", read_question(said, "recommend"), RequestError("no"))
+    recorder.close()
+    first, second = lines(tmp_path / "record.jsonl")
+    assert first["question"] == said
+    assert (first["model"], first["version"], first["answer"]) == ("shop", "0a1b", {"items": []})
+    assert second["error"] == "no"
+
+
+def test_what_cannot_be_written_is_counted_and_the_next_line_is_whole(tmp_path):
+    class Full:
+        """A disk that takes half a line and no more, once."""
+
+        def __init__(self, file):
+            self.file, self.calls = file, 0
+
+        def write(self, data):
+            self.calls += 1
+            if self.calls == 2:
+                raise OSError(28, "No space left on device")
+            return self.file.write(data[: len(data) // 2] if self.calls == 1 else data)
+
+        def close(self):
+            self.file.close()
+
+    recorder = Recorder(tmp_path / "record.jsonl")
+    recorder._file = Full(recorder._file)
+    question = read_question({"user_id": "1"}, "recommend")
+    for number in range(3):
+        recorder.write("shop", str(number), question, b"{}")
+    recorder.close()
+    torn, *whole = (tmp_path / "record.jsonl").read_text().splitlines()
+    assert recorder.dropped == 1
+    with pytest.raises(ValueError, match=r"Unterminated|Expecting|delimiter"):
+        json.loads(torn)
+    assert [json.loads(line)["version"] for line in whole] == ["1", "2"]
+
+
+def test_everything_answered_is_recorded_when_the_server_ends(artifact, tmp_path):
+    record, log = tmp_path / "record.jsonl", tmp_path / "log"
+    command = [sys.executable, *WARNINGS, "-m", "penchant", "serve", str(artifact), "--port", "0"]
+    with log.open("wb") as output:
+        process = subprocess.Popen([*command, "--record", str(record)], stderr=output)
+    try:
+        while b"http://" not in log.read_bytes():
+            assert process.poll() is None, log.read_text()
+        address = "http" + log.read_text().partition("on http")[2].split()[0]
+        wait_until_healthy(address, process, log)
+        body = json.dumps([{"user_id": str(user)} for user in range(900)]).encode()
+        for _ in range(5):
+            with urllib.request.urlopen(f"{address}/v1/recommend", body) as response:
+                assert len(json.load(response)) == 900
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(120)
+    assert len(lines(record)) == 4500
