@@ -141,6 +141,24 @@ def test_filters_take_their_values_from_the_lines(films, ask):
     assert "where_values has 'X'" in answers[6]["error"]
 
 
+def test_values_that_are_no_unicode_are_a_matter_of_their_line(films, ask):
+    lines = [
+        '{"userId": "7", "filterValues": {"G": "\\ud800"}}',
+        '{"userId": "7", "filterValues": {"G": ["War", "\\udc00"]}}',
+        '{"userId": "7", "filterValues": {"G": "\\"War\\",\\"\\ud800\\""}}',
+        '{"userId": "7", "filterValues": {"\\ud800": "War"}}',
+        '{"userId": "7", "filterValues": {"\\ud800": {}}}',
+        '{"userId": "7", "filterValues": {"G": "War"}}',
+    ]
+    answers = ask(pc.batch.recommend, films, lines, where="GENRE in $G")
+    assert [answer["output"] is None for answer in answers] == [True] * 5 + [False]
+    for answer in answers[:3]:
+        assert "where_values['G']" in answer["error"]
+        assert "is not valid Unicode" in answer["error"]
+    assert "where_values has '\\ud800'" in answers[3]["error"]
+    assert "'\\ud800' must be text" in answers[4]["error"]
+
+
 def test_filters_of_what_users_took(films, ask):
     where = 'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")'
     lines = [{"userId": str(user), "numResults": 20} for user in (1, 2, 3, 999)]

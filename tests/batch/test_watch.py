@@ -109,6 +109,92 @@ def test_what_was_begun_is_continued(artifact, tmp_path):
     assert (tmp_path / "out/2-recommend.jsonl/recommend.jsonl.out").read_text() == "there"
 
 
+class Broken(pc.Popularity):
+    """A model with a bug."""
+
+    def recommend_codes(self, *_, **__):
+        raise RuntimeError("no such \ud800 thing")
+
+
+def test_a_bug_is_a_matter_of_its_file(tmp_path, caplog):
+    model = Broken().fit(pc.Interactions.from_sequences([["tea", "jam"], ["tea"]]))
+    drop(tmp_path, "recommend.jsonl", {"userId": "1"})
+    drop(tmp_path, "related.jsonl", {"itemId": "tea"})
+    (tmp_path / "rank.jsonl").write_text('{"userId": "1", "itemList": ["tea"]}\n')
+    outcomes = pc.batch.watch(tmp_path, model, once=True, interval=0.01)
+    reasons = {outcome.name: outcome.error for outcome in outcomes}
+    assert len(reasons) == 3
+    assert reasons["recommend.jsonl"] == r"internal error: RuntimeError: no such \ud800 thing"
+    failed = [name.partition("Z-")[2] for name in look(tmp_path / "failed")]
+    assert "recommend.jsonl" in failed
+    assert "recommend.jsonl.error.json" in failed
+    assert not os.listdir(tmp_path / ".penchant-running")
+    assert "Traceback" in caplog.text
+
+
+def test_a_line_that_is_no_unicode_does_not_stop_the_folder(artifact, tmp_path):
+    line = '{"userId": "17850", "filterValues": {"A": "\\ud800"}}\n'
+    (tmp_path / "recommend.jsonl").write_text(line + '{"userId": "17850", "filterValues": 3}\n')
+    good = '{"userId": "17850", "filterValues": {"A": "MUG"}}\n'
+    (tmp_path / "recommend-good.jsonl").write_text(line + good)
+    outcomes = pc.batch.watch(tmp_path, artifact, once=True, interval=0.01, where="what in $A")
+    found = {outcome.name: outcome for outcome in outcomes}
+    assert found["recommend-good.jsonl"].report.failed == 1
+    assert found["recommend-good.jsonl"].report.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("recommend.jsonl", "out"), ("recommend.jsonl", "done"), ("x.csv", "failed")],
+)
+def test_what_the_system_refuses_waits(artifact, tmp_path, name, folder):
+    """A link to nowhere is where a folder has to be."""
+    drop(tmp_path, name, {"userId": "17850"})
+    (tmp_path / folder).symlink_to(tmp_path / "nowhere")
+    (refused,) = pc.batch.watch(tmp_path, artifact, once=True, interval=0.01)
+    assert "it will be tried again" in refused.error
+    (job,) = (tmp_path / ".penchant-running").iterdir()
+    assert (job / name).is_file()
+    (tmp_path / folder).unlink()
+    (outcome,) = pc.batch.watch(tmp_path, artifact, once=True, interval=0.01)
+    assert outcome.name == name
+    assert (outcome.error is None) == (folder != "failed")
+    assert not os.listdir(tmp_path / ".penchant-running")
+    moved = tmp_path / ("failed" if folder == "failed" else "done")
+    assert (moved / job.name).is_file()
+
+
+def test_what_the_system_refused_is_tried_again(artifact, tmp_path, monkeypatch):
+    drop(tmp_path, "recommend.jsonl", {"userId": "17850"})
+    (tmp_path / "out").symlink_to(tmp_path / "nowhere")
+    looks = []
+    real = time.sleep
+
+    def mend(seconds):
+        looks.append(seconds)
+        if len(looks) == 2:
+            (tmp_path / "out").unlink()
+        real(seconds)
+
+    monkeypatch.setattr("penchant.batch.watching.time.sleep", mend)
+    monkeypatch.setattr("penchant.batch.watching._AGAIN_SECONDS", 0.0)
+    first, second = pc.batch.watch(tmp_path, artifact, once=True, interval=0.01)
+    assert "it will be tried again" in first.error
+    assert second.error is None
+    assert look(second.folder) == ["recommend.jsonl.out"]
+
+
+def test_a_reason_that_cannot_be_written_is_no_failure(artifact, tmp_path, caplog):
+    job = tmp_path / ".penchant-running" / "1-hello.jsonl"
+    job.mkdir(parents=True)
+    drop(job, "hello.jsonl", {"userId": "17850"})
+    (tmp_path / "failed" / "1-hello.jsonl.error.json").mkdir(parents=True)
+    (outcome,) = pc.batch.watch(tmp_path, artifact, once=True, interval=0.01)
+    assert "does not say what it is" in outcome.error
+    assert (tmp_path / "failed" / "1-hello.jsonl").is_file()
+    assert "error.json cannot be written" in caplog.text
+
+
 def test_a_process_ends_at_sigterm(artifact, tmp_path):
     drop(tmp_path, "recommend.jsonl", {"userId": "17850"})
     line = [sys.executable, *WARNINGS, "-m", "penchant", "batch", "watch", str(tmp_path)]

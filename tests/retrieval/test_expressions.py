@@ -124,6 +124,8 @@ def test_a_column_of_true_and_false_is_a_condition_of_personalize(rest):
         ("year = 'a", "a quote that is never closed"),
         ("year ; 1", "cannot read"),
         ("__import__('os').system('x')", "cannot read"),
+        ("name = '\ud800'", "not valid Unicode"),
+        ("`\udc00` is null", "not valid Unicode"),
         ("year in 5", "expected values in brackets"),
         ("year in (1 2)", "expected ','"),
         ("(" * 50 + "year = 1" + ")" * 50, "nested deeper than 40"),

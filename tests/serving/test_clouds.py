@@ -205,6 +205,21 @@ def test_get_personalized_ranking(personalize, artifact):
     assert sum(one["score"] for one in answer["personalizedRanking"]) == pytest.approx(1)
 
 
+def test_strangers_are_ranked_last(personalize):
+    def rank(*items):
+        answer = personalize.get_personalized_ranking(
+            campaignArn=f"{ARN}:campaign/shop", userId="17850", inputList=items
+        )
+        return [(one["itemId"], one["score"]) for one in answer["personalizedRanking"]]
+
+    known = rank("LAMP", "MUG")
+    assert rank("y", "MUG", "x", "LAMP") == [*known, ("y", 0), ("x", 0)]
+    assert sum(score for _, score in known) == pytest.approx(1)
+    with pytest.raises(ClientError, match="none of the items in inputList is known") as caught:
+        rank("x", "y")
+    assert caught.value.response["Error"]["Code"] == "InvalidInputException"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -214,6 +229,14 @@ def test_get_personalized_ranking(personalize, artifact):
             {
                 "campaignArn": f"{ARN}:campaign/shop",
                 "userId": "1",
+                "filterArn": f"{ARN}:filter/drama",
+            },
+            "ResourceNotFoundException",
+        ),
+        (
+            {
+                "campaignArn": f"{ARN}:campaign/shop",
+                "itemId": "LAMP",
                 "filterArn": f"{ARN}:filter/drama",
             },
             "ResourceNotFoundException",

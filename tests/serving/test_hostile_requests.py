@@ -10,7 +10,12 @@ import threading
 import pytest
 from hostile_endpoints import (
     LARGE,
+    ODD_OPTIONS,
+    OPTIONED,
+    REFUSED,
+    REFUSED_LISTS,
     SIMPLE,
+    at,
     at_length_json,
     everywhere,
     where_a_length_goes,
@@ -167,6 +172,32 @@ def test_odd_paths(attacked, path):
 def test_other_methods(attacked, endpoint, method):
     found = attacked.ask(dataclasses.replace(endpoint, method=method))
     assert (method == "HEAD" and found == (200, b"")) or is_refused(found)
+
+
+def with_options(endpoint, options):
+    """A request with more fields; what is None is left out."""
+    record = {**json.loads(endpoint.body), **options}
+    return json.dumps({name: value for name, value in record.items() if value is not None}).encode()
+
+
+@at(OPTIONED)
+@pytest.mark.parametrize("options", REFUSED.values(), ids=REFUSED)
+def test_options_that_are_refused(attacked, endpoint, options):
+    assert is_refused(attacked.ask(endpoint, body=with_options(endpoint, options)))
+
+
+@at([endpoint for endpoint in OPTIONED if endpoint.id == "user_id"])
+@pytest.mark.parametrize("options", REFUSED_LISTS.values(), ids=REFUSED_LISTS)
+def test_lists_that_are_refused(attacked, endpoint, options):
+    assert is_refused(attacked.ask(endpoint, body=with_options(endpoint, options)))
+
+
+@at([endpoint for endpoint in OPTIONED if endpoint.id == "user_id"])
+@pytest.mark.parametrize("options", ODD_OPTIONS.values(), ids=ODD_OPTIONS)
+def test_odd_options(attacked, endpoint, options):
+    found = attacked.ask(endpoint, body=with_options(endpoint, options))
+    assert found[0] in (200, 400), found
+    json.loads(found[1])
 
 
 # ---- large ones ----------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ def test_errors_are_those_of_the_client(client):
         (b'{"userId": "\\ud800"}', "not valid Unicode"),
         (b'{"userId": "1", "numResults": 1.5}', "numResults"),
         (b'{"userId": "1", "filterArn": "arn:aws:x"}', "not an ARN"),
-        (b'{"userId": "1", "filterValues": {"A": {}}}', "filterValues: A"),
+        (b'{"userId": "1", "filterValues": {"A": {}}}', "filterValues: 'A' must"),
         (b'{"userId": "1", "context": 3}', "context"),
         (b'{"userId": "1", "promotions": [{}]}', "promotions"),
     ],

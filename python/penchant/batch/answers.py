@@ -16,6 +16,7 @@ from penchant.models.expression_filters import Asker, check_values, chosen, item
 from penchant.models.ranker import Ranker
 from penchant.retrieval.filters import ItemFilter, RowLists, distinct_lists, offsets, take_lists
 from penchant.serving.json_lines import quoted
+from penchant.serving.ranking import NONE_KNOWN, likest, shares
 
 if TYPE_CHECKING:
     from penchant.data.ids import IdMap
@@ -219,7 +220,7 @@ def answer_rank(question: Question, lines: BatchLines) -> Answers:
     items = model.items_.codes(lines.items).astype(np.int64)
     owners = np.repeat(np.arange(len(lines)), np.diff(lines.starts))
     strange = np.flatnonzero(items < 0)
-    _fail_where(found, owners, items >= 0, "none of the items in itemList is known to the model")
+    _fail_where(found, owners, items >= 0, NONE_KNOWN.format("itemList"))
     candidates = distinct_lists(owners[items >= 0], items[items >= 0], len(lines))
     for places, values in _groups(found, lines, "rank", question):
         k = int(np.diff(take_lists(candidates, places).indptr).max())
@@ -273,23 +274,15 @@ def _ranked(
 
     if raw:
         rows, shown = ask("raw")
-        return rows, _softmax(shown)
-    rows, shares = ask("softmax")
-    parts = np.where((rows >= 0) & np.isfinite(shares), shares, 0).astype(np.float64)
+        return rows, shares(shown)
+    rows, found = ask("softmax")
+    parts = np.where((rows >= 0) & np.isfinite(found), found, 0).astype(np.float64)
     sums = parts.sum(axis=1, keepdims=True)
     found = (parts / np.maximum(sums, 1e-300)).astype(np.float32)
     faint = (sums[:, 0] < 1e-30) & (rows >= 0).any(axis=1)
     if faint.any():  # all so far below the best of the catalogue that float32 does not hold them
-        found[faint] = _softmax(ask("raw")[1][faint])
+        found[faint] = shares(ask("raw")[1][faint])
     return rows, found
-
-
-def _softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the softmax over each row, -inf being no score."""
-    best = np.maximum(scores.max(axis=1, keepdims=True, initial=-np.inf), -3e38)
-    parts = np.exp(scores.astype(np.float64) - best)
-    shares: NDArray[np.float32] = (parts / parts.sum(axis=1, keepdims=True)).astype(np.float32)
-    return shares
 
 
 def answer_related(question: Question, lines: BatchLines) -> Answers:
@@ -303,28 +296,12 @@ def answer_related(question: Question, lines: BatchLines) -> Answers:
         if question.where is not None:
             allowed = chosen(model, "item", question.where, values)
         asked, owner = np.unique(items[places], return_inverse=True)
-        most = int(lines.wanted[places].max())
-        rows = _likest(question, asked, min(most, n), allowed)
-        _expand(found, places, owner.reshape(-1), rows, lines.wanted)
+        k = int(lines.wanted[places].max())
+        rows, scores = likest(model, asked, k, allowed, num_threads=question.num_threads)
+        kept = (rows >= 0) & np.isfinite(scores)
+        lists = RowLists(offsets(np.count_nonzero(kept, axis=1)), rows[kept].astype(np.int32))
+        _expand(found, places, owner.reshape(-1), lists, lines.wanted)
     return found.answers(model.items_, _nothing(), scored=False)
-
-
-def _likest(question: Question, items: Codes, k: int, allowed: NDArray[np.bool_]) -> RowLists:
-    """Return the allowed items most like each item, best first; asks for more until it has `k`."""
-    model, n = question.model, len(question.model.items_)
-    enough = min(k, max(int(np.count_nonzero(allowed)) - 1, 0))
-    width = min(n, k if allowed.all() else 4 * k)
-    while True:
-        frame = model.similar_items(
-            model.items_.take(items), k=max(width, 1), num_threads=question.num_threads
-        )
-        lists = _lists(frame, items, model.items_, model.items_)
-        kept = allowed[lists.indices]
-        owners = np.repeat(np.arange(len(items)), np.diff(lists.indptr))[kept]
-        counts = np.bincount(owners, minlength=len(items))
-        if width >= n or counts.min(initial=n) >= enough:
-            return RowLists(offsets(counts), lists.indices[kept])
-        width = min(n, 4 * width)
 
 
 def answer_segment(question: Question, lines: BatchLines) -> Answers:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import re
 import shutil
@@ -36,6 +37,8 @@ __all__ = ["Outcome", "watch"]
 _KIND = re.compile(r"(recommend|rank|related|segment|transform)", re.IGNORECASE)
 _RUNNING = ".penchant-running"
 _NAME_BYTES = 180  # of a file's name in that of its job: there is a limit to names
+_AGAIN_SECONDS = 60.0  # between tries of what the system refused
+_log = logging.getLogger("penchant.batch")
 _OUTPUT = re.compile(r"\.(jsonl|json|ndjson|csv|parquet|pq)(\.gz)?$", re.IGNORECASE)
 
 
@@ -81,7 +84,8 @@ def watch(
     ``segment`` (JSON Lines, see `recommend` and the others) or ``transform`` (see `transform`).
     Results are in ``out/<time>-<name>/``, the file itself is then in ``done/``; a file that cannot
     be answered goes to ``failed/`` with the reason in ``<time>-<name>.error.json`` beside it. What
-    a process was at when it ended is continued by the next one.
+    a process was at when it ended is continued by the next one; what the system refused, by a full
+    disk for example, is tried again every minute.
 
     Parameters
     ----------
@@ -101,7 +105,8 @@ def watch(
     Returns
     -------
     list of Outcome
-        Of all files, in order.
+        Of all files, in order. One that the system refused is there with its error, and again
+        when it is done.
 
     Raises
     ------
@@ -154,12 +159,14 @@ class _Watcher:
         self._model = model
         self._where = where
         self._notify = notify
+        self._refused: set[Path] = set()  # jobs that wait for the system
 
     def outcomes(self, once: bool, interval: float) -> Iterator[Outcome]:
         """Answer what was begun, then what comes."""
         for job in sorted(self._running.iterdir()):
             if job.is_dir():
                 yield self._finish(job)
+        tried = time.monotonic()
         seen: dict[str, _Seen] = {}
         while True:
             now = self._look()
@@ -170,9 +177,20 @@ class _Watcher:
                 if claimed is not None:
                     yield self._finish(claimed)
                 seen.pop(name, None)
+            if self._refused and time.monotonic() - tried >= _AGAIN_SECONDS:
+                yield from self._again()
+                tried = time.monotonic()
             if once and not ready and not seen:
                 return
             time.sleep(interval)
+
+    def _again(self) -> Iterator[Outcome]:
+        """Try the jobs that the system refused; told is of those that it does not refuse now."""
+        self._refused = {job for job in self._refused if job.is_dir()}
+        for job in sorted(self._refused):
+            outcome = self._finish(job)
+            if job not in self._refused:
+                yield outcome
 
     def _look(self) -> dict[str, _Seen]:
         """Return the files that are there, oldest first."""
@@ -198,7 +216,18 @@ class _Watcher:
         return job
 
     def _finish(self, job: Path) -> Outcome:
-        """Do a job, or what is left of it."""
+        """Do a job, or what is left of it; what the system refuses stays for another try."""
+        try:
+            outcome = self._do(job)
+        except OSError as error:
+            self._refused.add(job)
+            reason = f"{_reason(error, job)}; it will be tried again"
+            _log.warning("job %s: %s", job.name, reason)
+            return Outcome(job.name, None, None, reason)
+        self._refused.discard(job)
+        return outcome
+
+    def _do(self, job: Path) -> Outcome:
         sources = [path for path in job.iterdir() if path.is_file()]
         final = self._root / "out" / job.name
         if not sources:  # ended between the last two steps
@@ -211,7 +240,11 @@ class _Watcher:
                 kind = _kind(source.name)
                 (job / "out").mkdir(exist_ok=True)
                 report = self._answer(kind, source, job / "out")
-            except (PenchantError, OSError) as wrong:
+            except Exception as wrong:
+                if isinstance(wrong, OSError) and wrong.errno is not None:
+                    raise
+                if not isinstance(wrong, PenchantError):  # a bug; the folder goes on
+                    _log.exception("job %s failed", job.name)
                 error = wrong
         reason = None if error is None else _reason(error, source)
         self._put_away(job, source, final, reason)
@@ -245,7 +278,11 @@ class _Watcher:
         if reason is not None:
             content = {"file": source.name, "error": reason}
             text = json.dumps(content) + "\n"
-            (place / f"{job.name}.error.json").write_text(text, encoding="utf8")
+            note = place / f"{job.name}.error.json"
+            try:
+                note.write_text(text, encoding="utf8")
+            except OSError as wrong:  # the file itself can still be moved
+                _log.warning("%s cannot be written: %s", note.name, wrong.strerror)
         elif not final.exists():
             final.parent.mkdir(exist_ok=True)
             os.rename(job / "out", final)
@@ -253,9 +290,13 @@ class _Watcher:
         shutil.rmtree(job, ignore_errors=True)
 
 
-def _reason(error: BaseException, source: Path) -> str:
+def _reason(error: BaseException, path: Path) -> str:
     """Return what is wrong with a file, by the name it was dropped with."""
-    return (str(error) or type(error).__name__).replace(str(source), source.name)
+    said = str(error) or type(error).__name__
+    if not isinstance(error, PenchantError | OSError):
+        said = f"internal error: {type(error).__name__}: {error}"
+    said = said.replace(str(path), path.name)
+    return said.encode("utf-8", "backslashreplace").decode()
 
 
 def _kind(name: str) -> str:

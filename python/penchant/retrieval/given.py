@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from penchant.errors import ParameterError
-from penchant.retrieval.tokens import MAX_DIGITS
+from penchant.retrieval.tokens import MAX_DIGITS, is_unicode
 
 _WANTED = "give text, a number, a date, true or false, or a list of them"
 
@@ -122,6 +122,10 @@ def _scalar(name: str, value: Any) -> Any:
     if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
         raise ParameterError(
             f"where_values[{name!r}]: an integer has at most {MAX_DIGITS} digits; give ids as text"
+        )
+    if isinstance(value, str) and not is_unicode(value):
+        raise ParameterError(
+            f"where_values[{name!r}]: {value!r:.60} is not valid Unicode: half a surrogate pair"
         )
     if isinstance(value, str | int):
         return value

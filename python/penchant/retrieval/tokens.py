@@ -32,6 +32,8 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 class Token(NamedTuple):
     """A word, sign or value of an expression."""
@@ -64,14 +66,25 @@ def is_written_number(text: str) -> bool:
     return match is not None and match.lastgroup == "number" and len(text) <= MAX_DIGITS
 
 
+def is_unicode(text: str) -> bool:
+    r"""Return whether a text is without halves of surrogate pairs, which no UTF-8 can hold.
+
+    Examples
+    --------
+    >>> is_unicode("\u2603"), is_unicode("\ud800")
+    (True, False)
+    """
+    return _SURROGATE.search(text) is None
+
+
 def tokenize(text: str) -> list[Token]:
     """Cut an expression into tokens; the last one is of kind "end".
 
     Raises
     ------
     ParameterError
-        Not text, empty, too long, or with a character that belongs to nothing or an integer of
-        more than 80 digits.
+        Not text, empty, too long, no valid Unicode, or with a character that belongs to nothing or
+        an integer of more than 80 digits.
 
     Examples
     --------
@@ -85,6 +98,8 @@ def tokenize(text: str) -> list[Token]:
             f"the filter expression has {len(text):,} characters; the limit is {MAX_LENGTH:,}: "
             "put long lists of ids into candidates= or exclude="
         )
+    if not is_unicode(text):
+        raise ParameterError("the filter expression is not valid Unicode: half a surrogate pair")
     tokens, place = [], 0
     while place < len(text):
         match = _TOKEN.match(text, place)

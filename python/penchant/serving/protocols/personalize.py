@@ -275,7 +275,7 @@ def _value(name: str, value: Any) -> Any:
         return found[0] if len(found) == 1 else found
     several = value if isinstance(value, list) else [value]
     if not all(isinstance(one, str | int | float) for one in several):
-        raise RequestError(f"filterValues: {name} must be text, a number or a list of them")
+        raise RequestError(f"filterValues: {name!r:.100} must be text, a number or a list of them")
     return value
 
 

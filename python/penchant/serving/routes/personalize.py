@@ -10,14 +10,18 @@ import json
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from penchant.errors import HTTPError, PenchantError, UnknownModelError
+from penchant.errors import HTTPError, PenchantError, RequestError, UnknownModelError
+from penchant.models.expression_filters import check_values, chosen
 from penchant.serving.catalog import Version
 from penchant.serving.http import Answer, Call, error_message, error_status
 from penchant.serving.openapi import operation
 from penchant.serving.protocols import personalize
 from penchant.serving.questions import Options, Question
+from penchant.serving.ranking import NONE_KNOWN, likest, shares
 from penchant.serving.server import Route, Server
+from penchant.serving.service import known_ids
 
 __all__ = ["routes"]
 
@@ -63,11 +67,13 @@ def _recommendations(server: Server) -> Any:
         asked = personalize.parse_recommendations(call.body)
         version = _campaign(server, asked.campaign)
         context = asked.context or None
-        if asked.user_id is None:
+        options = _options(server, version, asked)
+        if asked.user_id is None and options.where is not None:
+            ids, scores = await server.run(_related, version, asked, options.where)
+        elif asked.user_id is None:
             question = Question(asked.num_results, item_id=asked.item_id, context=context)
             ids, scores = await _ask(server, version, "similar", question)
         else:
-            options = _options(server, version, asked)
             question = Question(asked.num_results, asked.user_id, context=context, options=options)
             ids, scores = await _ask(server, version, "recommend", question)
         return Answer(personalize.recommendations_answer(ids, scores))
@@ -79,13 +85,14 @@ def _ranking(server: Server) -> Any:
     async def handle(call: Call) -> Answer:
         asked = personalize.parse_ranking(call.body)
         version = _campaign(server, asked.campaign)
-        options = _options(server, version, asked)._replace(
-            candidates=tuple(asked.input_list), exclude_seen=False, scores="raw"
-        )
+        options = _options(server, version, asked)
+        known, strange = await server.run(_told_apart, version, asked.input_list)
+        options = options._replace(candidates=tuple(known), exclude_seen=False, scores="raw")
         n = len(asked.input_list)
         question = Question(n, asked.user_id, context=asked.context or None, options=options)
         ids, scores = await _ask(server, version, "recommend", question)
-        return Answer(personalize.ranking_answer(ids, _shares(scores)))
+        weights = [*shares(np.array([scores]))[0].tolist(), *[0.0] * len(strange)]
+        return Answer(personalize.ranking_answer([*ids, *strange], weights))
 
     return handle
 
@@ -115,6 +122,37 @@ def _options(
     return options._replace(where=where, where_values=values)
 
 
+def _related(
+    version: Version, asked: personalize.RecommendationsRequest, where: str
+) -> tuple[list[str], list[float]]:
+    """Return the items most like one among those that a filter chooses, and their scores."""
+    service, model = version.service, version.service.model
+    check_values(asked.filter_values, where)
+    allowed = chosen(model, "item", where, asked.filter_values)
+    codes = _item_codes(version, [str(asked.item_id)])
+    if codes[0] < 0:
+        raise RequestError(f"no item {asked.item_id!r:.200} in the model")
+    rows, scores = likest(model, codes, asked.num_results, allowed, num_threads=service.num_threads)
+    kept = (rows >= 0) & np.isfinite(scores)
+    ids: list[str] = known_ids(model.items_, rows[kept]).text.to_pylist()
+    return ids, scores[kept].tolist()
+
+
+def _told_apart(version: Version, items: list[str]) -> tuple[list[str], list[str]]:
+    """Return the items that the model knows, and those it does not, which are ranked last."""
+    known = _item_codes(version, items) >= 0
+    if not known.any():
+        raise RequestError(NONE_KNOWN.format("inputList"))
+    pairs = list(zip(items, known.tolist(), strict=True))
+    return [item for item, is_known in pairs if is_known], [
+        item for item, is_known in pairs if not is_known
+    ]
+
+
+def _item_codes(version: Version, items: list[str]) -> Any:
+    return version.service.model.items_.codes(pa.array(items, pa.large_string()))
+
+
 async def _ask(
     server: Server, version: Version, kind: str, question: Question
 ) -> tuple[list[str], list[float]]:
@@ -124,12 +162,3 @@ async def _ask(
         raise reply
     items = json.loads(reply)["items"]
     return [str(one["item_id"]) for one in items], [one["score"] for one in items]
-
-
-def _shares(scores: list[float]) -> list[float]:
-    """Return the softmax of the scores of one list."""
-    if not scores:
-        return []
-    weights = np.exp(np.asarray(scores) - max(scores))
-    shares: list[float] = (weights / weights.sum()).tolist()
-    return shares
