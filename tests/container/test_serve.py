@@ -19,9 +19,10 @@ from pathlib import Path
 import pytest
 from trees import COMMAND, make_tree, run
 
-from penchant.container.web import bind_port, find_artifact
+from penchant.container.web import bind_port
 from penchant.errors import ArtifactNotFoundError, ParameterError
 from penchant.serving import create_app
+from penchant.serving.artifacts import find_artifact
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from hostile_support import serving
 from small_models import TOKEN
 
 import penchant as pc
@@ -158,6 +159,26 @@ def test_snowflakes_functions_with_effects_need_the_token(server, artifact):
     caught.value.close()
     answer = deploy(**{"sf-custom-authorization": f"Bearer {TOKEN}"})
     assert answer["data"][0][1]["name"] == "snow"
+
+
+def test_snowflakes_retry_after_a_restart(artifact, tmp_path, monkeypatch):
+    """The second server has the first one's answer: nothing is deployed again."""
+    monkeypatch.setenv("PENCHANT_ADMIN_TOKEN", TOKEN)
+    headers = {"sf-external-function-query-batch-id": "1", "authorization": f"Bearer {TOKEN}"}
+    body = json.dumps({"data": [[0, "snow", str(artifact)]]}).encode()
+    answers = []
+    for _ in range(2):
+        with serving(artifact, "--state", str(tmp_path / "calls.db")) as server:
+            url = f"http://127.0.0.1:{server.port}"
+            with urllib.request.urlopen(
+                urllib.request.Request(f"{url}/snowflake/deploy_model", body, headers)
+            ) as response:
+                answers.append(response.read())
+            with urllib.request.urlopen(f"{url}/v1/models") as response:
+                names = [model["name"] for model in json.load(response)]
+            server.stop()
+    assert answers[0] == answers[1]
+    assert names == ["default"]
 
 
 # ---- Personalize --------------------------------------------------------------------------------

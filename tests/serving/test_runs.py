@@ -1,14 +1,17 @@
 """Runs: once for each id, in one process, in several, and after one of them is killed."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from small_models import WARNINGS
 
+from penchant.errors import DataError
 from penchant.serving.runs import Run, Runs
 
 LOST = b"lost"
@@ -110,3 +113,33 @@ def test_a_killed_process_leaves_an_answer(tmp_path):
     mine.drain()
     assert mine.find("k", "b") == Run("d", 200, b"again")
     mine.close()
+
+
+def test_an_answer_that_cannot_be_written_is_written_later(tmp_path, caplog):
+    """No file may grow for a while, as on a full disk."""
+    runs = Runs({"k": 1}, lost=LOST, state=tmp_path / "runs.db")
+    door = threading.Event()
+    body = bytes(2**20)
+    runs.start("k", "a", "d", lambda: (door.wait(600) and 200, body))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))
+    try:
+        door.set()
+        runs.drain(600)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "cannot be written yet" in caplog.text
+    assert runs.find("k", "a") == Run("d", 200, body)
+    assert runs.start("k", "b", "d", lambda: (200, b"")) is not None  # its place is free
+    runs.drain()
+    runs.close()
+    later = Runs({"k": 1}, lost=LOST, state=tmp_path / "runs.db")
+    assert later.find("k", "a") == Run("d", 200, body)
+    later.close()
+
+
+def test_a_file_that_is_no_database(tmp_path):
+    (tmp_path / "notes").write_text("not a database, and long enough to be none" * 10)
+    for path in (tmp_path / "notes", tmp_path, tmp_path / "notes" / "runs.db"):
+        with pytest.raises(DataError, match="cannot keep the answers"):
+            Runs({"k": 1}, lost=LOST, state=path)

@@ -53,6 +53,12 @@ def serve(
         str | None,
         typer.Option(metavar="WHERE", help="Its password: env:NAME, file:PATH or aws:ARN."),
     ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Keep the answers of Snowflake's functions beyond a restart."
+        ),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -78,6 +84,7 @@ def serve(
         filters=named_filters(named_filter or []),
         warehouse=warehouse,
         secret=secret,
+        state=None if state is None else str(state),
     )
     with _listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host

@@ -6,15 +6,13 @@ import os
 import signal
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from penchant.container.tree import Tree, say
-from penchant.errors import ArtifactNotFoundError, ParameterError, PenchantError, require
-from penchant.storage.manifest import MANIFEST
+from penchant.errors import ParameterError, PenchantError, require
 
-__all__ = ["bind_port", "find_artifact", "serve"]
+__all__ = ["bind_port", "serve"]
 
 _PORT = 8080
 # Of the thirty seconds that a host waits after SIGTERM; the rest is for closing.
@@ -88,29 +86,11 @@ def bind_port(environment: Mapping[str, str]) -> int:
     return int(text)
 
 
-def find_artifact(folder: Path) -> Path:
-    """Return the artifact in a folder: the folder itself, or the only one in it that is one.
-
-    A ``model.tar.gz`` made of a folder, and not of what is in it, unpacks to a folder of its own.
-
-    Raises
-    ------
-    ArtifactNotFoundError
-        There is none, or several.
-    """
-    if (folder / MANIFEST).is_file():
-        return folder
-    found = [path.parent for path in sorted(folder.glob(f"*/{MANIFEST}"))]
-    if len(found) == 1:
-        return found[0]
-    there = f"are {len(found)} models" if found else "is no model"
-    raise ArtifactNotFoundError(f"there {there} in {folder}: it needs one, with its {MANIFEST}")
-
-
 def _application(tree: Tree, *, multi: bool) -> Any:
     require("uvicorn", "serve")
     require("fastapi", "serve")
     from penchant.serving import create_app
+    from penchant.serving.artifacts import find_artifact
 
     if multi:
         tree.models.mkdir(parents=True, exist_ok=True)

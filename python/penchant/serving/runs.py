@@ -15,8 +15,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from penchant.errors import DataError
 
 __all__ = ["Run", "Runs"]
 
@@ -63,6 +65,11 @@ class Runs:
     keep_seconds : float, default 86400
         How long, at most. Whatever is older counts as never asked.
 
+    Raises
+    ------
+    DataError
+        `state` is no file that this can be kept in.
+
     Examples
     --------
     >>> runs = Runs({"sum": 1}, lost=b"?")
@@ -89,6 +96,10 @@ class Runs:
         self._lock = threading.Lock()
         self._opened: tuple[int, sqlite3.Connection] | None = None
         self._ended: dict[tuple[str, str], threading.Event] = {}
+        # Status, body and time of runs that have ended, until the database has them.
+        self._unwritten: dict[tuple[str, str], tuple[int, bytes, float]] = {}
+        if self._path is not None:
+            self._check(self._path)
 
     def find(self, kind: str, run_id: str) -> Run | None:
         """Return a run that was started, or None."""
@@ -123,16 +134,16 @@ class Runs:
                 return None
             row = (kind, run_id, digest, _owner(os.getpid()))
             database.execute("INSERT INTO runs (kind, id, digest, owner) VALUES (?, ?, ?, ?)", row)
-            ended = self._ended[kind, run_id] = threading.Event()
+            self._ended[kind, run_id] = threading.Event()
 
         def run() -> None:
             try:
                 status, body = work()
+                body = bytes(body)
             except BaseException:  # a run without an end would be polled for ever
                 _log.exception("%s %s failed", kind, run_id)
                 status, body = 500, b'{"error": "internal error; the server\'s log says more"}'
             self._end(kind, run_id, status, body)
-            ended.set()
 
         # A daemon: a server that is told to stop does not wait for a training of hours.
         thread = threading.Thread(target=run, name=f"{kind} {run_id}", daemon=True)
@@ -162,12 +173,26 @@ class Runs:
             self._opened = None
 
     def _end(self, kind: str, run_id: str, status: int, body: bytes) -> None:
-        with self._database() as database:
-            database.execute(
-                "UPDATE runs SET status = ?, body = ?, ended = ? WHERE kind = ? AND id = ?",
-                (status, body, time.time(), kind, run_id),
-            )
-            self._ended.pop((kind, run_id), None)
+        self._unwritten[kind, run_id] = status, body, time.time()
+        try:
+            with self._database():
+                pass
+        except sqlite3.Error:  # such as a full disk: the next call tries again
+            _log.exception("the answer of %s %s cannot be written yet", kind, run_id)
+        finally:
+            self._ended.pop((kind, run_id)).set()
+
+    def _check(self, path: Path) -> None:
+        """Find out at once whether the file can be used, not when the first answer is lost."""
+        try:
+            with self._database():
+                pass
+        except (OSError, sqlite3.Error) as error:
+            raise DataError(
+                f"{path} cannot keep the answers of external functions: {error}"
+            ) from error
+        finally:
+            self.close()
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
@@ -176,12 +201,16 @@ class Runs:
             database = self._connection()
             database.execute("BEGIN IMMEDIATE")
             try:
+                written = self._write_ended(database)
                 self._tidy(database)
                 yield database
+                database.execute("COMMIT")
             except BaseException:
-                database.execute("ROLLBACK")
+                with suppress(sqlite3.Error):  # SQLite may have rolled back itself
+                    database.execute("ROLLBACK")
                 raise
-            database.execute("COMMIT")
+            for run in written:
+                del self._unwritten[run]
 
     def _connection(self) -> sqlite3.Connection:
         if self._opened is None or self._opened[0] != os.getpid():  # SQLite must not be forked
@@ -196,6 +225,15 @@ class Runs:
             database.execute(_TABLE)
             self._opened = os.getpid(), database
         return self._opened[1]
+
+    def _write_ended(self, database: sqlite3.Connection) -> list[tuple[str, str]]:
+        ended = list(self._unwritten.items())
+        for run, (status, body, when) in ended:
+            database.execute(
+                "UPDATE runs SET status = ?, body = ?, ended = ? WHERE kind = ? AND id = ?",
+                (status, body, when, *run),
+            )
+        return [run for run, _ in ended]
 
     def _tidy(self, database: sqlite3.Connection) -> None:
         """End the runs of processes that are gone; forget what is old or too much."""

@@ -38,6 +38,8 @@ class Settings:
         Expressions by name, for Personalize's clients.
     warehouse, secret : str or None
         Address of the database that Snowflake's functions train on, and where its password is.
+    state : str or None
+        File in which the answers of Snowflake's functions outlast the server.
     """
 
     models: dict[str, str]
@@ -47,6 +49,7 @@ class Settings:
     filters: dict[str, str] = dataclasses.field(default_factory=dict)
     warehouse: str | None = None
     secret: str | None = None
+    state: str | None = None
 
     def connect(self) -> Any:
         """Open the warehouse, to read and to write."""
@@ -87,6 +90,9 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     if settings.pointer is not None:
         follower = Follower(settings.pointer)
         models = follower.read() or models
+    state = settings.state
+    if state is None and settings.pointer is not None:
+        state = f"{settings.pointer}.calls"
     catalog = Catalog(models, num_threads=settings.num_threads)
     if follower is not None:
         follower.follow(catalog)
@@ -96,5 +102,5 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         recorder=None if settings.record is None else Recorder(settings.record),
         filters=settings.filters,
         connect=None if settings.warehouse is None else settings.connect,
-        state=None if settings.pointer is None else f"{settings.pointer}.calls",
+        state=state,
     )

@@ -25,7 +25,7 @@ def test_load():
         (b'{"model_name": "a", "url": ""}', "url must be the path"),
         (b'{"model_name": "a", "url": "/m\\u0000"}', "url must be the path"),
         *[
-            (json.dumps({"model_name": name, "url": "/m"}).encode(), "model_name must be")
+            (json.dumps({"model_name": name, "url": "/m"}).encode(), "model_name")
             for name in ("..", "../x", "a/b", "", ".hidden", "a\n", "a" * 300, 5, "\u00e9")
         ],
     ],

@@ -13,21 +13,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from penchant.errors import RequestError
+from penchant.errors import ParameterError, RequestError
+from penchant.serving.catalog import check_name
 from penchant.serving.decode import load_json, show, whole_number
 
-__all__ = ["CONFLICT", "NOT_FOUND", "OUT_OF_MEMORY", "LoadModel", "model_directory"]
-__all__ += ["model_document", "model_list", "model_name", "read_load", "read_page"]
+__all__ = ["CONFLICT", "OUT_OF_MEMORY", "LoadModel", "model_directory", "model_document"]
+__all__ += ["model_list", "read_load", "read_page"]
 
 CONFLICT = 409
-NOT_FOUND = 404
 OUT_OF_MEMORY = 507
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _MAX_PAGE = 1000
 
 
@@ -38,33 +36,13 @@ class LoadModel(NamedTuple):
     url: str
 
 
-def model_name(name: object) -> str:
-    """Return a model's name, if it is one: letters, digits, ``.``, ``_`` and ``-``.
-
-    Raises
-    ------
-    RequestError
-        Also for names that could lead out of a folder, such as ``..`` or ``a/b``.
-
-    Examples
-    --------
-    >>> model_name("shop-2024.1")
-    'shop-2024.1'
-    """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise RequestError(
-            f"model_name must be letters, digits, '.', '_' and '-', beginning with a letter or "
-            f"digit, got {show(name)}"
-        )
-    return name
-
-
 def read_load(body: bytes) -> LoadModel:
     """Read the body of ``POST /models``.
 
     Raises
     ------
     RequestError
+        Also for a name that `check_name` refuses, such as ``..`` or ``a/b``.
 
     Examples
     --------
@@ -80,7 +58,13 @@ def read_load(body: bytes) -> LoadModel:
     url = document["url"]
     if not isinstance(url, str) or not url or "\0" in url:
         raise RequestError(f"url must be the path of a model, got {show(url)}")
-    return LoadModel(model_name(document["model_name"]), url)
+    name = document["model_name"]
+    if not isinstance(name, str):
+        raise RequestError(f"model_name must be text, got {show(name)}")
+    try:
+        return LoadModel(check_name(name), url)
+    except ParameterError as error:
+        raise RequestError(f"model_name: {error}") from None
 
 
 def model_directory(url: str, root: os.PathLike[str] | str) -> Path:

@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from penchant.config import read_config
 from penchant.errors import ArtifactNotFoundError, HTTPError, RequestError
+from penchant.serving.artifacts import find_artifact
 from penchant.serving.http import Answer, Call, error_message, error_status
 from penchant.serving.openapi import operation, path_parameter
 from penchant.serving.protocols import multi_model, sagemaker
@@ -125,18 +129,35 @@ def _runtime_error(error: BaseException, call: Call) -> Answer:
 
 
 def _load(server: Server, root: Path) -> Any:
+    lock = threading.Lock()
+    loading: set[str] = set()
+
+    @contextmanager
+    def reserved(name: str) -> Iterator[None]:
+        """Refuse a name that is taken; nobody else may load a model under it meanwhile."""
+        with lock:
+            if name in loading or name in {version.name for version in server.catalog}:
+                raise HTTPError(multi_model.CONFLICT, f"model {name} is loaded already")
+            loading.add(name)
+        try:
+            yield
+        finally:
+            with lock:
+                loading.discard(name)
+
     def load(body: bytes) -> Answer:
         wanted = multi_model.read_load(body)
-        if wanted.name in {version.name for version in server.catalog}:
-            raise HTTPError(multi_model.CONFLICT, f"model {wanted.name} is loaded already")
         directory = multi_model.model_directory(wanted.url, root)
-        try:
-            version = server.catalog.install(wanted.name, directory)
-        except MemoryError:
-            message = f"no memory is left for model {wanted.name}"
-            raise HTTPError(multi_model.OUT_OF_MEMORY, message) from None
-        except ArtifactNotFoundError as error:
-            raise RequestError(str(error)) from error
+        with reserved(wanted.name):
+            try:
+                # Again for what is in the folder: that may be a link out of the root.
+                directory = multi_model.model_directory(str(find_artifact(directory)), root)
+                version = server.catalog.install(wanted.name, directory)
+            except MemoryError:
+                message = f"no memory is left for model {wanted.name}"
+                raise HTTPError(multi_model.OUT_OF_MEMORY, message) from None
+            except ArtifactNotFoundError as error:
+                raise RequestError(str(error)) from error
         return Answer(multi_model.model_document(version.name, str(directory)))
 
     async def handle(call: Call) -> Answer:
