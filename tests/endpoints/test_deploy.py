@@ -17,6 +17,7 @@ from small_models import fit
 import penchant as pc
 from endpoint_support import USERS, damaged, foreign, processes_in, version_of, wait_until
 from penchant.endpoints.durations import seconds
+from penchant.endpoints.state import Folder
 from penchant.errors import (
     ArtifactError,
     ArtifactNotFoundError,
@@ -138,6 +139,30 @@ def test_a_failed_update_leaves_the_old_version(shop, artifacts, home, tmp_path)
         shop.update(7)
     assert shop.predict({"user_id": "u1"})["version"] == old == shop.version
     assert versions_in(home, "shop") == kept
+
+
+def test_a_replacement_that_does_not_start_leaves_the_old_version(home, artifacts, tmp_path):
+    """Also where the process had to be ended for other settings."""
+    one = version_of(artifacts[0])
+    with pc.deploy(artifacts[0], "firm", filters={"old": "year > 3"}, progress=False) as firm:
+        url = firm.endpoint_url
+        new = {"name": "firm", "filters": {"new": "year > 4"}, "replace": True, "progress": False}
+        with pytest.raises(ArtifactError, match="checksum"):
+            pc.deploy(damaged(artifacts[1], tmp_path / "damaged"), **new)
+        assert firm.endpoint_url == url  # not even ended
+        with pytest.raises(EndpointError, match=f"(?s)Nobody.*version {one} is back in service"):
+            pc.deploy(foreign(tmp_path / "foreign"), **new)
+        assert firm.predict({"user_id": "u1"})["version"] == one == firm.version
+        assert Folder.of("endpoints", "firm").settings()["filters"] == {"old": "year > 3"}
+        assert versions_in(home, "firm") == [one]
+        # One that nobody waits for keeps what was there before until it is known to serve.
+        pc.deploy(tmp_path / "foreign", **new, wait=False)
+        wait_until(lambda: firm.status == "Failed")
+        assert versions_in(home, "firm") == sorted([one, version_of(tmp_path / "foreign")])
+        with pytest.raises(EndpointError, match="settings stay"):
+            pc.deploy(tmp_path / "foreign", **new)
+        pc.deploy(artifacts[1], **new)
+        assert versions_in(home, "firm") == [version_of(artifacts[1])] == [firm.version]
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])

@@ -4,9 +4,11 @@ import asyncio
 import gc
 import hashlib
 import json
+import shutil
 import threading
 import time
 import weakref
+from pathlib import Path
 
 import pytest
 from small_models import fit
@@ -15,8 +17,9 @@ import penchant as pc
 from penchant.errors import ArtifactError, ParameterError, UnknownModelError
 from penchant.serving.batching import Batcher
 from penchant.serving.catalog import Catalog
-from penchant.serving.pointer import Follower
+from penchant.serving.pointer import LAG_SECONDS, Follower
 from penchant.serving.questions import read_question
+from penchant.storage.files import replaced_file
 
 USERS = [f"u{i}" for i in range(20)]
 
@@ -147,6 +150,120 @@ def test_workers_follow_one_pointer(artifacts, tmp_path):
     catalogs[0].remove("shop")
     wait_for(lambda: len(catalogs[1]) == 1, "not removed")
     assert Follower(pointer).read() == {"more": one}
+
+
+def followed(pointer, path, count=2):
+    """Return the catalogs of workers that follow one pointer."""
+    catalogs = [Catalog({"shop": path}) for _ in range(count)]
+    for catalog in catalogs:
+        Follower(pointer).follow(catalog)
+    return catalogs
+
+
+def versions(catalogs, name="shop"):
+    return {one.version for catalog in catalogs for one in catalog if one.name == name}
+
+
+def test_an_artifact_replaced_in_its_place_reaches_all_workers(artifacts, tmp_path):
+    """The path is the same, before and after."""
+    path = tmp_path / "shop"
+    pc.load(artifacts[0]).save(path)
+    catalogs = followed(tmp_path / "models.json", path)
+    pc.load(artifacts[1]).save(path)
+    new = catalogs[0].install("shop", path).version
+    assert new == version_of(path)
+    wait_for(lambda: versions(catalogs) == {new}, "no swap")
+
+
+def test_a_version_that_is_gone_when_it_is_followed(artifacts, tmp_path):
+    """A worker that can only find a newer one takes the others along."""
+    path = tmp_path / "shop"
+    pc.load(artifacts[0]).save(path)
+    first, second = followed(tmp_path / "models.json", path)
+    with second.changing("shop"):  # as if it were slow
+        pc.load(artifacts[1]).save(path)
+        first.install("shop", path)
+        pc.load(artifacts[0]).save(path)
+    wait_for(lambda: versions([first, second]) == {version_of(artifacts[0])}, "they disagree")
+
+
+def test_changes_that_cross_leave_workers_with_one_version(artifacts, tmp_path, monkeypatch):
+    """One worker is told of another version while it loads what the other was told of."""
+    one, two = (str(path) for path in artifacts)
+    first, second = followed(tmp_path / "models.json", two)
+    loading, go_on = threading.Event(), threading.Event()
+    prepare = second._prepare
+
+    def slow(name, model):
+        if threading.current_thread().name == "penchant-follow":
+            loading.set()
+            assert go_on.wait(60)
+        return prepare(name, model)
+
+    monkeypatch.setattr(second, "_prepare", slow)
+    first.install("shop", one)
+    assert loading.wait(60)
+    put = threading.Thread(target=second.install, args=("shop", two))
+    put.start()
+    put.join(0.3)  # an install that waits for no lock is over by now
+    go_on.set()
+    put.join()
+    wait_for(lambda: versions([first, second]) == {version_of(artifacts[1])}, "they disagree")
+    assert Follower(tmp_path / "models.json").read() == {"shop": two}
+    # And it stays so: nothing that was read before is installed after it.
+    time.sleep(3 * LAG_SECONDS)
+    assert versions([first, second]) == {version_of(artifacts[1])}
+
+
+def test_many_changes_at_once_end_with_one_version(artifacts, tmp_path):
+    catalogs = followed(tmp_path / "models.json", artifacts[0])
+
+    def change(number):
+        for turn in range(5):
+            catalogs[number].install("shop", artifacts[(number + turn) % 2])
+
+    threads = [threading.Thread(target=change, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    last = Follower(tmp_path / "models.json").read()["shop"]
+    wait_for(lambda: versions(catalogs) == {version_of(Path(last))}, "they disagree")
+
+
+def test_one_model_that_does_not_load_holds_up_no_other(artifacts, tmp_path, caplog):
+    """And it is tried again; a model that was never installed may be removed."""
+    one, two = (str(path) for path in artifacts)
+    pointer, late = tmp_path / "models.json", tmp_path / "late"
+    (catalog,) = followed(pointer, one, count=1)
+
+    def point(**models):
+        whole = {
+            name: {"artifact": str(path), "version": version_of(artifacts[1])}
+            for name, path in models.items()
+        }
+        with replaced_file(pointer) as file:
+            file.write(json.dumps({"models": whole}).encode())
+
+    point(absent=tmp_path / "nowhere", late=late, shop=two, more=two)
+    wait_for(lambda: versions([catalog], "more") == {version_of(artifacts[1])}, "none after it")
+    assert versions([catalog]) == {version_of(artifacts[1])}
+    assert "absent" in caplog.text
+    shutil.copytree(two, late)
+    wait_for(lambda: versions([catalog], "late") == {version_of(late)}, "not tried again")
+    point(late=late)
+    wait_for(lambda: [one.name for one in catalog] == ["late"], "not removed")
+
+
+def test_a_change_that_cannot_be_written_down_does_not_happen(artifacts, tmp_path):
+    (catalog,) = followed(tmp_path / "models.json", artifacts[0], count=1)
+    (tmp_path / "models.json").write_text("{")
+    with pytest.raises(ValueError, match="Expecting"):
+        catalog.install("shop", artifacts[1])
+    assert versions([catalog]) == {version_of(artifacts[0])}
+    (tmp_path / "models.json").unlink()
+    time.sleep(3 * LAG_SECONDS)
+    assert versions([catalog]) == {version_of(artifacts[0])}
 
 
 def test_a_worker_that_was_loading_during_a_change_begins_with_it(artifacts, tmp_path):

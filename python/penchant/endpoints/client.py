@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import datetime
 import json
+import math
 import os
 import threading
 from typing import TYPE_CHECKING, Any
@@ -13,10 +15,11 @@ from penchant.errors import EndpointError, RequestError, require
 if TYPE_CHECKING:
     import urllib3
 
-__all__ = ["call", "flat"]
+__all__ = ["call", "encode", "flat"]
 
 _LISTS = ("items", "users")
 _ATTEMPTS = 3
+_DEPTH = 100  # of objects in each other
 _KEPT = 256  # connections: as many as threads may ask at a time
 
 _lock = threading.Lock()
@@ -62,12 +65,12 @@ def call(
     Raises
     ------
     RequestError
-        The request is wrong; the message is the server's.
+        The request is wrong; the message is the server's, or names what JSON has no form for.
     EndpointError
         There is no answer, or the server has failed.
     """
     urllib3 = require("urllib3", "serve")
-    content = None if body is None else json.dumps(body).encode()
+    content = None if body is None else encode(body)
     headers = {} if content is None else {"content-type": "application/json"}
     if fresh:
         headers["connection"] = "close"
@@ -92,6 +95,71 @@ def call(
     if answer.status < 500:
         raise RequestError(message)
     raise EndpointError(f"{url} answers {answer.status}: {message}")
+
+
+def encode(body: Any) -> bytes:
+    """Return a request's body as JSON, with NumPy's and pandas' values as plain ones.
+
+    Raises
+    ------
+    RequestError
+        JSON has no form for a value, such as NaN; the message says which.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> encode({"user_id": np.int64(7), "history": np.array(["tea", "jam"])})
+    b'{"user_id": 7, "history": ["tea", "jam"]}'
+    """
+    try:
+        return json.dumps(body, default=_plain, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        # What is wrong is not said where; the plain form has it, and is walked through.
+        _check(body, "")
+        raise  # pragma: no cover - whatever JSON refuses has been found
+
+
+def _plain(value: Any) -> Any:
+    """Return what a value that JSON does not know is in JSON."""
+    if isinstance(value, datetime.date | datetime.time) and value == value:  # NaT is no time
+        return value.isoformat()
+    if type(value).__module__ == "numpy" and hasattr(value, "dtype"):
+        if value.dtype.kind == "M" and value.ndim == 0 and value == value:
+            return str(value)
+        if value.dtype.kind in "biufUSO" or value.ndim:
+            return [*value] if value.ndim else value.item()
+    to_list = getattr(value, "to_list", None)  # of a Series or an index
+    if callable(to_list):
+        return to_list()
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _check(value: Any, where: str, depth: int = 0) -> None:
+    """Raise for the first value within one that JSON has no form for."""
+    if depth > _DEPTH:
+        raise RequestError(f"{where[:60]}: nested more than {_DEPTH} deep")
+    if isinstance(value, dict):
+        for key, one in value.items():
+            if not isinstance(key, str | int):
+                raise RequestError(f"{where or 'data'}: field {key!r:.60} must be text")
+            _check(one, f"{where}.{key}" if where else key, depth + 1)
+    elif isinstance(value, list | tuple):
+        for number, one in enumerate(value):
+            _check(one, f"{where}[{number}]", depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise RequestError(
+            f"{where or 'data'}: {float(value)!r} is no value here: leave the field out"
+        )
+    elif not isinstance(value, str | int | float | None):
+        try:
+            plain = _plain(value)
+        except TypeError:
+            kind = type(value).__name__
+            raise RequestError(
+                f"{where or 'data'}: {value!r:.60} ({kind}) has no form in JSON: give text, a "
+                "number, true, false, a list or a dict"
+            ) from None
+        _check(plain, where, depth + 1)
 
 
 def _message(content: bytes) -> str:

@@ -10,14 +10,14 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from penchant.endpoints import durations
 from penchant.endpoints.predictor import Predictor
 from penchant.endpoints.process import end, remove
 from penchant.endpoints.state import Folder, home, locked_name, make_private
 from penchant.endpoints.store import keep_only, store
-from penchant.errors import EndpointExistsError, ParameterError, require
+from penchant.errors import EndpointError, EndpointExistsError, ParameterError, require
 from penchant.serving.catalog import check_name
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def deploy(
         File that questions, their context and answers are appended to, as JSON Lines.
     replace : bool, default False
         If the name is taken, update that endpoint: without a lost request if it is running and
-        nothing but the model changes; otherwise it is started anew.
+        nothing but the model changes; otherwise it is started anew, and if that fails with the
+        version and settings that it had.
     wait : bool, default True
         Return when it is in service; otherwise `Predictor.wait` does that.
     timeout : float, default 600
@@ -94,7 +95,8 @@ def deploy(
     EndpointExistsError
         The name is taken, and `replace` is false.
     EndpointError
-        It did not start; the message has the end of its log.
+        It did not start; the message has the end of its log, and where it replaced another
+        version, whether that one is back.
     ParameterError
         An argument makes no sense.
 
@@ -130,7 +132,7 @@ def deploy(
             predictor = _create(folder, name, model, asked)
             fresh = True
         elif replace:
-            predictor = _replace(folder, name, model, asked, timeout)
+            predictor = _replace(folder, name, model, asked, timeout, wait, progress)
             fresh = False
         else:
             raise EndpointExistsError(
@@ -212,6 +214,8 @@ def _replace(
     model: Recommender | os.PathLike[str] | str,
     asked: dict[str, Any],
     timeout: float,
+    wait: bool,
+    progress: bool,
 ) -> Predictor:
     predictor = Predictor(name)
     settings = folder.settings()
@@ -226,12 +230,45 @@ def _replace(
             more = {"expires_seconds": lifetime, "expires_at": time.time() + lifetime}
             folder.write_settings(folder.settings() | more)
         return predictor
+    running = predictor.status == "InService"
+    old = settings["version"]
     version = store(model, folder.versions)
     end(folder)
-    folder.write_settings(changed | {"version": version})
-    predictor._start()
-    keep_only(folder.versions, version)
+    try:
+        folder.write_settings(changed | {"version": version})
+        predictor._start()
+        if wait:
+            predictor.wait(timeout=timeout, progress=progress)
+    except (EndpointError, OSError) as error:
+        _go_back(predictor, settings, running, error, timeout)
+    # Who does not wait may yet find that it does not start.
+    keep_only(folder.versions, version, *(() if wait else (old,)))
     return predictor
+
+
+def _go_back(
+    predictor: Predictor,
+    settings: dict[str, Any],
+    running: bool,
+    error: Exception,
+    timeout: float,
+) -> NoReturn:
+    """Undo a replacement that did not start, and say so."""
+    folder, old = predictor._folder, settings["version"]
+    end(folder)
+    folder.write_settings(settings)
+    if not running:
+        keep_only(folder.versions, old)
+        raise EndpointError(f"{error}\nversion {old} and its settings stay") from error
+    try:
+        predictor._start()
+        predictor.wait(timeout=timeout)
+    except EndpointError as second:
+        raise EndpointError(
+            f"{error}\nand version {old}, which was there before, does not start again: {second}"
+        ) from error
+    keep_only(folder.versions, old)
+    raise EndpointError(f"{error}\nversion {old} is back in service") from error
 
 
 def _write_secret(path: Path) -> None:

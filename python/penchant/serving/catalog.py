@@ -102,9 +102,11 @@ class Catalog:
     ) -> None:
         self._num_threads = num_threads
         self._lock = threading.Lock()  # of changes; reading takes what is current
+        self._names: dict[str, threading.RLock] = {}
         self._versions: dict[str, Version] = {}
-        # Told of every change: the name, and the artifact or None where it was removed.
-        self.changed: Callable[[str, str | None], None] | None = None
+        # Told of every change: the name, and what it will be, or None where it is removed. What
+        # raises there keeps the change from happening.
+        self.changed: Callable[[str, Version | None], None] | None = None
         for name, model in models.items():
             self.install(name, model)
 
@@ -151,12 +153,13 @@ class Catalog:
             A name that cannot be one.
         """
         check_name(name)
-        made = self._prepare(name, model)
-        with self._lock:
-            # A new mapping rather than a changed one: nobody ever iterates over half a change.
-            self._versions = {**self._versions, name: made}
-        if tell and self.changed is not None and made.artifact is not None:
-            self.changed(name, made.artifact)
+        with self.changing(name):
+            made = self._prepare(name, model)
+            if tell and self.changed is not None and made.artifact is not None:
+                self.changed(name, made)
+            with self._lock:
+                # A new mapping rather than a changed one: nobody ever iterates over half a change.
+                self._versions = {**self._versions, name: made}
         return made
 
     def remove(self, name: str, *, tell: bool = True) -> None:
@@ -166,11 +169,21 @@ class Catalog:
         ------
         UnknownModelError
         """
-        self.get(name)
+        with self.changing(name):
+            self.get(name)
+            if tell and self.changed is not None:
+                self.changed(name, None)
+            with self._lock:
+                self._versions = {key: one for key, one in self._versions.items() if key != name}
+
+    def changing(self, name: str) -> threading.RLock:
+        """Return the lock that is held while the model of a name is loaded and takes over.
+
+        Two who change one model do so one after the other, so that the last one to be told of is
+        the one that stays.
+        """
         with self._lock:
-            self._versions = {key: one for key, one in self._versions.items() if key != name}
-        if tell and self.changed is not None:
-            self.changed(name, None)
+            return self._names.setdefault(name, threading.RLock())
 
     def _prepare(self, name: str, model: Recommender | os.PathLike[str] | str) -> Version:
         if not isinstance(model, str | os.PathLike):
