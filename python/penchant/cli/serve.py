@@ -7,7 +7,7 @@ import os
 import socket
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from penchant.serving.settings import Settings
 
 __all__ = ["serve"]
-
-_DRAIN_SECONDS = 25  # of the 30 that SageMaker and most container hosts give
 
 
 def serve(
@@ -83,7 +81,14 @@ def serve(
         secret=secret,
         state=None if state is None else str(state),
     )
-    with _listen(host, port) as listener:
+    settings.check()
+    _run(settings, host, port, workers)
+
+
+def _run(settings: Settings, host: str, port: int, workers: int) -> None:
+    from penchant.serving.running import listen
+
+    with listen(host, port, "; choose another --port or --host") as listener:
         shown = f"[{host}]" if ":" in host else host
         place = f"http://{shown}:{listener.getsockname()[1]}"
         if workers == 1:
@@ -105,20 +110,8 @@ def named_filters(given: list[str]) -> dict[str, str]:
     return found
 
 
-def _options() -> dict[str, Any]:
-    return {
-        "log_level": "warning",
-        "lifespan": "off",
-        "access_log": False,
-        "server_header": False,
-        "timeout_graceful_shutdown": _DRAIN_SECONDS,
-        "backlog": 4096,
-    }
-
-
 def _run_one(settings: Settings, listener: socket.socket, place: str) -> None:
-    import uvicorn
-
+    from penchant.serving.running import make_server
     from penchant.serving.settings import make_app
 
     app = make_app(settings)
@@ -128,7 +121,7 @@ def _run_one(settings: Settings, listener: socket.socket, place: str) -> None:
         f"{model.describe()['items']:,} items) on {place} - Ctrl-C stops it",
         err=True,
     )
-    uvicorn.Server(uvicorn.Config(app, **_options())).run(sockets=[listener])
+    make_server(app).run(sockets=[listener])
 
 
 def _run_several(settings: Settings, workers: int, listener: socket.socket, place: str) -> None:
@@ -136,6 +129,7 @@ def _run_several(settings: Settings, workers: int, listener: socket.socket, plac
     import uvicorn
 
     from penchant.models.prepared import open_served
+    from penchant.serving.running import uvicorn_options
 
     # Verified and prepared once, for all of them; an error comes from here.
     open_served(next(iter(settings.models.values())))
@@ -146,18 +140,5 @@ def _run_several(settings: Settings, workers: int, listener: socket.socket, plac
         factory=True,
         workers=workers,
         fd=listener.fileno(),
-        **_options(),
+        **uvicorn_options(),
     )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Open the listening socket here, where a port in use is an error with a message."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        return socket.create_server(address[:2], family=family, backlog=4096)
-    except OSError as error:
-        raise ParameterError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another --port or --host"
-        ) from error
