@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from penchant.warehouse.connections import connect, opened, opener
-from penchant.warehouse.tables import Table, Warehouse
+from penchant.warehouse.tables import Table, Tables
 
-__all__ = ["Table", "Warehouse", "connect", "opened", "opener"]
+__all__ = ["Table", "Tables", "connect", "opened", "opener"]

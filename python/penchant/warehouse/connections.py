@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from penchant.errors import DataError, MissingExtraError, MissingFileError, ParameterError, require
 from penchant.warehouse.credentials import Secret, read_secret
+from penchant.warehouse.tables import quoted
 
 __all__ = ["connect", "opened", "opener", "select"]
 
@@ -45,11 +46,7 @@ def select(table: str, columns: list[str]) -> str:
     parts = table.split(".")
     if not all(parts) or "\0" in table:
         raise ParameterError(f"table must be a name such as sales or shop.sales, got {table!r:.80}")
-    return f"SELECT {', '.join(map(_quoted, columns))} FROM {'.'.join(map(_quoted, parts))}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return f"SELECT {', '.join(map(quoted, columns))} FROM {'.'.join(map(quoted, parts))}"
 
 
 def connect(
