@@ -91,6 +91,7 @@ def test_many(client, number_model, content, media):
     ("accept", "csv"),
     [
         ("text/csv", True),
+        ("text/*", True),
         ("text/html, text/csv;q=0.9, */*", True),
         ("*/*", False),
         ("application/json, text/csv", False),

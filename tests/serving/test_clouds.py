@@ -157,8 +157,9 @@ def test_snowflakes_functions_with_effects_need_the_token(server, artifact):
         deploy()
     assert caught.value.code == 401
     caught.value.close()
-    answer = deploy(**{"sf-custom-authorization": f"Bearer {TOKEN}"})
-    assert answer["data"][0][1]["name"] == "snow"
+    token = {"sf-custom-authorization": f"Bearer {TOKEN}"}
+    for more in ({}, {"authorization": "AWS4-HMAC-SHA256 Credential=a gateway's"}):
+        assert deploy(**token, **more)["data"][0][1]["name"] == "snow"
 
 
 def test_snowflakes_retry_after_a_restart(artifact, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import os
 import socket
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,53 +19,61 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
-_DRAIN_SECONDS = 25  # of the 30 that SageMaker and most container hosts give
+
+_PortOption = Annotated[
+    int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
+]
+_HostOption = Annotated[
+    str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")
+]
+_NameOption = Annotated[str, typer.Option(help="What the model is called.")]
+_WorkersOption = Annotated[
+    int, typer.Option(min=1, max=256, help="Processes that answer; they share the artifact.")
+]
+_FilterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        metavar="NAME=EXPRESSION",
+        help="A filter that Personalize's clients name by filterArn; repeatable.",
+    ),
+]
+_WarehouseOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Database that Snowflake's functions train on: duckdb:///FILE, postgresql://...",
+    ),
+]
+_SecretOption = Annotated[
+    str | None,
+    typer.Option(metavar="WHERE", help="Its password: env:NAME, file:PATH or aws:ARN."),
+]
+_StateOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Keep the answers of Snowflake's functions beyond a restart."
+    ),
+]
+_RecordOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Append questions of /v1, their context and answers, as JSON Lines."
+    ),
+]
 
 
 def serve(
     artifact: ArtifactArgument,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
-    ] = 8080,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")
-    ] = "127.0.0.1",
-    name: Annotated[str, typer.Option(help="What the model is called.")] = "default",
-    workers: Annotated[
-        int, typer.Option(min=1, max=256, help="Processes that answer; they share the artifact.")
-    ] = 1,
-    named_filter: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter",
-            metavar="NAME=EXPRESSION",
-            help="A filter that Personalize's clients name by filterArn; repeatable.",
-        ),
-    ] = None,
-    warehouse: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Database that Snowflake's functions train on: duckdb:///FILE, postgresql://...",
-        ),
-    ] = None,
-    secret: Annotated[
-        str | None,
-        typer.Option(metavar="WHERE", help="Its password: env:NAME, file:PATH or aws:ARN."),
-    ] = None,
-    state: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Keep the answers of Snowflake's functions beyond a restart."
-        ),
-    ] = None,
-    record: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Append questions of /v1, their context and answers, as JSON Lines.",
-        ),
-    ] = None,
+    port: _PortOption = 8080,
+    host: _HostOption = "127.0.0.1",
+    name: _NameOption = "default",
+    workers: _WorkersOption = 1,
+    named_filter: _FilterOption = None,
+    warehouse: _WarehouseOption = None,
+    secret: _SecretOption = None,
+    state: _StateOption = None,
+    record: _RecordOption = None,
 ) -> None:
     """Answer recommendation requests over HTTP until Ctrl-C or SIGTERM.
 
@@ -86,7 +94,14 @@ def serve(
         secret=secret,
         state=None if state is None else str(state),
     )
-    with _listen(host, port) as listener:
+    settings.check()
+    _run(settings, host, port, workers)
+
+
+def _run(settings: Settings, host: str, port: int, workers: int) -> None:
+    from penchant.serving.running import listen
+
+    with listen(host, port, "; choose another --port or --host") as listener:
         shown = f"[{host}]" if ":" in host else host
         place = f"http://{shown}:{listener.getsockname()[1]}"
         if workers == 1:
@@ -108,20 +123,8 @@ def named_filters(given: list[str]) -> dict[str, str]:
     return found
 
 
-def _options() -> dict[str, Any]:
-    return {
-        "log_level": "warning",
-        "lifespan": "on",
-        "access_log": False,
-        "server_header": False,
-        "timeout_graceful_shutdown": _DRAIN_SECONDS,
-        "backlog": 4096,
-    }
-
-
 def _run_one(settings: Settings, listener: socket.socket, place: str) -> None:
-    import uvicorn
-
+    from penchant.serving.running import make_server
     from penchant.serving.settings import make_app
 
     app = make_app(settings)
@@ -131,7 +134,7 @@ def _run_one(settings: Settings, listener: socket.socket, place: str) -> None:
         f"{model.describe()['items']:,} items) on {place} - Ctrl-C stops it",
         err=True,
     )
-    uvicorn.Server(uvicorn.Config(app, **_options())).run(sockets=[listener])
+    make_server(app).run(sockets=[listener])
 
 
 def _run_several(settings: Settings, workers: int, listener: socket.socket, place: str) -> None:
@@ -139,6 +142,7 @@ def _run_several(settings: Settings, workers: int, listener: socket.socket, plac
     import uvicorn
 
     from penchant.models.prepared import open_served
+    from penchant.serving.running import uvicorn_options
 
     # Verified and prepared once, for all of them; an error comes from here.
     open_served(next(iter(settings.models.values())))
@@ -149,18 +153,5 @@ def _run_several(settings: Settings, workers: int, listener: socket.socket, plac
         factory=True,
         workers=workers,
         fd=listener.fileno(),
-        **_options(),
+        **uvicorn_options(),
     )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Open the listening socket here, where a port in use is an error with a message."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        return socket.create_server(address[:2], family=family, backlog=4096)
-    except OSError as error:
-        raise ParameterError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another --port or --host"
-        ) from error

@@ -15,8 +15,6 @@ from penchant.errors import ParameterError, PenchantError, require
 __all__ = ["bind_port", "serve"]
 
 _PORT = 8080
-# Of the thirty seconds that a host waits after SIGTERM; the rest is for closing.
-_DRAIN = 25
 
 
 def serve(root: os.PathLike[str] | str | None = None) -> int:
@@ -45,7 +43,9 @@ def serve(root: os.PathLike[str] | str | None = None) -> int:
     try:
         port = bind_port(os.environ)
         app = _application(tree, multi=os.environ.get("SAGEMAKER_MULTI_MODEL") == "true")
-        listener = _listen(port)
+        from penchant.serving.running import listen
+
+        listener = listen("0.0.0.0", port)
     except (PenchantError, OSError) as error:
         say(f"failed: {error}")
         return 1
@@ -88,37 +88,19 @@ def bind_port(environment: Mapping[str, str]) -> int:
 
 def _application(tree: Tree, *, multi: bool) -> Any:
     require("uvicorn", "serve")
-    require("fastapi", "serve")
-    from penchant.serving import create_app
     from penchant.serving.artifacts import find_artifact
+    from penchant.serving.settings import Settings, make_app
 
     if multi:
         tree.models.mkdir(parents=True, exist_ok=True)
-        options: dict[str, Any] = {"models": {}, "models_root": tree.models}
-        return create_app(**options)
-    return create_app(find_artifact(tree.model))
-
-
-def _listen(port: int) -> socket.socket:
-    try:
-        return socket.create_server(("0.0.0.0", port), backlog=4096)
-    except OSError as error:
-        raise ParameterError(f"cannot listen on port {port}: {error.strerror}") from error
+        return make_app(Settings({}, models_root=str(tree.models)))
+    return make_app(Settings({"default": str(find_artifact(tree.model))}))
 
 
 def _run(app: Any, listener: socket.socket, stop: _Stop) -> None:
-    import uvicorn
+    from penchant.serving.running import make_server
 
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        lifespan="off",
-        access_log=False,
-        server_header=False,
-        backlog=4096,
-        timeout_graceful_shutdown=_DRAIN,
-    )
-    stop.server = server = uvicorn.Server(config)
+    stop.server = server = make_server(app)
     say(f"listening on port {listener.getsockname()[1]}")
     if not stop.asked:
         server.run(sockets=[listener])

@@ -31,9 +31,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-
 from penchant.errors import PenchantError, RequestError, RequestTooLargeError, UnsupportedError
 from penchant.serving.decode import Requests, decode_record
 from penchant.serving.external_ddl import ddl
@@ -365,11 +362,8 @@ def _id(value: Any, field: str) -> str:
 
 
 def _scores(service: Service, pairs: list[tuple[str, str]]) -> list[str]:
-    model = service.model
-    columns = [pa.array(ids, pa.large_string()) for ids in zip(*pairs, strict=True)]
-    frame = pa.table(columns, [model.columns_.user, model.columns_.item])
-    scores = model.predict(frame, unknown="nan", num_threads=service.num_threads)
-    return snowflake.score_values(np.asarray(scores, np.float32))
+    users, items = zip(*pairs, strict=True)
+    return snowflake.score_values(service.predict(users, items))
 
 
 def _recommendations(service: Service, asked: list[tuple[str, int]]) -> list[str]:

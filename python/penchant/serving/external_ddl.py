@@ -94,7 +94,7 @@ item_id VARCHAR)
         SELECT train_and_get_recommendations(
             'shop.public.ratings', 'shop.public.recommendations', 'svd', 10,
             'user_id', 'item_id', 'rating');
-        SELECT deploy_model('movies', 's3://bucket/model.tar.gz');
+        SELECT deploy_model('movies', '/srv/models/movies');
         SELECT user_id, item_id, invoke_model('movies', user_id, item_id)::FLOAT FROM pairs;
         SELECT invoke_model('movies', user_id, OBJECT_CONSTRUCT('k', 5)):items FROM users;
     """

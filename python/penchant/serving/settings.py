@@ -18,6 +18,7 @@ __all__ = ["ADMIN_TOKEN", "Settings", "make_app"]
 
 ADMIN_TOKEN = "PENCHANT_ADMIN_TOKEN"
 _VARIABLE = "PENCHANT_SERVE_SETTINGS"
+_WAREHOUSE = ("--warehouse", "--secret")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Settings:
         Address of the database that Snowflake's functions train on, and where its password is.
     state : str or None
         File in which the answers of Snowflake's functions outlast the server.
+    models_root : str or None
+        Folder whose artifacts SageMaker may load: a multi-model container.
     """
 
     models: dict[str, str]
@@ -50,13 +53,32 @@ class Settings:
     warehouse: str | None = None
     secret: str | None = None
     state: str | None = None
+    models_root: str | None = None
 
     def connect(self) -> Any:
         """Open the warehouse, to read and to write."""
         from penchant.warehouse import connect
 
         assert self.warehouse is not None
-        return connect(self.warehouse, self.secret, write=True)
+        return connect(self.warehouse, self.secret, write=True, names=_WAREHOUSE)
+
+    def check(self) -> None:
+        """Find out whether what is only needed later can be used.
+
+        Raises
+        ------
+        PenchantError
+            The state file is none; the warehouse is of no known kind, or not there.
+        """
+        from penchant.serving.runs import Runs
+        from penchant.warehouse import opener
+
+        if self.state is not None:
+            Runs({}, lost=b"", state=self.state)
+        if self.warehouse is not None:
+            opener(self.warehouse, self.secret, write=True, names=_WAREHOUSE)
+        elif self.secret is not None:
+            raise ParameterError("--secret is the password of --warehouse, which is missing")
 
     def to_environment(self) -> dict[str, str]:
         """Return the variable that a worker reads."""
@@ -103,4 +125,5 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         filters=settings.filters,
         connect=None if settings.warehouse is None else settings.connect,
         state=state,
+        models_root=settings.models_root,
     )

@@ -14,7 +14,7 @@ import pyarrow as pa
 from penchant.errors import DataError, ParameterError, RequestError, closest
 from penchant.models.named import find_class
 from penchant.models.results import distinct_names
-from penchant.warehouse.tables import Table, Warehouse, parse_name, plain
+from penchant.warehouse.tables import Table, Tables, parse_name, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,7 +146,7 @@ class TrainingRun:
         """
         start = perf_counter()
         with closing(connect()) as connection:
-            warehouse = Warehouse(connection)
+            warehouse = Tables(connection)
             self._check_output(warehouse)
             ids = [self.user, self.item]
             n_rows = warehouse.count(self.input_table)
@@ -168,7 +168,7 @@ class TrainingRun:
             "total_seconds": round(perf_counter() - start, 3),
         }
 
-    def _read(self, warehouse: Warehouse, connection: Any) -> Interactions:
+    def _read(self, warehouse: Tables, connection: Any) -> Interactions:
         from penchant.data.interactions import Interactions
 
         query = warehouse.query(
@@ -196,7 +196,7 @@ class TrainingRun:
             users = model.users_.take(everyone[first : first + step])
             yield model.recommend(users, k=self.k, exclude_seen=self.exclude_seen)
 
-    def _check_output(self, warehouse: Warehouse) -> None:
+    def _check_output(self, warehouse: Tables) -> None:
         """Refuse to replace a table that is no earlier answer of this function."""
         present = warehouse.columns(self.output_table)
         wanted = distinct_names([plain(self.user), plain(self.item), "score", "rank"])

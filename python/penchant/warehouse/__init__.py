@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penchant.warehouse.connections import connect, opened
-from penchant.warehouse.tables import Table, Warehouse
+from penchant.warehouse.connections import connect, opened, opener
+from penchant.warehouse.tables import Table, Tables
 
-__all__ = ["Table", "Warehouse", "connect", "opened"]
+__all__ = ["Table", "Tables", "connect", "opened", "opener"]

@@ -7,18 +7,20 @@ import importlib
 import importlib.util
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from penchant.errors import DataError, MissingExtraError, MissingFileError, ParameterError, require
 from penchant.warehouse.credentials import Secret, read_secret
+from penchant.warehouse.tables import quoted
 
-__all__ = ["connect", "select"]
+__all__ = ["connect", "opened", "opener", "select"]
 
 _SCHEMES = ("duckdb", "sqlite", "postgresql", "postgres")
 _DRIVERS = ("psycopg", "psycopg2", "pg8000")
+_NAMES = ("data_url", "secret")  # of the hyperparameters of a container
 _OPTIONS = ("sslmode", "sslrootcert", "connect_timeout")
 
 
@@ -44,14 +46,16 @@ def select(table: str, columns: list[str]) -> str:
     parts = table.split(".")
     if not all(parts) or "\0" in table:
         raise ParameterError(f"table must be a name such as sales or shop.sales, got {table!r:.80}")
-    return f"SELECT {', '.join(map(_quoted, columns))} FROM {'.'.join(map(_quoted, parts))}"
+    return f"SELECT {', '.join(map(quoted, columns))} FROM {'.'.join(map(quoted, parts))}"
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def connect(url: str, secret: str | None = None, *, write: bool = False) -> Any:
+def connect(
+    url: str,
+    secret: str | None = None,
+    *,
+    write: bool = False,
+    names: tuple[str, str] = _NAMES,
+) -> Any:
     """Open a database for reading, or for reading and writing.
 
     Parameters
@@ -64,6 +68,8 @@ def connect(url: str, secret: str | None = None, *, write: bool = False) -> Any:
         Where the password is, as `read_secret` takes it.
     write : bool, default False
         Whether tables may be changed; a file is only ever opened for reading otherwise.
+    names : (str, str)
+        What the caller calls `url` and `secret`, for messages.
 
     Returns
     -------
@@ -79,38 +85,69 @@ def connect(url: str, secret: str | None = None, *, write: bool = False) -> Any:
     MissingExtraError
         No driver of the database is installed.
     """
+    return _opened(opener(url, secret, write=write, names=names))
+
+
+def opener(
+    url: str,
+    secret: str | None = None,
+    *,
+    write: bool = False,
+    names: tuple[str, str] = _NAMES,
+) -> Callable[[], Any]:
+    """Check all that can be known of a database before it is opened; return what opens it.
+
+    Parameters
+    ----------
+    url, secret, write, names
+        As of `connect`.
+
+    Raises
+    ------
+    ParameterError, MissingFileError, DataError, MissingExtraError
+        As of `connect`, but for a database that lets nobody in: nobody has knocked yet.
+
+    Examples
+    --------
+    >>> opener("nonsense://x", names=("--warehouse", "--secret"))
+    Traceback (most recent call last):
+    ...
+    penchant.errors.ParameterError: --warehouse is of the kind 'nonsense'; known are \
+duckdb:///FILE, sqlite:///FILE and postgresql://USER@HOST/NAME
+    """
+    what, hidden = names
     try:
         parts = urlsplit(url)
         password, port = parts.password, parts.port
     except ValueError:
-        raise ParameterError("data_url is not a URL") from None
+        raise ParameterError(f"{what} is not a URL") from None
     if parts.scheme not in _SCHEMES:
         raise ParameterError(
-            f"data_url is of the kind {parts.scheme or 'none'!r:.40}; known are duckdb:///FILE, "
+            f"{what} is of the kind {parts.scheme or 'none'!r:.40}; known are duckdb:///FILE, "
             "sqlite:///FILE and postgresql://USER@HOST/NAME"
         )
     options = dict(parse_qsl(parts.query))
     if password is not None or "password" in options:
         raise ParameterError(
-            "data_url holds a password, which everyone who sees the job would read: leave it out, "
-            "and say where it is with secret=env:NAME, file:PATH or aws:ARN"
+            f"{what} holds a password, which everyone who sees the job would read: leave it out, "
+            f"and say where it is with {hidden}=env:NAME, file:PATH or aws:ARN"
         )
     if parts.scheme.startswith("postgres"):
-        return _postgresql(parts, port, options, read_secret(secret) if secret else None)
+        found = read_secret(secret, hidden) if secret else None
+        return _postgresql(parts, port, options, found, what)
     if secret is not None:
-        raise ParameterError(f"a {parts.scheme} file has no password: leave out secret")
-    path = _file(parts)
+        raise ParameterError(f"a {parts.scheme} file has no password: leave out {hidden}")
+    path = _file(parts, what)
     if parts.scheme == "sqlite":
-        mode = "rw" if write else "ro"
-        address = f"{path.absolute().as_uri()}?mode={mode}"
-        return _opened(lambda: sqlite3.connect(address, uri=True))
+        address = f"{path.absolute().as_uri()}?mode={'rw' if write else 'ro'}"
+        return lambda: sqlite3.connect(address, uri=True)
     duckdb = require("duckdb", "duckdb")
-    return _opened(lambda: duckdb.connect(str(path), read_only=not write))
+    return lambda: duckdb.connect(str(path), read_only=not write)
 
 
-def _file(parts: SplitResult) -> Path:
+def _file(parts: SplitResult, what: str) -> Path:
     if parts.netloc or not parts.path.strip("/"):
-        raise ParameterError(f"data_url must name a file, as {parts.scheme}:///shop.db")
+        raise ParameterError(f"{what} must name a file, as {parts.scheme}:///shop.db")
     text = unquote(parts.path)
     for path in (Path(text[1:]), Path(text)):
         if path.is_file():
@@ -126,16 +163,20 @@ def _opened(call: Any) -> Any:
 
 
 def _postgresql(
-    parts: SplitResult, port: int | None, options: Mapping[str, str], secret: Secret | None
-) -> Any:
+    parts: SplitResult,
+    port: int | None,
+    options: Mapping[str, str],
+    secret: Secret | None,
+    what: str,
+) -> Callable[[], Any]:
     for name in options:
         if name not in _OPTIONS:
             raise ParameterError(
-                f"data_url has the option {name!r:.40}; known are {', '.join(_OPTIONS)}"
+                f"{what} has the option {name!r:.40}; known are {', '.join(_OPTIONS)}"
             )
     name = unquote(parts.path.strip("/"))
     if not parts.hostname or not name:
-        raise ParameterError("data_url must be postgresql://USER@HOST/NAME")
+        raise ParameterError(f"{what} must be postgresql://USER@HOST/NAME")
     username = unquote(parts.username or "") or (secret.username if secret else None)
     said: dict[str, Any] = {"host": parts.hostname, "user": username, "port": port}
     said["password"] = secret.password if secret else None
@@ -151,8 +192,8 @@ def _postgresql(
     if driver == "pg8000":
         if options.get("sslmode", "prefer") not in ("disable", "prefer"):
             said["ssl_context"] = True
-        return _opened(lambda: module.connect(database=name, **said))
-    return _opened(lambda: module.connect(dbname=name, **said, **options))
+        return lambda: module.connect(database=name, **said)
+    return lambda: module.connect(dbname=name, **said, **options)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ class Secret:
     username: str | None = None
 
 
-def read_secret(source: str) -> Secret:
+def read_secret(source: str, what: str = "secret") -> Secret:
     """Read a secret from where a hyperparameter says it is.
 
     Parameters
@@ -32,6 +32,8 @@ def read_secret(source: str) -> Secret:
         ``env:NAME``, an environment variable; ``file:PATH``, a file; ``aws:ARN``, a secret in AWS
         Secrets Manager. It is the password, or a JSON object with ``password`` and, optionally,
         ``username``.
+    what : str, default "secret"
+        What the caller calls `source`, for messages.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def read_secret(source: str) -> Secret:
     kind, separator, place = source.partition(":")
     readers = {"env": _from_environment, "file": _from_file, "aws": _from_aws}
     if not separator or kind not in readers or not place:
-        raise ParameterError(f"secret must say where it is, as {_FORMS}; it is never given itself")
+        raise ParameterError(f"{what} must say where it is, as {_FORMS}; it is never given itself")
     text = readers[kind](place).strip()
     if not text:
         raise DataError(f"the secret {source} is empty")

@@ -20,7 +20,7 @@ import pyarrow as pa
 from penchant.data import arrow
 from penchant.errors import ColumnError, DataError, ParameterError, closest
 
-__all__ = ["Table", "Warehouse", "parse_name", "plain"]
+__all__ = ["Table", "Tables", "parse_name", "plain", "quoted"]
 
 _BLOCK = 50_000  # rows written by one call
 _NAME = re.compile(r'"(?:[^"]|"")+"|[^\W\d][\w$]*')
@@ -121,11 +121,18 @@ def plain(part: str) -> str:
     return part[1:-1].replace('""', '"') if part.startswith('"') else part
 
 
-def _in_quotes(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return a name in quotes, as it is to be read.
+
+    Examples
+    --------
+    >>> print(quoted('4" nails'))
+    "4"" nails"
+    """
     return '"' + name.replace('"', '""') + '"'
 
 
-class Warehouse:
+class Tables:
     """A DB-API connection, used by one thread.
 
     Parameters
@@ -140,7 +147,7 @@ class Warehouse:
     >>> connection = sqlite3.connect(":memory:")
     >>> _ = connection.execute("CREATE TABLE ratings (who TEXT, what TEXT)")
     >>> _ = connection.execute("INSERT INTO ratings VALUES ('ann', 'tea'), ('bob', NULL)")
-    >>> warehouse = Warehouse(connection)
+    >>> warehouse = Tables(connection)
     >>> warehouse.query(Table(("ratings",)), ids=["who"])
     'SELECT "who" AS "who" FROM "ratings" WHERE "who" IS NOT NULL'
     >>> warehouse.count(Table(("ratings",))), warehouse.count(Table(("ratings",)), ["what"])
@@ -163,7 +170,7 @@ class Warehouse:
     def quote(self, part: str) -> str:
         """Return one part of a name in quotes."""
         name = plain(part) if part.startswith('"') else self._dialect.fold(part)
-        return _in_quotes(name)
+        return quoted(name)
 
     def query(
         self,
@@ -196,7 +203,7 @@ class Warehouse:
         self._check_columns(table, [*ids, *numbers, *others])
         columns = [(self.quote(name), name) for name in (*ids, *others)]
         columns += [(f"CAST({self.quote(name)} AS DOUBLE PRECISION)", name) for name in numbers]
-        titled = ", ".join(f"{column} AS {_in_quotes(plain(name))}" for column, name in columns)
+        titled = ", ".join(f"{column} AS {quoted(plain(name))}" for column, name in columns)
         return f"SELECT {titled} FROM {self._name(table)} WHERE {self._there(ids)}"
 
     def _there(self, ids: Sequence[str]) -> str:

@@ -47,7 +47,7 @@ from penchant.serving.protocols.attributes import (
 from penchant.serving.protocols.csv_bodies import decode_csv
 from penchant.serving.tasks import Predict, Recommend, Similar, Task
 
-__all__ = ["ATTRIBUTES_HEADER", "Attributes", "Invocation", "decode", "encode", "error_body"]
+__all__ = ["ATTRIBUTES_HEADER", "Attributes", "Invocation", "decode", "encode"]
 __all__ += ["execution_parameters", "parse_attributes", "prefers", "runtime_error"]
 
 # The last one is what `curl -d` says unless it is told otherwise; the body is JSON all the same.
@@ -282,11 +282,6 @@ def encode(
     else:
         content = to_json(records, names)
     return content, _MEDIA[kind]
-
-
-def error_body(message: str) -> bytes:
-    """Return an error as the JSON document that every route answers with."""
-    return json.dumps({"error": message}, ensure_ascii=False).encode()
 
 
 def execution_parameters(

@@ -130,8 +130,9 @@ def check_token(server: Server, call: Call) -> None:
         raise HTTPError(
             403, "models cannot be changed here: start the server with PENCHANT_ADMIN_TOKEN set"
         )
-    # Snowflake can add headers of its own to a function's calls, with this prefix.
-    said = call.header("authorization") or call.header("sf-custom-authorization") or ""
-    given = said.removeprefix("Bearer ").encode()
-    if not hmac.compare_digest(given, server.admin_token.encode()):
+    # Snowflake can add headers of its own to a function's calls, with this prefix; the plain header
+    # is then the gateway's between.
+    said = (call.header(name) or "" for name in ("authorization", "sf-custom-authorization"))
+    given = [one.removeprefix("Bearer ").encode() for one in said]
+    if not any(hmac.compare_digest(one, server.admin_token.encode()) for one in given):
         raise HTTPError(401, "the admin token is missing or wrong", {"www-authenticate": "Bearer"})

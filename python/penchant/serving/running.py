@@ -1,0 +1,56 @@
+"""Running one server process: its socket, and how uvicorn is set up."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from penchant.errors import ParameterError, require
+
+__all__ = ["listen", "make_server", "uvicorn_options"]
+
+_BACKLOG = 4096
+_DRAIN_SECONDS = 25  # of the 30 that SageMaker and most container hosts give
+
+
+def listen(host: str, port: int, hint: str = "") -> socket.socket:
+    """Open the listening socket here, where a port in use is an error with a message.
+
+    Parameters
+    ----------
+    host : str
+    port : int
+        0 picks a free one.
+    hint : str, default ""
+        What to do about it, for the message.
+
+    Raises
+    ------
+    ParameterError
+        Nobody can listen there.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise ParameterError(f"cannot listen on {host}:{port}: {error.strerror}{hint}") from error
+
+
+def uvicorn_options() -> dict[str, Any]:
+    """Return how uvicorn is set up, for one process and for each of several."""
+    return {
+        "log_level": "warning",
+        "lifespan": "on",
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": _DRAIN_SECONDS,
+        "backlog": _BACKLOG,
+    }
+
+
+def make_server(app: Any) -> Any:
+    """Return a `uvicorn.Server` of an application: ``make_server(app).run(sockets=[listener])``."""
+    uvicorn = require("uvicorn", "serve")
+    return uvicorn.Server(uvicorn.Config(app, **uvicorn_options()))
