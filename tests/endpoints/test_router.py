@@ -15,8 +15,10 @@ from botocore.exceptions import ClientError
 
 import penchant as pc
 from endpoint_support import USERS, version_of, wait_until
+from penchant.endpoints import routing
 from penchant.endpoints.state import Folder
-from penchant.errors import EndpointError, ParameterError
+from penchant.errors import EndpointError, HTTPError, ParameterError
+from penchant.serving.routes import personalize
 
 ARN = "arn:aws:personalize:us-east-1:000000000000:campaign/"
 
@@ -179,3 +181,12 @@ def test_a_port_in_use_is_an_error(tmp_path, monkeypatch):
         with pytest.raises(EndpointError, match=f"cannot listen on 127.0.0.1:{port}"):
             pc.endpoints.router(port, progress=False)
     assert pc.endpoints.Router().status == "Failed"
+
+
+@pytest.mark.parametrize("status", [400, 404, 413, 429, 500, 503, 504])
+def test_router_and_server_call_an_error_of_personalize_the_same(status):
+    error = HTTPError(status, "no")
+    ours = routing._personalize_error(error, None)
+    theirs = personalize._error(error, None)
+    assert ours.headers["x-amzn-errortype"] == theirs.headers["x-amzn-errortype"]
+    assert ours.status == theirs.status == {413: 400, 504: 503}.get(status, status)

@@ -142,7 +142,7 @@ def _check(value: Any, where: str, depth: int = 0) -> None:
         for key, one in value.items():
             if not isinstance(key, str | int):
                 raise RequestError(f"{where or 'data'}: field {key!r:.60} must be text")
-            _check(one, f"{where}.{key}" if where else key, depth + 1)
+            _check(one, f"{where}.{key}" if where else str(key), depth + 1)
     elif isinstance(value, list | tuple):
         for number, one in enumerate(value):
             _check(one, f"{where}[{number}]", depth + 1)

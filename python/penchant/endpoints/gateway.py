@@ -8,8 +8,9 @@ from datetime import timedelta
 
 from penchant.endpoints import durations
 from penchant.endpoints.process import await_ready, end, launch
-from penchant.endpoints.state import Folder, locked_name, make_private
+from penchant.endpoints.state import Folder, locked_name
 from penchant.errors import EndpointError, ParameterError, require
+from penchant.home import make_private
 
 __all__ = ["Router", "router"]
 

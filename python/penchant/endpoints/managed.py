@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from penchant.endpoints import durations
 from penchant.endpoints.predictor import Predictor
 from penchant.endpoints.process import end, remove
-from penchant.endpoints.state import Folder, home, locked_name, make_private
+from penchant.endpoints.state import Folder, locked_name
 from penchant.endpoints.store import keep_only, store
 from penchant.errors import EndpointError, EndpointExistsError, ParameterError, require
+from penchant.home import home, make_private
 from penchant.serving.catalog import check_name
 
 if TYPE_CHECKING:

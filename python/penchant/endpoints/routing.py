@@ -55,11 +55,6 @@ _ATTEMPTS = 3
 _DRAIN_SECONDS = 25
 _CONNECTIONS = 1000
 _PASSED_ON = ("content-type", "accept", "x-amzn-sagemaker-custom-attributes")
-_PERSONALIZE_KINDS = {
-    404: "ResourceNotFoundException",
-    503: "ServiceUnavailable",
-    504: "ServiceUnavailable",
-}
 _PASSED_BACK = (
     "x-amzn-errortype",
     "x-amzn-invoked-production-variant",
@@ -166,7 +161,7 @@ def create_router() -> Starlette:
         name = call.names["name"]
         return await backends.post(name, f"/endpoints/{name}/invocations", call)
 
-    async def personalize(call: Call) -> Answer:
+    async def recommend(call: Call) -> Answer:
         return await backends.post(_campaign(call.body), str(call.scope["path"]), call)
 
     def route(method: str, path: str, handle: _Handler, as_error: _ErrorForm) -> Route:
@@ -176,8 +171,8 @@ def create_router() -> Starlette:
     return Starlette(
         routes=[
             route("POST", "/endpoints/{name}/invocations", invoke, _sagemaker_error),
-            route("POST", "/recommendations", personalize, _personalize_error),
-            route("POST", "/personalize-ranking", personalize, _personalize_error),
+            route("POST", "/recommendations", recommend, _personalize_error),
+            route("POST", "/personalize-ranking", recommend, _personalize_error),
             route("GET", "/endpoints", _list, json_error),
             route("GET", "/ping", _ping, json_error),
         ]
@@ -213,10 +208,7 @@ def _sagemaker_error(error: BaseException, call: Call) -> Answer:
 
 
 def _personalize_error(error: BaseException, _: Call) -> Answer:
-    status = error_status(error)
-    kind = _PERSONALIZE_KINDS.get(
-        status, "InvalidInputException" if status < 500 else "InternalFailure"
-    )
+    kind = personalize.error_kind(error_status(error))
     return _answer(*personalize.error_answer(kind, error_message(error)))
 
 

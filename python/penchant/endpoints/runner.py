@@ -1,9 +1,10 @@
 """The process that watches over a server: starts it, knows when it is ready, ends it.
 
 ``python -m penchant.endpoints.runner FOLDER ARGUMENTS...`` goes into the background and runs
-``python ARGUMENTS...`` until that ends, until it is told to stop by SIGTERM, or until the time
-that ``endpoint.json`` gives as ``expires_at``. It writes ``runtime.json`` and holds the lock on
-``alive``. When it is killed itself, the kernel tells the server to stop.
+``python ARGUMENTS...`` until that ends or answers ``/ping`` no more, until it is told to stop by
+SIGTERM, or until the time that ``endpoint.json`` gives as ``expires_at``. It writes
+``runtime.json`` and holds the lock on ``alive``. When it is killed itself, the kernel tells the
+server to stop.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ _LOCK_SECONDS = 15.0  # for a predecessor to end
 _STOP_SECONDS = 30.0  # for a server to answer what it has been asked
 _TICK_SECONDS = 1.0
 _STARTING_TICK_SECONDS = 0.05
-_PING_SECONDS = 2.0
+_PING_SECONDS = 2.0  # to answer while it starts
+_CHECK_SECONDS = 5.0  # between looks at a server that is ready
+_PATIENCE_SECONDS = 5.0  # to answer one of those: busy is not dead
+_MISSES = 3  # in a row until it is given up
 _PR_SET_PDEATHSIG = 1
 
 
@@ -45,6 +49,8 @@ class _Watch:
         self._log_start = folder.log.stat().st_size if folder.log.exists() else 0
         self._url: str | None = None
         self._ready = False
+        self._misses = 0
+        self._next_check = 0.0
         self._expires: tuple[float, float | None] = (0.0, None)  # when it was read, what it said
         # A function to run before it starts is safe here: this process has one thread.
         self._server = subprocess.Popen(
@@ -66,9 +72,15 @@ class _Watch:
                 return self._stop("it was told to stop")
             if expires is not None and time.time() >= expires:
                 return self._stop("it has expired")
-            if not self._ready and self._answers():
-                self._ready = True
-                self._write("InService")
+            if not self._ready:
+                if self._answers(_PING_SECONDS) is None:
+                    self._ready = True
+                    self._next_check = time.monotonic() + _CHECK_SECONDS
+                    self._write("InService")
+            elif time.monotonic() >= self._next_check:
+                missed = self._check()
+                if missed is not None:
+                    return self._give_up(missed)
 
     def _expires_at(self) -> float | None:
         """Return when to stop, as the settings say by now."""
@@ -89,24 +101,35 @@ class _Watch:
             server_pid=self._server.pid,
         )
 
-    def _answers(self) -> bool:
+    def _check(self) -> str | None:
+        """Look whether a server that was ready still is; return why it is to be given up."""
+        missed = self._answers(_PATIENCE_SECONDS)
+        self._misses = 0 if missed is None else self._misses + 1
+        self._next_check = time.monotonic() + _CHECK_SECONDS
+        if missed is not None:
+            say(f"the server does not answer /ping ({missed})")
+        return missed if self._misses >= _MISSES else None
+
+    def _answers(self, seconds: float) -> str | None:
+        """Ask for /ping; return what is wrong."""
         if self._url is None:
             with open(self._folder.log, "rb") as file:
                 file.seek(self._log_start)
                 found = _LISTENING.search(file.read())
             if found is None:
-                return False
+                return "it does not listen"
             self._url = found[1].decode()
+        connection = http.client.HTTPConnection(urlsplit(self._url).netloc, timeout=seconds)
         try:
-            connection = http.client.HTTPConnection(
-                urlsplit(self._url).netloc, timeout=_PING_SECONDS
-            )
             connection.request("GET", "/ping")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
+            status = connection.getresponse().status
+        except TimeoutError:
+            return f"nothing within {seconds:g} s"
+        except (OSError, http.client.HTTPException) as error:
+            return repr(error)
         finally:
             connection.close()
+        return None if status == 200 else f"status {status}"
 
     def _ended(self) -> bool:
         # The server stays a zombie, so its process group keeps its number until `_clear`.
@@ -129,6 +152,14 @@ class _Watch:
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         say(f"the server {how}")
         self._write("Failed", f"the server {how}")
+        return 1
+
+    def _give_up(self, missed: str) -> int:
+        """End a server that does not answer: who waits for it is better told so."""
+        self._clear()
+        reason = f"the server did not answer /ping {_MISSES} times in a row ({missed})"
+        say(reason)
+        self._write("Failed", reason)
         return 1
 
     def _clear(self) -> int:

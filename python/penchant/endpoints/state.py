@@ -24,25 +24,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from penchant.errors import EndpointError
+from penchant.home import home, make_private
 
-__all__ = ["Folder", "Status", "home", "locked_name"]
+__all__ = ["Folder", "Status", "locked_name"]
 
 _TAIL_BYTES = 1 << 20
-
-
-def home() -> Path:
-    """Return the folder that Penchant keeps its state in: ``PENCHANT_HOME``, or ``~/.penchant``."""
-    given = os.environ.get("PENCHANT_HOME")
-    return Path(os.path.abspath(given)) if given else Path.home() / ".penchant"
-
-
-def make_private(path: Path) -> Path:
-    """Make a folder, and missing ones above it, for this user alone."""
-    if not path.is_dir():
-        make_private(path.parent)
-        with contextlib.suppress(FileExistsError):
-            path.mkdir(mode=0o700)
-    return path
 
 
 @contextlib.contextmanager

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penchant.endpoints.state import make_private
 from penchant.errors import ArtifactWriteError, ParameterError
+from penchant.home import make_private
 from penchant.storage import unpack
 from penchant.storage.artifact import map_artifact
 from penchant.storage.files import sync_directory
-from penchant.storage.manifest import MANIFEST
+from penchant.storage.manifest import MANIFEST, version_of
 
 if TYPE_CHECKING:
     from penchant.models import Recommender
@@ -51,7 +50,7 @@ def store(model: Recommender | os.PathLike[str] | str, versions: Path) -> str:
         staging = versions / f".{secrets.token_hex(8)}"
         try:
             _fill(model, staging)
-            version = hashlib.sha256((staging / MANIFEST).read_bytes()).hexdigest()[:12]
+            version = version_of((staging / MANIFEST).read_bytes())
             if not (versions / version).exists():
                 staging.rename(versions / version)
                 sync_directory(versions)

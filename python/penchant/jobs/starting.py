@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from penchant.container.settings import read_settings
 from penchant.errors import JobError, ParameterError, closest
+from penchant.home import home, make_private
 from penchant.jobs.inputs import write_channels
 from penchant.jobs.job import DOCUMENT, Job
-from penchant.jobs.state import check_name, home, spawn
+from penchant.jobs.state import check_name, spawn
 
 if TYPE_CHECKING:
     from penchant.models import Recommender
@@ -86,8 +87,9 @@ def train(
     created = datetime.datetime.now(datetime.timezone.utc)
     default = f"{model.lower()}-{created:%Y-%m-%d-%H-%M-%S}-{created.microsecond // 1000:03}"
     folder = home() / "jobs" / check_name(default if name is None else name)
+    make_private(folder.parent)
     try:
-        folder.mkdir(parents=True)
+        folder.mkdir(mode=0o700)
     except FileExistsError:
         raise ParameterError(
             f"there is a job {folder.name!r} already: choose another name, or delete it"

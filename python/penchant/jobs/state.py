@@ -12,15 +12,10 @@ from pathlib import Path
 
 from penchant.errors import ParameterError
 
-__all__ = ["check_name", "home", "is_running", "spawn"]
+__all__ = ["check_name", "is_running", "spawn"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LOCK = "lock"
-
-
-def home() -> Path:
-    """Return the state directory: the environment's ``PENCHANT_HOME``, or ``~/.penchant``."""
-    return Path(os.environ.get("PENCHANT_HOME") or Path.home() / ".penchant")
 
 
 def check_name(name: object) -> str:

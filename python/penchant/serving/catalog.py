@@ -6,7 +6,6 @@ answer mixes two. An old version's files are unmapped when its last answer is do
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +17,7 @@ from penchant.errors import ParameterError, UnknownModelError, closest
 from penchant.models import load
 from penchant.models.prepared import open_served
 from penchant.serving.service import Service
-from penchant.storage.manifest import MANIFEST
+from penchant.storage.manifest import MANIFEST, version_of
 
 if TYPE_CHECKING:
     from penchant.models import Recommender
@@ -208,6 +207,6 @@ def load_version(path: Path, load: Callable[[Path], Recommender] = load) -> tupl
 
 def _digest(path: Path) -> str:
     try:
-        return hashlib.sha256((path / MANIFEST).read_bytes()).hexdigest()[:12]
+        return version_of((path / MANIFEST).read_bytes())
     except OSError:
         return "missing"  # loading it says why

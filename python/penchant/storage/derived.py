@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from penchant._version import __version__
 from penchant.errors import ArtifactError
+from penchant.home import given_home, make_private
 from penchant.storage.artifact import MappedArtifact, opened, read_manifest
 from penchant.storage.files import identity, locked_directory, pending_file
 from penchant.storage.manifest import is_derived
@@ -162,9 +163,9 @@ class DerivedFiles:
         home = cache / hashlib.sha256(os.fsencode(self._directory)).hexdigest()[:16]
         if make and not home.is_dir():
             with contextlib.suppress(OSError):
-                cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_private(cache)
                 _sweep(cache)
-                home.mkdir(mode=0o700, exist_ok=True)
+                make_private(home)
         if home.is_dir():
             yield home
 
@@ -226,8 +227,8 @@ def _key(manifest: bytes) -> str:
 
 def _cache() -> Path | None:
     """Return the folder of what belongs to artifacts in directories that cannot be written to."""
-    if home := os.environ.get("PENCHANT_HOME"):
-        return Path(home) / "prepared"
+    if home := given_home():
+        return home / "prepared"
     if cache := os.environ.get("XDG_CACHE_HOME"):
         return Path(cache) / "penchant" / "prepared"
     with contextlib.suppress(RuntimeError):  # a user without a home

@@ -173,6 +173,17 @@ def _canonical(document: dict[str, Any]) -> bytes:
     return (text + "\n").encode()
 
 
+def version_of(manifest: bytes) -> str:
+    """Return the version of an artifact: 12 hex digits of the SHA-256 of its ``model.json``.
+
+    Examples
+    --------
+    >>> version_of(b"{}")
+    '44136fa355b3'
+    """
+    return hashlib.sha256(manifest).hexdigest()[:12]
+
+
 def _digest(document: dict[str, Any]) -> str:
     return hashlib.sha256(_canonical(document)).hexdigest()
 

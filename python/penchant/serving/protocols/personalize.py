@@ -20,6 +20,7 @@ __all__ = [
     "RankingRequest",
     "RecommendationsRequest",
     "error_answer",
+    "error_kind",
     "filter_values",
     "parse_ranking",
     "parse_recommendations",
@@ -37,6 +38,12 @@ _ERRORS = {
     "ThrottlingException": 429,
     "InternalFailure": 500,
     "ServiceUnavailable": 503,
+}
+_KINDS = {
+    404: "ResourceNotFoundException",
+    429: "ThrottlingException",
+    503: "ServiceUnavailable",
+    504: "ServiceUnavailable",
 }
 _COMMON = ("campaignArn", "userId", "context", "filterArn", "filterValues", "metadataColumns")
 
@@ -187,6 +194,17 @@ def recommendations_answer(
 def ranking_answer(ids: Iterable[str], scores: Sequence[float], answer_id: str = "") -> bytes:
     """Return the body that answers `get_personalized_ranking`; see `recommendations_answer`."""
     return _answer("personalizedRanking", ids, scores, answer_id)
+
+
+def error_kind(status: int) -> str:
+    """Return AWS's name for an error of an HTTP status.
+
+    Examples
+    --------
+    >>> error_kind(413), error_kind(404), error_kind(504)
+    ('InvalidInputException', 'ResourceNotFoundException', 'ServiceUnavailable')
+    """
+    return _KINDS.get(status, "InvalidInputException" if status < 500 else "InternalFailure")
 
 
 def error_answer(kind: str, message: str) -> ErrorAnswer:

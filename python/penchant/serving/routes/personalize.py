@@ -27,7 +27,6 @@ __all__ = ["routes"]
 
 _FIELDS = {"type": "object", "properties": {"campaignArn": {"type": "string"}}}
 _ERROR = {"type": "object", "properties": {"message": {"type": "string"}}}
-_KINDS = {404: "ResourceNotFoundException", 429: "ThrottlingException", 503: "ServiceUnavailable"}
 
 
 def routes(server: Server) -> list[Route]:
@@ -55,8 +54,7 @@ def _doc(summary: str) -> dict[str, Any]:
 
 
 def _error(error: BaseException, _: Call) -> Answer:
-    status = error_status(error)
-    kind = _KINDS.get(status, "InvalidInputException" if status < 500 else "InternalFailure")
+    kind = personalize.error_kind(error_status(error))
     status, headers, body = personalize.error_answer(kind, error_message(error))
     media = headers.pop("content-type")
     return Answer(body, status, media, headers)
