@@ -66,10 +66,10 @@ def main() -> None:
     options = parser.parse_args()
     import uvicorn
 
-    from penchant.cli.serve import _options
+    from penchant.serving.running import uvicorn_options
 
     app = KINDS[options.kind](options.answer.read_bytes())
-    uvicorn.run(app, port=options.port, **_options())
+    uvicorn.run(app, port=options.port, **uvicorn_options())
 
 
 if __name__ == "__main__":

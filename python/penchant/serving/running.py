@@ -42,7 +42,7 @@ def uvicorn_options() -> dict[str, Any]:
     """Return how uvicorn is set up, for one process and for each of several."""
     return {
         "log_level": "warning",
-        "lifespan": "on",
+        "lifespan": "auto",
         "access_log": False,
         "server_header": False,
         "timeout_graceful_shutdown": _DRAIN_SECONDS,
