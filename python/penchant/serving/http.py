@@ -6,14 +6,13 @@ parsed that the endpoint does not ask for: under load that is half of the time o
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
-
-import anyio
 
 from penchant.errors import (
     HTTPError,
@@ -168,12 +167,15 @@ class Endpoint:
         self._handle = handle
         self._body_bytes = body_bytes
         self._as_error = as_error
+        self._reading: dict[asyncio.Task[Any], float] = {}  # since when a body is waited for
+        self._late: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         call = Call(scope, b"")
         try:
-            body = await self._read(scope, receive)
+            body = await self._read_in_time(receive)
             if body is None:
                 return  # the client has gone
             call.body = body
@@ -184,23 +186,57 @@ class Endpoint:
             answer = self._as_error(error, call)
         await _send(answer, scope, send)
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
+    async def _read(self, receive: Receive) -> bytes | None:
+        """Return the body; None where the client has gone."""
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body: bytes = message.get("body", b"")
+        self._check_size(len(body))
+        if not message.get("more_body"):
+            return body
+        parts = [body]
+        size = len(body)
+        while message.get("more_body"):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            self._check_size(size)
+        return b"".join(parts)
+
+    async def _read_in_time(self, receive: Receive) -> bytes | None:
+        """Return the body, if it comes in time.
+
+        One timer looks after all that are being read: a time limit for each of them costs more
+        than many an answer.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        loop = task.get_loop()
+        self._reading[task] = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_later(_BODY_SECONDS / 10, self._end_waiting, loop)
         try:
-            with anyio.fail_after(_BODY_SECONDS):
-                parts: list[bytes] = []
-                size = 0
-                more = True
-                while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        return None
-                    parts.append(message.get("body", b""))
-                    size += len(parts[-1])
-                    self._check_size(size)
-                    more = message.get("more_body", False)
-                return parts[0] if len(parts) == 1 else b"".join(parts)
-        except TimeoutError:
+            return await self._read(receive)
+        except asyncio.CancelledError:
+            if task not in self._late:
+                raise
+            self._late.discard(task)
             raise HTTPError(408, f"the body did not come within {_BODY_SECONDS:.0f} s") from None
+        finally:
+            del self._reading[task]
+
+    def _end_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for task, since in self._reading.items():
+            if now - since > _BODY_SECONDS and task not in self._late:
+                self._late.add(task)
+                task.cancel()
+        waits = bool(self._reading)
+        again = loop.call_later(_BODY_SECONDS / 10, self._end_waiting, loop) if waits else None
+        self._timer = again
 
     def _check_size(self, size: int) -> None:
         if size > self._body_bytes:
