@@ -106,11 +106,9 @@ _PARAMETERS = operation(summary="What SageMaker's batch transform goes by.", ans
 
 
 def _runtime(server: Server) -> Any:
-    invoke = _invoke(server)
-
     async def handle(call: Call) -> Answer:
-        version = server.catalog.get(call.names["name"])
-        answer: Answer = await invoke(call)
+        version = server.catalog.get(call.names["name"])  # the one that answers is the one named
+        answer = await server.run(_answer, server, version.service, call)
         headers = {"x-amzn-invoked-production-variant": version.version}
         return Answer(answer.content, media=answer.media, headers=headers)
 
