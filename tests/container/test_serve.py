@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from trees import COMMAND, make_tree, run
 
@@ -70,7 +71,8 @@ def test_serves_until_sigterm(trained):
         answer = ask(f"{place}/invocations", {"user_id": "17000", "top_n": 3})
         assert [row["user_id"] for row in answer] == [17000] * 3
         # As of `penchant serve`: half a second and 25 MB that no answer needs.
-        assert "/pandas/" not in Path(f"/proc/{process.pid}/maps").read_text()
+        if int(pa.__version__.partition(".")[0]) >= 18:  # earlier ones import it all the same
+            assert "/pandas/" not in Path(f"/proc/{process.pid}/maps").read_text()
         process.send_signal(signal.SIGTERM)
         out, error = process.communicate(timeout=60)
     assert process.returncode == 0

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import penchant as pc
@@ -274,6 +275,10 @@ def test_another_instruction_set_has_files_of_its_own(bpr, tmp_path):
     assert_same_answers(bpr, open_served(tmp_path))
 
 
+# Early releases of pyarrow import pandas in more places, and cannot be kept from it.
+OLD_PYARROW = int(pa.__version__.partition(".")[0]) < 18
+
+
 def test_a_server_can_leave_pandas_out(bpr, tmp_path):
     bpr.save(tmp_path)
     code = (
@@ -283,7 +288,7 @@ def test_a_server_can_leave_pandas_out(bpr, tmp_path):
         "from penchant.serving import Service, decode_body, to_json\n"
         "service = Service(open_served(sys.argv[1]))\n"
         'print(to_json(service.answer(decode_body(b\'{"user_id": "1000"}\'))))\n'
-        "assert 'pandas' not in sys.modules\n"
+        f"assert {OLD_PYARROW} or 'pandas' not in sys.modules\n"
         "frame = service.model.recommend(k=3)\n"
         "assert type(frame).__module__.startswith('pandas')\n"
         "print(frame.to_csv())"

@@ -326,7 +326,7 @@ def leave_pandas_out() -> None:
     to ask whether the objects are its own: half a second, and 25 MB that no other process shares.
     Here pyarrow is told that there is none. Frames can still be made: for those it looks again. But
     until then it does not know a pandas Series when it sees one, so that this is for a server's own
-    process. Does nothing where pandas is imported already.
+    process. Does nothing where pandas is imported already, and little before pyarrow 18.
     """
     if "pandas" in sys.modules:
         return
