@@ -74,6 +74,8 @@ class SimilarItems(VectorFrames):
         >>> len(model.similar_items("tea", k=2))
         2
         """
+        self._check_fitted()
+        check_k(k)
         about = columns_beside(self, "item", with_columns)
         asked = results.resolve(self.items_, items, "item", unknown, ("error", "drop"))
         rows, scores = self.similar_codes(asked.codes, k, num_threads=num_threads)
