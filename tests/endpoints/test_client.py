@@ -47,7 +47,7 @@ def test_values_of_other_libraries_are_plain_ones(value, plain):
         ({"where_values": {"x": decimal.Decimal(1)}}, r"^where_values\.x: .*Decimal"),
         ({"history": np.array([1.0, np.nan])}, r"^history\[1\]: nan"),
         ({"context": {(7,): 1}}, r"^context: field \(7,\) must be text"),
-        ({"context": {np.int64(7): 1}}, r"^context: field np.int64\(7\) must be text"),
+        ({"context": {np.int64(7): 1}}, r"^context: field (np.int64\()?7\)? must be text"),
         (object(), r"^data: .*object"),
     ],
 )

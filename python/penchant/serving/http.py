@@ -221,8 +221,8 @@ class Endpoint:
         try:
             return await self._read(receive)
         except asyncio.CancelledError:
-            if task not in self._late:
-                raise
+            if task not in self._late:  # the server ends, and has waited for long enough
+                raise HTTPError(503, "the server is ending") from None
             self._late.discard(task)
             raise HTTPError(408, f"the body did not come within {_BODY_SECONDS:.0f} s") from None
         finally:
