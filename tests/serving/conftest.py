@@ -3,16 +3,12 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from hostile_endpoints import ENDPOINTS
 from hostile_support import MEMORY, many_files, serving
 from small_models import TOKEN, WARNINGS, fit, wait_until_healthy
-
-import penchant as pc
 
 
 @pytest.fixture(scope="session")
@@ -32,18 +28,6 @@ def artifact(number_model, tmp_path_factory):
     path = tmp_path_factory.mktemp("served") / "artifact"
     number_model.save(path)
     return path
-
-
-@pytest.fixture(scope="session")
-def retail():
-    """A fitted model of Online Retail II, where the data are there."""
-    root = os.environ.get("PENCHANT_DATA")
-    path = Path(root or "missing") / "online-retail-ii" / "transactions.parquet"
-    if not path.exists():
-        pytest.skip("Online Retail II is not there (set PENCHANT_DATA)")
-    events = pd.read_parquet(path, columns=["CustomerID", "Description"]).dropna()
-    data = pc.Interactions.from_frame(events, user="CustomerID", item="Description")
-    return pc.BPR(factors=64, epochs=1).fit(data, progress=False)
 
 
 @pytest.fixture(scope="session")

@@ -108,11 +108,12 @@ class Service:
             found = [users.code(one) for one in asked]
         else:
             found = [self._user_codes.get(one, -1) for one in asked]
+        numbers = users.is_integer
         texts = [
             b"%d" % users[code]
-            if code >= 0 and users.is_integer
+            if code >= 0 and numbers
             else one.encode()
-            if users.is_integer and _IS_INTEGER.match(one)
+            if numbers and _IS_INTEGER.match(one)
             else orjson.dumps(one)
             for code, one in zip(found, asked, strict=True)
         ]
