@@ -57,12 +57,12 @@ BprFactors factor_views(Array<float>& users, Array<float>& items,
   return factors;
 }
 
-using Epoch = py::typing::Callable<bool(int, float, float)>;
+using BprCallback = py::typing::Callable<bool(int, float, float)>;
 
 std::int32_t fit(const Array<std::int64_t>& indptr, const Array<std::int32_t>& indices,
                  Array<float> user_factors, Array<float> item_factors,
                  std::optional<Array<float>> item_biases, const BprParams& params,
-                 const Epoch& on_epoch) {
+                 const BprCallback& on_epoch) {
   check_params(params);
   const BprFactors factors = factor_views(user_factors, item_factors, item_biases);
   const CsrView interactions =
@@ -76,10 +76,10 @@ std::int32_t fit(const Array<std::int64_t>& indptr, const Array<std::int32_t>& i
   });
 }
 
-class FoldIn {
+class BprFoldInSolver {
  public:
-  FoldIn(const Array<float>& items, const std::optional<Array<float>>& biases,
-         const Array<std::int64_t>& counts, const BprParams& params) {
+  BprFoldInSolver(const Array<float>& items, const std::optional<Array<float>>& biases,
+                  const Array<std::int64_t>& counts, const BprParams& params) {
     check_params(params);
     const auto view = matrix(items, "item_factors");
     if (view.cols < 1 || view.cols > kMaxFactors)
@@ -111,8 +111,8 @@ class FoldIn {
   std::unique_ptr<BprFoldIn> solver_;
 };
 
-void bind_fold_in(py::module_& m) {
-  py::class_<FoldIn>(m, "BprFoldIn", "BPR's rows of users that training never saw.")
+void bind_bpr_fold_in(py::module_& m) {
+  py::class_<BprFoldInSolver>(m, "BprFoldIn", "BPR's rows of users that training never saw.")
       .def(
           py::init(
               [](const Array<float>& item_factors, const std::optional<Array<float>>& item_biases,
@@ -127,14 +127,15 @@ void bind_fold_in(py::module_& m) {
                 params.optimizer = parse_optimizer(optimizer);
                 params.n_candidates = n_candidates;
                 params.seed = seed;
-                return std::make_unique<FoldIn>(item_factors, item_biases, item_counts, params);
+                return std::make_unique<BprFoldInSolver>(item_factors, item_biases, item_counts,
+                                                         params);
               }),
           py::arg("item_factors").noconvert(), py::arg("item_biases").noconvert().none(true),
           py::arg("item_counts").noconvert(), py::kw_only(), py::arg("learning_rate"),
           py::arg("user_regularization"), py::arg("negatives"), py::arg("popularity_exponent"),
           py::arg("optimizer"), py::arg("n_candidates"), py::arg("seed"), py::keep_alive<1, 2>())
-      .def("solve", &FoldIn::solve, py::arg("indptr").noconvert(), py::arg("indices").noconvert(),
-           py::kw_only(), py::arg("num_threads"),
+      .def("solve", &BprFoldInSolver::solve, py::arg("indptr").noconvert(),
+           py::arg("indices").noconvert(), py::kw_only(), py::arg("num_threads"),
            "Rows of users, float32 [rows, factors], from the items each has taken.");
 }
 
@@ -149,7 +150,7 @@ void bind_bpr(py::module_& m) {
          float learning_rate_decay, float user_regularization, float positive_regularization,
          float negative_regularization, float bias_regularization, const std::string& negatives,
          float popularity_exponent, const std::string& optimizer, std::int32_t n_candidates,
-         std::uint64_t seed, int num_threads, const Epoch& on_epoch) {
+         std::uint64_t seed, int num_threads, const BprCallback& on_epoch) {
         const BprParams params{epochs,
                                learning_rate,
                                learning_rate_decay,
@@ -176,7 +177,7 @@ void bind_bpr(py::module_& m) {
       py::arg("on_epoch"),
       "Train BPR factors in place; on_epoch(epoch, loss, auc) returning False stops. Returns the "
       "epochs run.");
-  bind_fold_in(m);
+  bind_bpr_fold_in(m);
 }
 
 }  // namespace penchant::python

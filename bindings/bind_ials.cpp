@@ -49,12 +49,12 @@ const float* positive(const Weights& weights, std::int64_t length, const char* n
   return values.data();
 }
 
-using Epoch = py::typing::Callable<bool(int, float)>;
+using IalsCallback = py::typing::Callable<bool(int, float)>;
 
 std::int32_t fit(const Array<std::int64_t>& indptr, const Array<std::int32_t>& indices,
                  const Weights& confidence, Array<float> user_factors, Array<float> item_factors,
                  const Weights& item_weights, std::int64_t dim, const IalsParams& params,
-                 const Epoch& on_epoch) {
+                 const IalsCallback& on_epoch) {
   check_params(params);
   IalsFactors factors{mutable_matrix(user_factors, "user_factors"),
                       mutable_matrix(item_factors, "item_factors"), nullptr, dim};
@@ -81,9 +81,10 @@ std::int32_t fit(const Array<std::int64_t>& indptr, const Array<std::int32_t>& i
 }
 
 // The fixed side's size stays beside the core's object, for the checks.
-class FoldIn {
+class IalsFoldInSolver {
  public:
-  FoldIn(const Array<float>& fixed, const Weights& fixed_weights, const IalsParams& params) {
+  IalsFoldInSolver(const Array<float>& fixed, const Weights& fixed_weights,
+                   const IalsParams& params) {
     check_params(params);
     const auto view = matrix(fixed, "fixed_factors");
     check_factors(view, "fixed_factors");
@@ -131,8 +132,8 @@ class FoldIn {
   std::unique_ptr<IalsFoldIn> solver_;
 };
 
-void bind_fold_in(py::module_& m) {
-  py::class_<FoldIn>(m, "IalsFoldIn", "Rows of one side of implicit ALS, solved exactly.")
+void bind_ials_fold_in(py::module_& m) {
+  py::class_<IalsFoldInSolver>(m, "IalsFoldIn", "Rows of one side of implicit ALS, solved exactly.")
       .def(py::init([](const Array<float>& fixed_factors, const Weights& fixed_weights,
                        float regularization, float regularization_exponent, float unobserved_weight,
                        int num_threads) {
@@ -141,16 +142,16 @@ void bind_fold_in(py::module_& m) {
              params.regularization_exponent = regularization_exponent;
              params.unobserved_weight = unobserved_weight;
              params.num_threads = num_threads;
-             return std::make_unique<FoldIn>(fixed_factors, fixed_weights, params);
+             return std::make_unique<IalsFoldInSolver>(fixed_factors, fixed_weights, params);
            }),
            py::arg("fixed_factors").noconvert(), py::arg("fixed_weights").noconvert().none(true),
            py::kw_only(), py::arg("regularization"), py::arg("regularization_exponent"),
            py::arg("unobserved_weight"), py::arg("num_threads"))
-      .def("solve", &FoldIn::solve, py::arg("indptr").noconvert(), py::arg("indices").noconvert(),
-           py::arg("confidence").noconvert().none(true),
+      .def("solve", &IalsFoldInSolver::solve, py::arg("indptr").noconvert(),
+           py::arg("indices").noconvert(), py::arg("confidence").noconvert().none(true),
            py::arg("row_weights").noconvert().none(true), py::kw_only(), py::arg("num_threads"),
            "Solve rows, float32 [rows, factors], from their entries among the fixed side's rows.")
-      .def("contributions", &FoldIn::contributions, py::arg("entries").noconvert(),
+      .def("contributions", &IalsFoldInSolver::contributions, py::arg("entries").noconvert(),
            py::arg("confidence").noconvert().none(true), py::arg("target"),
            "What each entry of a row adds to the row's product with a row of the fixed side.");
 }
@@ -165,7 +166,7 @@ void bind_ials(py::module_& m) {
          const Weights& item_weights, std::int64_t factors, std::int32_t epochs,
          float regularization, float regularization_exponent, float unobserved_weight,
          const std::string& solver, std::int32_t block_size, std::int32_t cg_steps, int num_threads,
-         const Epoch& on_epoch) {
+         const IalsCallback& on_epoch) {
         const IalsParams params{epochs,
                                 regularization,
                                 regularization_exponent,
@@ -186,7 +187,7 @@ void bind_ials(py::module_& m) {
       "Train implicit ALS in place; columns beyond `factors` are padding and zero; on_epoch(epoch, "
       "loss) returning False stops. Returns "
       "the epochs run.");
-  bind_fold_in(m);
+  bind_ials_fold_in(m);
 }
 
 }  // namespace penchant::python

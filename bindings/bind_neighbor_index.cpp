@@ -52,9 +52,10 @@ Answer empty_answer(std::int64_t n_queries, std::int64_t k) {
   return {Array<std::int64_t>({n_queries, k}), Array<float>({n_queries, k})};
 }
 
-Answer search(const NeighborIndex& index, const SparseArrays& queries, std::int64_t k,
-              const OptionalCsr& exclude, const OptionalCsr& candidates,
-              const OptionalFlags& allowed, const OptionalRows& allowed_rows, int num_threads) {
+Answer search_neighbors(const NeighborIndex& index, const SparseArrays& queries, std::int64_t k,
+                        const OptionalCsr& exclude, const OptionalCsr& candidates,
+                        const OptionalFlags& allowed, const OptionalRows& allowed_rows,
+                        int num_threads) {
   const Histories view = checked_queries(index, queries);
   const std::int64_t n_queries = view.items.rows();
   Answer answer = empty_answer(n_queries, k);
@@ -68,9 +69,9 @@ Answer search(const NeighborIndex& index, const SparseArrays& queries, std::int6
   return answer;
 }
 
-Array<float> score_pairs(const NeighborIndex& index, const SparseArrays& queries,
-                         const Array<std::int64_t>& query_rows,
-                         const Array<std::int64_t>& vector_rows, int num_threads) {
+Array<float> score_neighbor_pairs(const NeighborIndex& index, const SparseArrays& queries,
+                                  const Array<std::int64_t>& query_rows,
+                                  const Array<std::int64_t>& vector_rows, int num_threads) {
   const Histories view = checked_queries(index, queries);
   const auto q = vector(query_rows, "query_rows");
   const auto v = vector(vector_rows, "vector_rows");
@@ -137,14 +138,14 @@ void bind_neighbor_index(py::module_& m) {
            py::arg("values").noconvert())
       .def(py::init(&make_dense), py::arg("similarities").noconvert(), py::keep_alive<1, 2>())
       .def_property_readonly("size", &NeighborIndex::size, "Number of items.")
-      .def("search", &search, py::arg("queries").noconvert(), py::arg("k"), py::kw_only(),
+      .def("search", &search_neighbors, py::arg("queries").noconvert(), py::arg("k"), py::kw_only(),
            py::arg("exclude").noconvert().none(true) = py::none(),
            py::arg("candidates").noconvert().none(true) = py::none(),
            py::arg("allowed").noconvert().none(true) = py::none(),
            py::arg("allowed_rows").noconvert().none(true) = py::none(), py::arg("num_threads") = 0,
            "The k best items and their scores for every history (indptr, indices, values); -1 and "
            "-inf pad.")
-      .def("score_pairs", &score_pairs, py::arg("queries").noconvert(),
+      .def("score_pairs", &score_neighbor_pairs, py::arg("queries").noconvert(),
            py::arg("query_rows").noconvert(), py::arg("vector_rows").noconvert(), py::kw_only(),
            py::arg("num_threads") = 0,
            "Score of item vector_rows[i] for history query_rows[i], bit for bit what search would "

@@ -25,10 +25,10 @@ Array<double> prior_of(const Array<float>& users, int num_threads) {
 }
 
 // The size of the items' side stays beside the core's object, for the checks.
-class FoldIn {
+class RatingFoldInSolver {
  public:
-  FoldIn(const Array<double>& prior, const Array<float>& items,
-         const std::optional<Array<float>>& biases, double variance, int num_threads) {
+  RatingFoldInSolver(const Array<double>& prior, const Array<float>& items,
+                     const std::optional<Array<float>>& biases, double variance, int num_threads) {
     const auto prior_rows = matrix(prior, "prior");
     const auto item_rows = matrix(items, "item_factors");
     const std::int64_t d = item_rows.cols;
@@ -76,15 +76,16 @@ void bind_rating_fold_in(py::module_& m) {
   m.def("rating_prior", &prior_of, py::arg("user_factors").noconvert(), py::kw_only(),
         py::arg("num_threads"),
         "Mean (row 0) and lower triangular root of the covariance of users' rows, float64.");
-  py::class_<FoldIn>(m, "RatingFoldIn", "Rows of users whose ratings training never saw.")
+  py::class_<RatingFoldInSolver>(m, "RatingFoldIn",
+                                 "Rows of users whose ratings training never saw.")
       .def(py::init<const Array<double>&, const Array<float>&, const std::optional<Array<float>>&,
                     double, int>(),
            py::arg("prior").noconvert(), py::arg("item_factors").noconvert(),
            py::arg("item_biases").noconvert().none(true), py::kw_only(), py::arg("variance"),
            py::arg("num_threads"))
-      .def("solve", &FoldIn::solve, py::arg("indptr").noconvert(), py::arg("indices").noconvert(),
-           py::arg("ratings").noconvert(), py::kw_only(), py::arg("num_threads"),
-           "Rows of users, float32 [rows, factors], from their ratings.");
+      .def("solve", &RatingFoldInSolver::solve, py::arg("indptr").noconvert(),
+           py::arg("indices").noconvert(), py::arg("ratings").noconvert(), py::kw_only(),
+           py::arg("num_threads"), "Rows of users, float32 [rows, factors], from their ratings.");
 }
 
 }  // namespace penchant::python

@@ -46,11 +46,11 @@ SequencesView sequences_view(const Array<std::int64_t>& indptr, const Array<std:
   return view;
 }
 
-using Epoch = py::typing::Callable<bool(int, float)>;
+using SkipgramCallback = py::typing::Callable<bool(int, float)>;
 
 std::int32_t fit(const Array<std::int64_t>& indptr, const Array<std::int32_t>& items,
                  Array<float> input_vectors, Array<float> output_vectors,
-                 const SkipgramParams& params, const Epoch& on_epoch) {
+                 const SkipgramParams& params, const SkipgramCallback& on_epoch) {
   check_params(params);
   const SkipgramVectors vectors = vector_views(input_vectors, output_vectors);
   const SequencesView sequences = sequences_view(indptr, items, vectors.input.rows);
@@ -87,7 +87,7 @@ void bind_skipgram(py::module_& m) {
          Array<float> input_vectors, Array<float> output_vectors, std::int32_t epochs,
          std::int32_t window, bool shrink_windows, std::int32_t negative, double ns_exponent,
          double sample, bool skip_gram, float alpha, float min_alpha, std::uint64_t seed,
-         int num_threads, const Epoch& on_epoch) {
+         int num_threads, const SkipgramCallback& on_epoch) {
         const SkipgramParams params{epochs,      window, shrink_windows, negative,
                                     ns_exponent, sample, skip_gram,      alpha,
                                     min_alpha,   seed,   num_threads};

@@ -13,17 +13,15 @@
 #include "penchant/parallel.hpp"
 #include "penchant/random.hpp"
 #include "penchant/simd.hpp"
+#include "stream_purposes.hpp"
 #include "training.hpp"
 
 namespace penchant {
 namespace {
 
-// Purposes of the random streams of one seed.
-enum Stream : std::uint64_t { kDealUsers = 1, kDealItems = 2, kSgd = 3 };
-
 // Events between two looks at the cancel flag; a property of the data alone, since each such piece
 // of a cell has its own random stream.
-constexpr std::int64_t kEventsPerPiece = 8192;
+constexpr std::int64_t kBprEventsPerPiece = 8192;
 
 // Alias tables of the item blocks, to draw by popularity from the items of a block.
 class PopularDraws {
@@ -75,7 +73,7 @@ class Trainer {
       : params_(params),
         grid_(interactions, {}, factors.items.rows,
               bpr_grid_size(factors.users.rows, factors.items.rows, factors.users.cols),
-              {params.seed, kDealUsers, kDealItems}, params.num_threads),
+              {params.seed, kBprDealUsers, kBprDealItems}, params.num_threads),
         users_(factors.users),
         items_(factors.items),
         item_biases_(factors.item_biases),
@@ -125,7 +123,7 @@ class Trainer {
       args.event_users = grid_.event_users() + begin;
       args.event_items = grid_.event_items() + begin;
       args.n_events = end - begin;
-      args.stream_key = stream_key(params_.seed ^ (std::uint64_t{kSgd} << 56),
+      args.stream_key = stream_key(params_.seed ^ (std::uint64_t{kBprSgd} << 56),
                                    static_cast<std::uint64_t>(epoch), cell, piece);
       BprCellResult result{};
       kernels().bpr_cell(&args, &result);
@@ -140,7 +138,7 @@ class Trainer {
   // A piece ends where a user ends: the kernel must see all items that a user has in the cell.
   [[nodiscard]] std::int64_t end_of_piece(std::int64_t begin, std::int64_t last) const {
     const std::int32_t* users = grid_.event_users();
-    std::int64_t end = std::min(begin + kEventsPerPiece, last);
+    std::int64_t end = std::min(begin + kBprEventsPerPiece, last);
     while (end < last && users[end] == users[end - 1]) ++end;
     return end;
   }

@@ -9,6 +9,7 @@
 #include "penchant/parallel.hpp"
 #include "penchant/random.hpp"
 #include "penchant/simd.hpp"
+#include "stream_purposes.hpp"
 
 namespace penchant {
 namespace {
@@ -24,8 +25,6 @@ constexpr std::int64_t kStepsOfDraw = 8;
 constexpr std::int64_t kPrefetch = 128;
 // Draws before the items are looked through for one that is not in the history.
 constexpr int kAttempts = 64;
-
-enum Stream : std::uint64_t { kFoldIn = 8 };  // 1 to 3 are those of the training
 
 // No bolder than what lets the penalty take a row to zero in one step, unless the training was.
 float bold_rate(const BprParams& params) {
@@ -87,7 +86,7 @@ void BprFoldIn::solve_row(std::span<const std::int32_t> items, float* row) const
   if (n == items_.rows || n == 0) return;  // nothing to prefer, or nothing to prefer to
   Members history;
   history.start(items);
-  std::uint64_t key = stream_key(params_.seed, kFoldIn);
+  std::uint64_t key = stream_key(params_.seed, kBprFoldIn);
   for (const std::int32_t item : items) key = mix64(key ^ static_cast<std::uint64_t>(item));
   RandomStream random{key, 0};
   const std::int64_t steps_of_draw =

@@ -10,17 +10,15 @@
 #include "grid.hpp"
 #include "penchant/parallel.hpp"
 #include "penchant/simd.hpp"
+#include "stream_purposes.hpp"
 #include "svd_penalty.hpp"
 #include "training.hpp"
 
 namespace penchant {
 namespace {
 
-// Purposes of the random streams of one seed; 1 to 3 are BPR's.
-enum Stream : std::uint64_t { kDealUsers = 4, kDealItems = 5 };
-
 // Ratings between two looks at the cancel flag.
-constexpr std::int64_t kEventsPerPiece = 16384;
+constexpr std::int64_t kRatingsPerPiece = 16384;
 
 // Sorting the ratings into cells costs half an epoch, and an order serves for several.
 constexpr std::int32_t kEpochsPerDeal = 8;
@@ -43,7 +41,7 @@ class SvdTrainer {
         grid_(ratings.matrix, ratings.values, factors.items.rows,
               svd_grid_size(factors.users.rows, factors.items.rows, ratings.matrix.entries(),
                             factors.users.cols),
-              {params.seed, kDealUsers, kDealItems}, params.num_threads),
+              {params.seed, kSvdDealUsers, kSvdDealItems}, params.num_threads),
         counts_(count_ratings(ratings.matrix, factors.items.rows)),
         n_ratings_(static_cast<double>(std::max<std::int64_t>(ratings.matrix.entries(), 1))),
         factors_(factors),
@@ -78,11 +76,11 @@ class SvdTrainer {
     const auto [first, last] = grid_.cell(user_block, item_block);
     double squares = 0.0;
     for (std::int64_t begin = first; begin < last && !cancel_.raised(thread);
-         begin += kEventsPerPiece) {
+         begin += kRatingsPerPiece) {
       args.event_users = grid_.event_users() + begin;
       args.event_items = grid_.event_items() + begin;
       args.event_values = grid_.event_values() + begin;
-      args.n_events = std::min(kEventsPerPiece, last - begin);
+      args.n_events = std::min(kRatingsPerPiece, last - begin);
       squares += kernels().svd_cell(&args);
     }
     return squares;

@@ -9,14 +9,12 @@
 #include "grid.hpp"
 #include "penchant/parallel.hpp"
 #include "penchant/simd.hpp"
+#include "stream_purposes.hpp"
 #include "svd_penalty.hpp"
 #include "training.hpp"
 
 namespace penchant {
 namespace {
-
-// Purposes of the random streams of one seed; 1 to 5 are those of BPR and SVD.
-enum Stream : std::uint64_t { kDealUsers = 6, kDealItems = 7 };
 
 // Ratings in a wave, for each item that counts. Longer waves are more work between two waits for
 // the other threads. But the users of a wave do not see each other's steps on the implicit rows
@@ -27,8 +25,8 @@ constexpr double kRatingsPerItem = 4.0;
 constexpr double kMostRatings = 131072.0;
 // Roughly what a rating costs, and what a thread should have to do in a parallel loop. A wave has
 // kBlocks + 2 of them.
-constexpr double kNanosecondsPerFactor = 1.5;
-constexpr double kLeastWork = 1e5;
+constexpr double kWaveNanosecondsPerFactor = 1.5;
+constexpr double kLeastWaveWork = 1e5;
 
 // Blocks per side of the grid of a wave.
 constexpr std::int32_t kBlocks = 4;
@@ -183,8 +181,8 @@ class SvdppTrainer {
 
  private:
   void deal(std::uint64_t epoch) {
-    shuffle(order_, {stream_key(params_.svd.seed, kDealUsers, epoch), 0});
-    RandomStream random{stream_key(params_.svd.seed, kDealItems, epoch), 0};
+    shuffle(order_, {stream_key(params_.svd.seed, kSvdppDealUsers, epoch), 0});
+    RandomStream random{stream_key(params_.svd.seed, kSvdppDealItems, epoch), 0};
     for (std::uint8_t& block : block_of_item_)
       block = static_cast<std::uint8_t>(
           below(static_cast<std::uint32_t>(next_u64(&random) >> 32), kBlocks));
@@ -322,9 +320,10 @@ std::int32_t fit_svdpp(const Ratings& ratings, const SvdppFactors& factors,
   SvdppParams fixed = params;  // asked once: the environment may change while we train
   const double length =
       static_cast<double>(wave_length(count_ratings(ratings.matrix, factors.svd.items.rows).items));
-  const double work = kNanosecondsPerFactor * length * static_cast<double>(factors.implicit.cols);
-  fixed.svd.num_threads =
-      threads_for(work / (kBlocks + 2), kLeastWork, resolve_num_threads(params.svd.num_threads));
+  const double work =
+      kWaveNanosecondsPerFactor * length * static_cast<double>(factors.implicit.cols);
+  fixed.svd.num_threads = threads_for(work / (kBlocks + 2), kLeastWaveWork,
+                                      resolve_num_threads(params.svd.num_threads));
   SvdppTrainer trainer(ratings, factors, fixed, cancelled);
   for (std::int32_t epoch = 1; epoch <= params.svd.epochs; ++epoch) {
     const auto done = trainer.run_epoch(epoch);
