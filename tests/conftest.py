@@ -11,9 +11,10 @@ pytest.register_assert_rewrite("model_checks", "model_checks_recommend", "model_
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Tests of hostile text log characters that are no Unicode; reports travel between processes as UTF-8."""
+    """Hostile text that tests log may be no Unicode; reports travel between processes as UTF-8."""
     report = yield
     report.sections = [
-        (title, text.encode("utf-8", "backslashreplace").decode()) for title, text in report.sections
+        (title, text.encode("utf-8", "backslashreplace").decode())
+        for title, text in report.sections
     ]
     return report
