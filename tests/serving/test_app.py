@@ -255,7 +255,7 @@ def test_k_and_top_n_mean_the_same(client):
 
 def test_a_client_that_sends_no_body_is_not_waited_for(monkeypatch):
     """Neither before the first byte of the body nor in the middle of it."""
-    monkeypatch.setattr(http, "_BODY_SECONDS", 0.05)
+    monkeypatch.setattr(http, "WAIT_SECONDS", 0.05)
 
     async def handle(call):
         raise AssertionError("it has no body to answer")

@@ -5,6 +5,7 @@ import threading
 
 import httpx
 import pytest
+from small_models import TOKEN
 
 from penchant.serving import create_app
 
@@ -22,7 +23,7 @@ def root(artifact, tmp_path):
 
 @pytest.fixture
 def app(root):
-    return create_app({}, models_root=root)
+    return create_app({}, models_root=root, admin_token=TOKEN)
 
 
 class Client:
@@ -36,7 +37,8 @@ class Client:
         self._http = httpx.AsyncClient(transport=transport, base_url="http://test")
 
     def begin(self, method, path, document=None):
-        asked = self._http.request(method, path, json=document)
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        asked = self._http.request(method, path, json=document, headers=headers)
         return asyncio.run_coroutine_threadsafe(asked, self._loop)
 
     def ask(self, *arguments):
@@ -110,3 +112,45 @@ def test_no_folder_leads_out(client, root, artifact):
 @pytest.mark.parametrize(("name", "status"), [("a" * 63, 200), ("a" * 64, 400), ("-a", 200)])
 def test_names_are_those_of_every_model(client, name, status):
     assert client.load(name, "flat/model").status_code == status
+
+
+def test_requests_are_answered_while_as_many_models_load_as_there_are_cores(
+    app, client, monkeypatch
+):
+    server = app.state.server
+    catalog = server.catalog
+    door, install = threading.Event(), catalog.install
+    begun = threading.Semaphore(0)
+
+    def slow(*arguments, **options):
+        begun.release()
+        assert door.wait(600)
+        return install(*arguments, **options)
+
+    assert client.load("shop", "flat/model").status_code == 200
+    monkeypatch.setattr(catalog, "install", slow)
+    count = int(server._slots.total_tokens)
+    loads = [client.begin_loading(f"shop{number}", "flat/model") for number in range(count)]
+    try:
+        for _ in range(min(count, 4)):
+            assert begun.acquire(timeout=60)
+        answer = client.begin("POST", "/models/shop/invoke", {"user_id": 17850}).result(60)
+    finally:
+        door.set()
+    assert answer.status_code == 200
+    assert [load.result(600).status_code for load in loads] == [200] * count
+
+
+@pytest.mark.parametrize("path", ["/models/shop", "/v1/models/shop"])
+def test_requests_are_answered_while_a_removal_waits_for_a_load(app, client, path):
+    """A model is removed when the change of it that is under way has ended."""
+    assert client.load("shop", "flat/model").status_code == 200
+    with app.state.server.catalog.changing("shop"):  # as if another version were loaded
+        removal = client.begin("DELETE", path)
+        assert client.begin("GET", "/ping").result(60).status_code == 200
+        answer = client.begin("POST", "/models/shop/invoke", {"user_id": 17850}).result(60)
+        assert answer.status_code == 200
+        assert not removal.done()
+    assert removal.result(60).status_code == 200
+    assert client.ask("GET", "/models/shop").status_code == 404
+    assert client.ask("DELETE", path).status_code == 404

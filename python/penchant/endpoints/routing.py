@@ -231,6 +231,8 @@ def main(arguments: list[str]) -> int:
     """
     import uvicorn
 
+    from penchant.serving.connections import TimedProtocol
+
     parser = argparse.ArgumentParser(prog="python -m penchant.endpoints.routing")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
@@ -246,6 +248,7 @@ def main(arguments: list[str]) -> int:
         print(f"routing to endpoints on {place} - Ctrl-C stops it", file=sys.stderr, flush=True)
         config = uvicorn.Config(
             create_router(),
+            http=TimedProtocol,
             log_level="warning",
             lifespan="off",
             access_log=False,

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "create_app"]
 
-Model = "Recommender | os.PathLike[str] | str"
-
 
 class _App(FastAPI):
     """FastAPI, but for requests to a path of ours: those go to their endpoint at once.

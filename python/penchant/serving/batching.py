@@ -1,8 +1,9 @@
 """Micro-batching: questions that wait while one native call runs are answered by the next one.
 
 There is no timer. A question that comes while nothing runs is answered at once, with those that
-came in the same turn of the event loop; under load the batches grow by themselves. Each batch takes
-the current version of its model once, so that no answer mixes two.
+came in the same turn of the event loop; under load the batches grow by themselves. A question is
+put to a version of a model, not to a name: whoever asks several for one answer, or looks into the
+model before asking, takes the version once, and no swap in between can mix two.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from penchant.serving.catalog import Catalog, Version
+from penchant.serving.catalog import Version
 from penchant.serving.questions import Question
 from penchant.serving.replies import Reply, reply
 
@@ -21,7 +22,9 @@ __all__ = ["Batcher", "Seen"]
 _LARGEST = 256  # questions of one call
 _ALONE = ("users",)  # each is a search over all users: others have their turn in between
 Seen = Callable[[Version, list[Question], list[Reply]], None]
-_Key = tuple[str | None, str]  # model and kind of question
+# Who is asked, and the kind of question. A version that was replaced lives until its last question
+# is answered: what waits and what runs holds it, and nothing else.
+_Key = tuple[Version, str]
 _Waiting = list[tuple[Question, "asyncio.Future[Reply]"]]
 
 
@@ -30,26 +33,24 @@ class Batcher:
 
     Parameters
     ----------
-    catalog : Catalog
     seen : callable, optional
         Told of every batch that was answered: the version, the questions and the replies.
     """
 
-    def __init__(self, catalog: Catalog, *, seen: Seen | None = None) -> None:
-        self._catalog = catalog
+    def __init__(self, *, seen: Seen | None = None) -> None:
         self._seen = seen
         self._waiting: dict[_Key, _Waiting] = {}
         self._running = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="penchant-batch")
 
-    def ask(self, model: str | None, kind: str, question: Question) -> asyncio.Future[Reply]:
-        """Put a question to a model (None: the default one); the future is its reply.
+    def ask(self, version: Version, kind: str, question: Question) -> asyncio.Future[Reply]:
+        """Put a question to a version of a model, current or not; the future is its reply.
 
         Cancelling the future takes the question back, unless its batch runs already.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
-        self._waiting.setdefault((model, kind), []).append((question, future))
+        self._waiting.setdefault((version, kind), []).append((question, future))
         if not self._running:
             self._running = True
             loop.call_soon(self._start)
@@ -63,22 +64,18 @@ class Batcher:
         """Begin the next batch, that of the longest waiting key, if anybody waits."""
         while self._waiting:
             key = next(iter(self._waiting))
+            version, kind = key
             waiting = self._waiting.pop(key)
-            most = 1 if key[1] in _ALONE else _LARGEST
+            most = 1 if kind in _ALONE else _LARGEST
             if len(waiting) > most:
                 self._waiting[key] = waiting[most:]  # at the end of the queue
                 waiting = waiting[:most]
             waiting = [one for one in waiting if not one[1].cancelled()]
             if not waiting:
                 continue
-            try:
-                version = self._catalog.get(key[0])
-            except Exception as error:
-                _fail(waiting, error)
-                continue
             questions = [question for question, _ in waiting]
             loop = asyncio.get_running_loop()
-            running = loop.run_in_executor(self._thread, self._run, version, key[1], questions)
+            running = loop.run_in_executor(self._thread, self._run, version, kind, questions)
             running.add_done_callback(functools.partial(self._finish, waiting))
             return
         self._running = False
@@ -95,14 +92,10 @@ class Batcher:
             for _, future in waiting:
                 future.cancel()
         elif (error := done.exception()) is not None:
-            _fail(waiting, error)
+            for _, future in waiting:
+                if not future.done():
+                    future.set_exception(error)
         else:
             for (_, future), found in zip(waiting, done.result(), strict=True):
                 if not future.done():
                     future.set_result(found)
-
-
-def _fail(waiting: _Waiting, error: BaseException) -> None:
-    for _, future in waiting:
-        if not future.done():
-            future.set_exception(error)

@@ -1,7 +1,8 @@
 """Models by name, each in one version at a time; a new version takes over between two calls.
 
-Whoever answers takes the current version once and keeps it until the answer is written, so no
-answer mixes two. An old version's files are unmapped when its last answer is done.
+Whoever answers takes the current version once, for the whole request, and keeps it until the
+answer is written, so no answer mixes two. An old version's files are unmapped when its last answer
+is done.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ _MAX_NAME = 63
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Version:
-    """A model being served.
+    """A model being served; equal to itself alone, so that it is a cheap key.
 
     Attributes
     ----------

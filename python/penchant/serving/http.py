@@ -30,7 +30,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 JSON = "application/json"
-_BODY_SECONDS = 60.0  # for a client to send its body
+WAIT_SECONDS = 60.0  # for a client to send the head of a request, and again for its body
 _log = logging.getLogger("penchant.serving")
 
 
@@ -217,25 +217,25 @@ class Endpoint:
         loop = task.get_loop()
         self._reading[task] = loop.time()
         if self._timer is None:
-            self._timer = loop.call_later(_BODY_SECONDS / 10, self._end_waiting, loop)
+            self._timer = loop.call_later(WAIT_SECONDS / 10, self._end_waiting, loop)
         try:
             return await self._read(receive)
         except asyncio.CancelledError:
             if task not in self._late:  # the server ends, and has waited for long enough
                 raise HTTPError(503, "the server is ending") from None
             self._late.discard(task)
-            raise HTTPError(408, f"the body did not come within {_BODY_SECONDS:.0f} s") from None
+            raise HTTPError(408, f"the body did not come within {WAIT_SECONDS:.0f} s") from None
         finally:
             del self._reading[task]
 
     def _end_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
         for task, since in self._reading.items():
-            if now - since > _BODY_SECONDS and task not in self._late:
+            if now - since > WAIT_SECONDS and task not in self._late:
                 self._late.add(task)
                 task.cancel()
         waits = bool(self._reading)
-        again = loop.call_later(_BODY_SECONDS / 10, self._end_waiting, loop) if waits else None
+        again = loop.call_later(WAIT_SECONDS / 10, self._end_waiting, loop) if waits else None
         self._timer = again
 
     def _check_size(self, size: int) -> None:

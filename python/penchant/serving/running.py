@@ -40,7 +40,10 @@ def listen(host: str, port: int, hint: str = "") -> socket.socket:
 
 def uvicorn_options() -> dict[str, Any]:
     """Return how uvicorn is set up, for one process and for each of several."""
+    from penchant.serving.connections import TimedProtocol
+
     return {
+        "http": TimedProtocol,
         "log_level": "warning",
         "lifespan": "auto",
         "access_log": False,

@@ -98,7 +98,7 @@ class Server:
         self.catalog = catalog
         self.limits = limits
         self.admin_token = admin_token
-        self.batcher = Batcher(catalog, seen=self._record if recorder else None)
+        self.batcher = Batcher(seen=self._record if recorder else None)
         self._recorder = recorder
         # Requests that are no questions run beside each other, on as many threads as there are
         # cores: a model call that used several would only take them from another request.
@@ -122,11 +122,29 @@ class Server:
             self._recorder.close()
 
     async def ask(self, model: str | None, kind: str, questions: list[Question]) -> list[Reply]:
-        """Put questions to a model; a reply that is an error is that of its question."""
+        """Put questions to one version of a model, though they may be cut into several batches.
+
+        A reply that is an error is that of its question.
+
+        Raises
+        ------
+        RequestError
+            They ask for too much.
+        UnknownModelError
+        """
         self.check_records(sum(question.k for question in questions))
-        batcher = self.batcher
-        futures = [batcher.ask(model, kind, question) for question in questions]
-        return [await future for future in futures]
+        version, ask = self.catalog.get(model), self.batcher.ask
+        futures = [ask(version, kind, question) for question in questions]
+        try:
+            return [await future for future in futures]
+        except BaseException:
+            # Nobody will await the others: those that wait are taken back, and errors of those
+            # that are done are seen, or each would be logged. (`gather` would do as much, for
+            # several microseconds a question.)
+            for future in futures:
+                if not future.cancel() and not future.cancelled():
+                    future.exception()
+            raise
 
     def check_records(self, records: int) -> None:
         """Refuse a request that asks for too much.

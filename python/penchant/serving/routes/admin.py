@@ -112,7 +112,7 @@ def _install(server: Server) -> Any:
 def _remove(server: Server) -> Any:
     async def handle(call: Call) -> Answer:
         check_token(server, call)
-        server.catalog.remove(call.names["name"])
+        await server.run_slow(server.catalog.remove, call.names["name"])
         return json_answer({"removed": call.names["name"]})
 
     return handle

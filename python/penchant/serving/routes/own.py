@@ -42,7 +42,7 @@ def _questions(server: Server, kind: str) -> Any:
         if several:
             replies = await server.ask(name, kind, questions)
             return Answer(b"[" + b", ".join(map(_object, replies)) + b"]")
-        reply = await server.batcher.ask(name, kind, questions[0])
+        reply = await server.batcher.ask(server.catalog.get(name), kind, questions[0])
         if isinstance(reply, PenchantError):
             raise reply
         return Answer(reply)

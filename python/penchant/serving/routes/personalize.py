@@ -155,7 +155,7 @@ async def _ask(
     server: Server, version: Version, kind: str, question: Question
 ) -> tuple[list[str], list[float]]:
     """Return the ids, as text, and the scores that answer a question."""
-    reply = await server.batcher.ask(version.name, kind, question)
+    reply = await server.batcher.ask(version, kind, question)
     if isinstance(reply, PenchantError):
         raise reply
     items = json.loads(reply)["items"]

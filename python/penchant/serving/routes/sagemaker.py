@@ -159,7 +159,7 @@ def _load(server: Server, root: Path) -> Any:
         return Answer(multi_model.model_document(version.name, str(directory)))
 
     async def handle(call: Call) -> Answer:
-        return await server.run(load, call.body)
+        return await server.run_slow(load, call.body)
 
     return handle
 
@@ -183,7 +183,7 @@ def _show(server: Server) -> Any:
 
 def _unload(server: Server) -> Any:
     async def handle(call: Call) -> Answer:
-        server.catalog.remove(call.names["name"])
+        await server.run_slow(server.catalog.remove, call.names["name"])
         return Answer(b"{}")
 
     return handle
