@@ -64,11 +64,18 @@ class FactorModel(Recommender, abstract=True):
         self, vectors: Callable[[], Sequence[_Floats]], biases: Callable[[], _Floats | None]
     ) -> Factors:
         """Return factors of users' and items' vectors, made once and kept until weights change."""
-        factors: Factors | None = self._derived.get("factors")
-        if factors is None:
-            names = ("factor_users", "factor_items")
-            users, items = vectors() if self._shelf is None else self._shelf.arrays(names, vectors)
-            factors = self._derived["factors"] = Factors(users, items, biases())
+        derived = self._derived
+
+        def keep(both: Sequence[_Floats]) -> None:
+            users, items = both
+            derived["factors"] = Factors(users, items, biases())
+
+        if "factors" not in derived:
+            if self._shelf is None:
+                keep(vectors())
+            else:
+                self._shelf.arrays(("factor_users", "factor_items"), vectors, keep)
+        factors: Factors = derived["factors"]
         return factors
 
     def _queries(self, codes: Rows | None) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -223,10 +224,14 @@ class FittedModel(Parameterized):
 
     def _topk(self, name: str, make: Callable[[], _core.TopkIndex]) -> _core.TopkIndex:
         """Return what `make` returns: made once and kept until the weights change."""
-        index: _core.TopkIndex | None = self._derived.get(name)
-        if index is None:
-            index = make() if self._shelf is None else self._shelf.topk(name, make)
-            self._derived[name] = index
+        derived = self._derived
+        if name not in derived:
+            keep = partial(derived.__setitem__, name)
+            if self._shelf is None:
+                keep(make())
+            else:
+                self._shelf.topk(name, make, keep)
+        index: _core.TopkIndex = derived[name]
         return index
 
     def _params_changed(self) -> None:
