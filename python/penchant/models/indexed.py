@@ -112,7 +112,12 @@ class IndexedRanker(Ranker):
 
     def _searcher(self, index: str | None) -> Index:
         graph: GraphSearch | None = self._derived.get("graph")
-        return self._index() if graph is None or index == "exact" else graph
+        exact = self._index()
+        if graph is None or index == "exact":
+            return exact
+        # The same index may lie in other memory by now, which processes share; see `Shelf`.
+        graph.exact = graph.topk = exact
+        return graph
 
     def has_own_scores(self, users: ArrayLike) -> NDArray[np.bool_]:
         """Tell which users are answered by scores of their own, not with the most popular items.

@@ -66,6 +66,7 @@ class DerivedFiles:
         self._suffix = f"{self._key}.{variant}"
         self._lock = threading.RLock()
         self._depth = 0
+        self._held = contextlib.ExitStack()
         self._alone = False
         self._settled = False
         self._checking: Future[bool] | None = None
@@ -179,18 +180,23 @@ class DerivedFiles:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep others, in this process or another, from making the same; calls may nest."""
-        with self._lock, contextlib.ExitStack() as held:
+        """Keep others, in this process or another, from making the same.
+
+        Calls of a thread may overlap: others wait until the last one ends.
+        """
+        with self._lock:
             if self._depth == 0:
-                self._alone = False
                 with contextlib.suppress(OSError):  # not every file system has locks
-                    held.enter_context(locked_directory(self._directory))
+                    self._held.enter_context(locked_directory(self._directory))
                     self._alone = True
             self._depth += 1
             try:
                 yield
             finally:
                 self._depth -= 1
+                if self._depth == 0:
+                    self._alone = False
+                    self._held.close()
 
     # ---- where they lie -------------------------------------------------------------------------
 
