@@ -17,6 +17,7 @@ from penchant.models.ranker import Rows, Scores
 from penchant.retrieval.filters import RowLists, offsets, owners_of
 from penchant.retrieval.graph_report import Options
 from penchant.retrieval.graph_search import SAMPLE, GraphSearch
+from penchant.retrieval.protocol import Index
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -108,6 +109,13 @@ class FactorModel(Recommender, abstract=True):
             queries = self._queries(np.sort(chosen))
         index = self._index()
         return GraphSearch.build(index, index, items, biases, options, queries, num_threads)
+
+    def _searcher(self, index: str | None) -> Index:
+        found = super()._searcher(index)
+        if isinstance(found, GraphSearch):
+            # The same index may lie in mapped memory by now; see `Shelf`.
+            found.exact = found.topk = self._index()
+        return found
 
     def _kept_index(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
         graph: GraphSearch | None = self._derived.get("graph")

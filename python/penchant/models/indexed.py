@@ -112,12 +112,7 @@ class IndexedRanker(Ranker):
 
     def _searcher(self, index: str | None) -> Index:
         graph: GraphSearch | None = self._derived.get("graph")
-        exact = self._index()
-        if graph is None or index == "exact":
-            return exact
-        # The same index may lie in other memory by now, which processes share; see `Shelf`.
-        graph.exact = graph.topk = exact
-        return graph
+        return self._index() if graph is None or index == "exact" else graph
 
     def has_own_scores(self, users: ArrayLike) -> NDArray[np.bool_]:
         """Tell which users are answered by scores of their own, not with the most popular items.
