@@ -186,6 +186,16 @@ def test_a_model_may_change_before_its_files_are_written(bpr, tmp_path, disk):
     assert_same_answers(bpr.partial_fit(more), opened)
 
 
+def test_no_start_but_the_first_looks_at_all_users(tmp_path):
+    model = pc.IALS(factors=4, epochs=2).fit(interactions(), progress=False)
+    model.save(tmp_path)
+    open_served(tmp_path)
+    assert [name.split(".")[0] for name in prepared(tmp_path)] == [*KINDS, "typical"]
+    opened = open_served(tmp_path)
+    assert opened._derived["typical"] == model._typical_length() > 0
+    assert_same_answers(model, opened)
+
+
 @pytest.mark.parametrize("wait", [True, False])
 def test_of_a_damaged_artifact_nothing_is_written(bpr, tmp_path, wait):
     bpr.save(tmp_path)

@@ -72,10 +72,7 @@ class FactorModel(Recommender, abstract=True):
             derived["factors"] = Factors(users, items, biases())
 
         if "factors" not in derived:
-            if self._shelf is None:
-                keep(vectors())
-            else:
-                self._shelf.arrays(("factor_users", "factor_items"), vectors, keep)
+            self._shelved(("factor_users", "factor_items"), vectors, keep)
         factors: Factors = derived["factors"]
         return factors
 
@@ -88,16 +85,34 @@ class FactorModel(Recommender, abstract=True):
 
         Users whose items nobody else took end near zero, how near being a matter of the epochs.
         """
-        users, _, biases = self._factors()
-        if biases is not None:
+        if self._factors().biases is not None:
             return None
-        if "typical" not in self._derived:
-            squares = np.einsum("ud,ud->", users, users, dtype=np.float64)
-            self._derived["typical"] = float(np.sqrt(squares / max(len(users), 1)))
         asked = queries()
         lengths = np.sqrt(np.einsum("ud,ud->u", asked, asked, dtype=np.float64))
-        told: NDArray[np.bool_] = lengths > _NOTHING * self._derived["typical"]
+        told: NDArray[np.bool_] = lengths > _NOTHING * self._typical_length()
         return told
+
+    def _typical_length(self) -> float:
+        """Return the root mean square of the lengths of users' vectors."""
+        derived = self._derived
+
+        def make() -> tuple[NDArray[np.float64]]:
+            users = self._factors().users
+            squares = np.einsum("ud,ud->", users, users, dtype=np.float64)
+            return (np.sqrt([squares / max(len(users), 1)]),)
+
+        def keep(lengths: Sequence[NDArray[np.float64]]) -> None:
+            derived["typical"] = float(lengths[0][0])
+
+        if "typical" not in derived:
+            self._shelved(("typical",), make, keep)
+        length: float = derived["typical"]
+        return length
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        if self._factors().biases is None:
+            self._typical_length()
 
     # ---- the approximate index ------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
@@ -233,6 +233,18 @@ class FittedModel(Parameterized):
                 self._shelf.topk(name, make, keep)
         index: _core.TopkIndex = derived[name]
         return index
+
+    def _shelved(
+        self,
+        names: Sequence[str],
+        make: Callable[[], Sequence[NDArray[Any]]],
+        keep: Callable[[Sequence[NDArray[Any]]], object],
+    ) -> None:
+        """Call `keep` with the arrays that `make` returns; see `Shelf.arrays`."""
+        if self._shelf is None:
+            keep(make())
+        else:
+            self._shelf.arrays(names, make, keep)
 
     def _params_changed(self) -> None:
         if self.__sklearn_is_fitted__():
