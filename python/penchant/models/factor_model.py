@@ -110,9 +110,9 @@ class FactorModel(Recommender, abstract=True):
         return length
 
     def _prepare(self) -> None:
-        super()._prepare()
         if self._factors().biases is None:
             self._typical_length()
+        super()._prepare()
 
     # ---- the approximate index ------------------------------------------------------------------
 
