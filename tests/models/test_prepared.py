@@ -7,8 +7,6 @@ import os
 import pickle
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -21,19 +19,7 @@ from penchant.errors import ArtifactError
 from penchant.models.prepared import open_served
 from penchant.storage.artifact import map_artifact
 from penchant.storage.derived import DerivedFiles
-
-MODELS = {
-    "BPR": pc.BPR(factors=5, epochs=3),
-    "IALS": pc.IALS(factors=4, epochs=2),
-    "SVD": pc.SVD(factors=4, epochs=2),
-    "SVDpp": pc.SVDpp(factors=4, epochs=2),
-    "BayesianSVD": pc.BayesianSVD(factors=3, epochs=4),
-    "Prod2Vec": pc.Prod2Vec(vector_size=6, epochs=2, min_count=1, popularity_weight=0.5),
-    "Popularity": pc.Popularity(),
-    "EASE": pc.EASE(),
-    "Pipeline": pc.Pipeline(retrieve=pc.IALS(factors=4, epochs=2), rank=pc.BPR(factors=3), k=20),
-}
-KINDS = ("popularity", "topk")
+from prepared_support import KINDS, MODELS, is_mapped, prepared, repr_of_maps
 
 
 @pytest.fixture(autouse=True)
@@ -49,26 +35,6 @@ def model(request):
 @pytest.fixture
 def bpr():
     return pc.BPR(factors=5, epochs=3).fit(interactions(), progress=False)
-
-
-def prepared(path):
-    return sorted(name for name in os.listdir(path) if name.endswith(".prepared"))
-
-
-def is_mapped(index):
-    """Tell whether an index reads memory that is not its own."""
-    owner = index.block.base
-    return owner is index and "mmap" in repr_of_maps(index.block.ctypes.data)
-
-
-def repr_of_maps(address):
-    """Return the line of the process's memory map that an address lies in."""
-    with open("/proc/self/maps") as maps:
-        for line in maps:
-            low, high = (int(end, 16) for end in line.split()[0].split("-"))
-            if low <= address < high:
-                return "mmap of a file: " + line if ".prepared" in line else line
-    return ""
 
 
 @pytest.mark.parametrize("again", [open_served, lambda path: pc.load(path, prepared=True)])
@@ -93,99 +59,6 @@ def test_the_index_is_mapped_from_the_file(bpr, tmp_path):
     assert [name.split(".")[0] for name in prepared(tmp_path)] == list(KINDS)
 
 
-class SlowDisk:
-    """Files are written only from a certain moment on.
-
-    Attributes
-    ----------
-    ready : threading.Event
-        That moment.
-    stored : list of str
-        What was written.
-    """
-
-    def __init__(self, monkeypatch):
-        self.ready = threading.Event()
-        self.stored = []
-        put = DerivedFiles.put
-
-        def slow_put(files, name, array):
-            assert self.ready.wait(60)
-            self.stored.append(name)
-            return put(files, name, array)
-
-        monkeypatch.setattr(DerivedFiles, "put", slow_put)
-
-    def work(self):
-        """Let the files be written, and wait for it."""
-        self.ready.set()
-        for thread in threading.enumerate():
-            if thread.name == "penchant-open":
-                thread.join(60)
-                assert not thread.is_alive()
-
-
-@pytest.fixture
-def disk(monkeypatch):
-    slow = SlowDisk(monkeypatch)
-    yield slow
-    slow.work()
-
-
-def test_it_answers_while_what_was_made_is_written(model, tmp_path, disk):
-    model.save(tmp_path)
-    opened = open_served(tmp_path, wait=False)
-    assert_same_answers(model, opened)
-    assert prepared(tmp_path) == []
-    disk.work()
-    assert len(prepared(tmp_path)) == len(disk.stored) > 0
-    assert_same_answers(model, opened)
-    assert_same_answers(model, open_served(tmp_path, wait=False))
-
-
-def test_what_is_mapped_takes_the_place_of_what_was_made(bpr, tmp_path, disk):
-    bpr.save(tmp_path)
-    opened = open_served(tmp_path, wait=False)
-    assert not is_mapped(opened._index())
-    disk.work()
-    assert is_mapped(opened._index())
-    assert is_mapped(opened._popularity())
-
-
-def test_factors_and_graphs_move_to_mapped_memory_too(tmp_path, disk):
-    pytest.importorskip("usearch")
-    model = pc.SVD(factors=4, epochs=2).fit(interactions(), progress=False)
-    model.build_index()
-    model.save(tmp_path)
-    opened = open_served(tmp_path, wait=False)
-    disk.work()
-    for array in opened._factors()[:2]:
-        assert "mmap" in repr_of_maps(array.ctypes.data)
-    assert is_mapped(opened._searcher(None).topk)
-    assert_same_answers(model, opened)
-
-
-def test_others_wait_for_what_is_being_written(bpr, tmp_path, disk):
-    bpr.save(tmp_path)
-    open_served(tmp_path, wait=False)
-    with ThreadPoolExecutor(1) as pool:
-        second = pool.submit(open_served, tmp_path, wait=False)
-        with pytest.raises(TimeoutError):
-            second.result(timeout=0.2)
-        disk.ready.set()
-        assert is_mapped(second.result(timeout=60)._index())
-    assert sorted(disk.stored) == list(KINDS)  # once
-
-
-def test_a_model_may_change_before_its_files_are_written(bpr, tmp_path, disk):
-    bpr.save(tmp_path)
-    opened = open_served(tmp_path, wait=False)
-    more = pc.Interactions.from_sequences([["item 00", "new"], ["item 02"]], users=[1000, 7])
-    opened.partial_fit(more)
-    disk.work()
-    assert_same_answers(bpr.partial_fit(more), opened)
-
-
 def test_no_start_but_the_first_looks_at_all_users(tmp_path):
     model = pc.IALS(factors=4, epochs=2).fit(interactions(), progress=False)
     model.save(tmp_path)
@@ -194,19 +67,6 @@ def test_no_start_but_the_first_looks_at_all_users(tmp_path):
     opened = open_served(tmp_path)
     assert opened._derived["typical"] == model._typical_length() > 0
     assert_same_answers(model, opened)
-
-
-@pytest.mark.parametrize("wait", [True, False])
-def test_of_a_damaged_artifact_nothing_is_written(bpr, tmp_path, wait):
-    bpr.save(tmp_path)
-    (file,) = tmp_path.glob("item_factors.*.safetensors")
-    content = bytearray(file.read_bytes())
-    content[-2] ^= 1  # still a number
-    file.write_bytes(content)
-    for _ in range(2):
-        with pytest.raises(ArtifactError, match="SHA-256"):
-            open_served(tmp_path, wait=wait)
-    assert prepared(tmp_path) == []
 
 
 def test_what_some_answers_need_is_made_with_the_first_of_them(bpr, tmp_path):
