@@ -79,7 +79,14 @@ inline void check_apart(const py::array& a, const py::array& b, const char* a_na
 // Refuses NaN and infinity, naming the first place.
 template <typename T = float>  // of {data, rows, cols}
 void check_finite(MatrixView<const T> view, const char* name) {
-  for (std::int64_t i = 0; i < view.size(); ++i)
+  std::int64_t i = 0;
+  // Without a branch for each number many are looked at in one step; the last block is searched.
+  constexpr std::int64_t kBlock = 4096;
+  for (bool finite = true; finite && i + kBlock <= view.size();) {
+    for (std::int64_t k = i; k < i + kBlock; ++k) finite &= std::isfinite(view.data[k]);
+    if (finite) i += kBlock;
+  }
+  for (; i < view.size(); ++i)
     if (!std::isfinite(view.data[i]))
       fail(std::string(name) + " holds " + (std::isnan(view.data[i]) ? "NaN" : "infinity") +
            " at row " + std::to_string(i / view.cols) + ", column " +

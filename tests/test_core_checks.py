@@ -170,6 +170,14 @@ def test_folding_in_refuses():
         (np.ones((1, 65537), np.float32), "at most 65536"),
         (np.array([[1.0, np.nan]], np.float32), "NaN at row 0, column 1"),
         (np.array([[1.0], [np.inf]], np.float32), "infinity at row 1, column 0"),
+        *(
+            (np.where(np.arange(9000) == at, np.inf, 1.0).astype(np.float32).reshape(-1, 3), where)
+            for at, where in [
+                (4095, "row 1365, column 0"),
+                (4096, "row 1365, column 1"),
+                (8999, "row 2999, column 2"),
+            ]
+        ),
     ],
 )
 def test_the_index_refuses(vectors, message):

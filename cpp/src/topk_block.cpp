@@ -1,12 +1,17 @@
 #include "topk_block.hpp"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <numeric>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "penchant/parallel.hpp"
@@ -37,10 +42,81 @@ std::uint64_t checksum(const TopkHeader& header) {
   return hash;
 }
 
+constexpr std::int64_t kLanes = 4;  // running sums, so that an addition need not wait for the last
+
 float largest_component(const float* values, std::int64_t size) {
-  float largest = 0.0F;
-  for (std::int64_t i = 0; i < size; ++i) largest = std::max(largest, std::abs(values[i]));
-  return largest;
+  std::array<float, kLanes> largest{};
+  std::int64_t i = 0;
+  for (; i + kLanes <= size; i += kLanes)
+    for (std::int64_t lane = 0; lane < kLanes; ++lane)
+      largest[lane] = std::max(largest[lane], std::abs(values[i + lane]));
+  for (; i < size; ++i) largest[0] = std::max(largest[0], std::abs(values[i]));
+  return std::max({largest[0], largest[1], largest[2], largest[3]});
+}
+
+double sum_of_squares(const float* values, std::int64_t size) {
+  std::array<double, kLanes> sums{};
+  std::int64_t i = 0;
+  for (; i + kLanes <= size; i += kLanes)
+    for (std::int64_t lane = 0; lane < kLanes; ++lane)
+      sums[lane] += static_cast<double>(values[i + lane]) * values[i + lane];
+  for (; i < size; ++i) sums[0] += static_cast<double>(values[i]) * values[i];
+  return sums[0] + sums[1] + sums[2] + sums[3];
+}
+
+constexpr std::integral_constant<std::int64_t, kLanes> kWhole{};
+
+// What four dimensions of a vector are rounded to, and what that leaves.
+struct Rounded {
+  std::array<double, kLanes> error{};  // sums of squares
+  std::array<std::int32_t, kLanes> sum{};
+
+  template <typename Count>
+  void add(const float* values, Count count, float scale, float divisor, std::int8_t* levels) {
+    for (std::int64_t lane = 0; lane < count; ++lane) {
+      const float level =
+          std::min(std::max(std::nearbyint(values[lane] / divisor), -127.0F), 127.0F);
+      const double rest = static_cast<double>(values[lane]) - static_cast<double>(scale) * level;
+      error[lane] += rest * rest;
+      sum[lane] += static_cast<std::int32_t>(level);
+      levels[lane] = static_cast<std::int8_t>(level);
+    }
+  }
+};
+
+// The order of rows by falling keys, equal ones by row: passes of one byte each, the lowest first,
+// over keys that are integers in the reverse order of the numbers.
+void order_by_falling(std::span<const double> keys, std::int32_t* order) {
+  struct Entry {
+    std::uint64_t key;
+    std::int32_t row;
+  };
+  constexpr int kBits = 8;
+  constexpr std::size_t kBuckets = std::size_t{1} << kBits;
+  std::vector<Entry> entries(keys.size());
+  std::vector<Entry> sorted(keys.size());
+  std::vector<std::array<std::size_t, kBuckets>> counts(sizeof(double));
+  for (std::size_t row = 0; row < keys.size(); ++row) {
+    const auto bits = std::bit_cast<std::uint64_t>(keys[row] + 0.0);  // there is one zero
+    // Numbers below zero rise as integers while they fall; the others are flipped to do so.
+    const std::uint64_t key = bits >> 63 != 0 ? bits : bits ^ (~std::uint64_t{0} >> 1);
+    entries[row] = {key, static_cast<std::int32_t>(row)};
+    for (std::size_t pass = 0; pass < counts.size(); ++pass)
+      ++counts[pass][key >> (pass * kBits) & (kBuckets - 1)];
+  }
+  for (std::size_t pass = 0; pass < counts.size(); ++pass) {
+    std::size_t begin = 0;
+    bool same = false;  // one bucket holds all
+    for (std::size_t& count : counts[pass]) {
+      same = same || count == keys.size();
+      begin += std::exchange(count, begin);
+    }
+    if (same) continue;
+    for (const Entry& entry : entries)
+      sorted[counts[pass][entry.key >> (pass * kBits) & (kBuckets - 1)]++] = entry;
+    entries.swap(sorted);
+  }
+  for (std::size_t place = 0; place < entries.size(); ++place) order[place] = entries[place].row;
 }
 
 class Builder {
@@ -99,12 +175,9 @@ std::vector<float> Builder::norms_of_rows() const {
   std::vector<float> norms(static_cast<std::size_t>(vectors_.rows));
   parallel_chunks(vectors_.rows, kChunk, num_threads_,
                   [&](std::int64_t begin, std::int64_t end, int) {
-                    for (std::int64_t r = begin; r < end; ++r) {
-                      double sum = 0.0;
-                      for (std::int64_t k = 0; k < vectors_.cols; ++k)
-                        sum += static_cast<double>(vectors_.row(r)[k]) * vectors_.row(r)[k];
-                      norms[static_cast<std::size_t>(r)] = round_up(std::sqrt(sum));
-                    }
+                    for (std::int64_t r = begin; r < end; ++r)
+                      norms[static_cast<std::size_t>(r)] =
+                          round_up(std::sqrt(sum_of_squares(vectors_.row(r), vectors_.cols)));
                   });
   return norms;
 }
@@ -119,10 +192,7 @@ void Builder::sort_by_reach(const std::vector<float>& norms, float mean_norm) co
     reach[r] = static_cast<double>(mean_norm) * static_cast<double>(norms[r]) +
                (biases_ != nullptr ? static_cast<double>(biases_[r]) : 0.0);
   auto* const row_at = part<std::int32_t>(layout_.row_at);
-  std::iota(row_at, row_at + size, 0);
-  std::stable_sort(row_at, row_at + size, [&](std::int32_t a, std::int32_t b) {
-    return reach[static_cast<std::size_t>(a)] > reach[static_cast<std::size_t>(b)];
-  });
+  order_by_falling(reach, row_at);
   parallel_chunks(size, kChunk, num_threads_, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t place = begin; place < end; ++place) {
       const std::int32_t row = row_at[place];
@@ -147,20 +217,19 @@ void Builder::quantize() const {
           const float scale = largest_component(vector, dim) / 127.0F;
           std::int8_t* panel =
               part<std::int8_t>(layout_.panels) + place / kPanel * line + place % kPanel * 4;
-          double error = 0.0;
-          std::int32_t sum = 0;
-          for (std::int64_t k = 0; k < dim; ++k) {
-            const float level = scale > 0.0F
-                                    ? std::clamp(std::nearbyint(vector[k] / scale), -127.0F, 127.0F)
-                                    : 0.0F;
-            const double rest = static_cast<double>(vector[k]) - static_cast<double>(scale) * level;
-            error += rest * rest;
-            sum += static_cast<std::int32_t>(level);
-            panel[k / 4 * kPanel * 4 + k % 4] = static_cast<std::int8_t>(level);
-          }
+          // Whatever is divided by infinity is 0.
+          const float divisor = scale > 0.0F ? scale : std::numeric_limits<float>::infinity();
+          Rounded rounded;
+          std::int64_t k = 0;
+          for (; k + kLanes <= dim; k += kLanes, panel += kPanel * kLanes)
+            rounded.add(vector + k, kWhole, scale, divisor, panel);
+          rounded.add(vector + k, dim - k, scale, divisor, panel);
+          const auto& [error, sum] = rounded;
           part<float>(layout_.scales)[place] = scale;
-          part<std::int32_t>(layout_.corrections)[place] = -offset * sum;
-          part<float>(layout_.errors)[place] = round_up(std::sqrt(error));
+          part<std::int32_t>(layout_.corrections)[place] =
+              -offset * (sum[0] + sum[1] + sum[2] + sum[3]);
+          part<float>(layout_.errors)[place] =
+              round_up(std::sqrt(error[0] + error[1] + error[2] + error[3]));
         }
       });
 }

@@ -1,7 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <vector>
 
@@ -188,5 +190,30 @@ TEST_CASE("whatever numbers a block holds, rows stay in range") {
       CHECK(row >= -1);
       CHECK(row < 300);
     }
+  }
+}
+
+TEST_CASE("vectors lie in the order of their reach, equal ones by row") {
+  const std::vector<float> lengths = {0, 2, 1, 2, 3e38F, 1e-40F, 0, 2, 1, 1e-3F};
+  for (const float bias : {0.0F, -1.5F, 1e30F}) {
+    const auto n = static_cast<std::int64_t>(lengths.size());
+    std::vector<float> biases(lengths.size(), bias);
+    biases[1] = biases[8] = -biases[0];
+    const TopkIndex index({lengths.data(), n, 1}, biases.data(), 2);
+    Copy copy(index.block());
+    const TopkLayout layout(n, 1);
+    const float mean = copy.at<TopkHeader>(0)->mean_norm;
+    const auto* norms = copy.at<float>(layout.norms);
+    const auto* place_of = copy.at<std::int32_t>(layout.place_of);
+    std::vector<std::int32_t> expected(lengths.size());
+    std::iota(expected.begin(), expected.end(), 0);
+    const auto reach = [&](std::int32_t row) {
+      return static_cast<double>(mean) * static_cast<double>(norms[place_of[row]]) +
+             static_cast<double>(biases[static_cast<std::size_t>(row)]);
+    };
+    std::stable_sort(expected.begin(), expected.end(),
+                     [&](std::int32_t a, std::int32_t b) { return reach(a) > reach(b); });
+    const auto* order = copy.at<std::int32_t>(layout.row_at);
+    CHECK(std::vector<std::int32_t>(order, order + n) == expected);
   }
 }

@@ -19,19 +19,7 @@ from penchant.errors import ArtifactError
 from penchant.models.prepared import open_served
 from penchant.storage.artifact import map_artifact
 from penchant.storage.derived import DerivedFiles
-
-MODELS = {
-    "BPR": pc.BPR(factors=5, epochs=3),
-    "IALS": pc.IALS(factors=4, epochs=2),
-    "SVD": pc.SVD(factors=4, epochs=2),
-    "SVDpp": pc.SVDpp(factors=4, epochs=2),
-    "BayesianSVD": pc.BayesianSVD(factors=3, epochs=4),
-    "Prod2Vec": pc.Prod2Vec(vector_size=6, epochs=2, min_count=1, popularity_weight=0.5),
-    "Popularity": pc.Popularity(),
-    "EASE": pc.EASE(),
-    "Pipeline": pc.Pipeline(retrieve=pc.IALS(factors=4, epochs=2), rank=pc.BPR(factors=3), k=20),
-}
-KINDS = ("popularity", "topk")
+from prepared_support import KINDS, MODELS, is_mapped, prepared, repr_of_maps
 
 
 @pytest.fixture(autouse=True)
@@ -47,26 +35,6 @@ def model(request):
 @pytest.fixture
 def bpr():
     return pc.BPR(factors=5, epochs=3).fit(interactions(), progress=False)
-
-
-def prepared(path):
-    return sorted(name for name in os.listdir(path) if name.endswith(".prepared"))
-
-
-def is_mapped(index):
-    """Tell whether an index reads memory that is not its own."""
-    owner = index.block.base
-    return owner is index and "mmap" in repr_of_maps(index.block.ctypes.data)
-
-
-def repr_of_maps(address):
-    """Return the line of the process's memory map that an address lies in."""
-    with open("/proc/self/maps") as maps:
-        for line in maps:
-            low, high = (int(end, 16) for end in line.split()[0].split("-"))
-            if low <= address < high:
-                return "mmap of a file: " + line if ".prepared" in line else line
-    return ""
 
 
 @pytest.mark.parametrize("again", [open_served, lambda path: pc.load(path, prepared=True)])
@@ -89,6 +57,16 @@ def test_the_index_is_mapped_from_the_file(bpr, tmp_path):
         assert is_mapped(opened._popularity())
     assert not is_mapped(pc.load(tmp_path)._index())
     assert [name.split(".")[0] for name in prepared(tmp_path)] == list(KINDS)
+
+
+def test_no_start_but_the_first_looks_at_all_users(tmp_path):
+    model = pc.IALS(factors=4, epochs=2).fit(interactions(), progress=False)
+    model.save(tmp_path)
+    open_served(tmp_path)
+    assert [name.split(".")[0] for name in prepared(tmp_path)] == [*KINDS, "typical"]
+    opened = open_served(tmp_path)
+    assert opened._derived["typical"] == model._typical_length() > 0
+    assert_same_answers(model, opened)
 
 
 def test_what_some_answers_need_is_made_with_the_first_of_them(bpr, tmp_path):

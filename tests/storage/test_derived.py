@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
 import shutil
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -94,6 +97,77 @@ def test_a_verified_artifact_is_verified_once(artifact):
     assert files_of(artifact).check_content() is False  # nobody has said that the rest is sound
     first.remember()
     assert files_of(artifact).check_content() is True
+
+
+def test_content_is_checked_beside_the_block(artifact):
+    with pytest.raises(ValueError, match="led to"):
+        checked(artifact, fail)
+    with files_of(artifact).checking_content() as known:
+        assert not known  # after a block that failed
+    with files_of(artifact).checking_content() as known:
+        assert known
+
+
+@pytest.fixture
+def damaged(artifact):
+    (data,) = artifact.glob("factors.*.safetensors")
+    content = bytearray(data.read_bytes())
+    content[-1] ^= 1
+    data.write_bytes(content)
+    return artifact
+
+
+def checked(path, make):
+    """Do something to the derived files in the block of `checking_content`."""
+    files = files_of(path)
+    with files.checking_content():
+        make(files)
+
+
+def fail(_):
+    raise ValueError("what the damage led to")
+
+
+def store(files):
+    with contextlib.suppress(ArtifactError):
+        files.put("values", VALUES)
+
+
+@pytest.mark.parametrize("make", [fail, store, lambda _: None])
+def test_damage_is_what_the_block_ends_with(damaged, make):
+    with pytest.raises(ArtifactError, match="SHA-256"):
+        checked(damaged, make)
+    assert names(damaged) == []
+    assert files_of(damaged).get("values") is None
+
+
+def test_what_is_stored_waits_for_the_check(artifact, monkeypatch):
+    files = files_of(artifact)
+    checked = threading.Event()
+    check = type(files._artifact).check_content
+
+    def slow_check(mapped):
+        assert checked.wait(60)
+        check(mapped)
+
+    monkeypatch.setattr(type(files._artifact), "check_content", slow_check)
+    with files.checking_content(), ThreadPoolExecutor(1) as pool:
+        storing = pool.submit(files.put, "values", VALUES)
+        with pytest.raises(TimeoutError):
+            storing.result(timeout=0.2)
+        assert names(artifact) == []
+        checked.set()
+        assert is_mapped(storing.result(timeout=60))
+
+
+def test_what_a_killed_writer_left_is_removed(artifact):
+    left = artifact / f".penchant-{'0' * 16}"
+    left.write_bytes(b"half of a fi")
+    other = artifact / ".penchant-notes"
+    other.touch()
+    files_of(artifact).put("values", VALUES)
+    assert not left.exists()
+    assert other.exists()
 
 
 def touched(path):

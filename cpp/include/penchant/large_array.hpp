@@ -21,17 +21,27 @@ class LargeArray {
   LargeArray() = default;
   // Zeros.
   explicit LargeArray(std::int64_t size) : size_(size) {
-    constexpr std::int64_t kLine = 64;
-    constexpr std::int64_t kLargePage = std::int64_t{2} << 20;
     if (size == 0) return;
-    const std::int64_t unit = n_bytes() >= kLargePage ? kLargePage : kLine;
-    const auto room = static_cast<std::size_t>((n_bytes() + unit - 1) / unit * unit);
-    memory_.reset(std::aligned_alloc(static_cast<std::size_t>(unit), room));
-    if (memory_ == nullptr) throw std::bad_alloc();
+    const auto bytes = static_cast<std::size_t>(n_bytes());
 #ifdef __linux__
-    if (unit == kLargePage) madvise(memory_.get(), room, MADV_HUGEPAGE);  // a hint, no more
+    if (bytes >= kLargePage) {
+      // Fresh pages are zeros already, and whoever writes to one first, on any thread, clears it.
+      const std::size_t room = bytes + kLargePage;
+      void* const pages =
+          mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      if (pages == MAP_FAILED) throw std::bad_alloc();
+      const std::size_t begin = reinterpret_cast<std::uintptr_t>(pages) % kLargePage;
+      char* const first = static_cast<char*>(pages) + (begin == 0 ? 0 : kLargePage - begin);
+      madvise(first, bytes, MADV_HUGEPAGE);  // a hint, no more
+      memory_ = {first, Free{pages, room}};
+      return;
+    }
 #endif
-    std::memset(memory_.get(), 0, room);
+    const std::size_t room = (bytes + kLine - 1) / kLine * kLine;
+    void* const memory = std::aligned_alloc(kLine, room);
+    if (memory == nullptr) throw std::bad_alloc();
+    std::memset(memory, 0, room);
+    memory_ = {memory, Free{}};
   }
 
   [[nodiscard]] T* data() { return static_cast<T*>(memory_.get()); }
@@ -41,8 +51,21 @@ class LargeArray {
   }
 
  private:
+  static constexpr std::size_t kLine = 64;
+  static constexpr std::size_t kLargePage = std::size_t{2} << 20;
+
   struct Free {
-    void operator()(void* memory) const { std::free(memory); }
+    void* pages = nullptr;  // mapped, where the memory is not of the heap
+    std::size_t room = 0;
+    void operator()(void* memory) const {
+#ifdef __linux__
+      if (pages != nullptr) {
+        munmap(pages, room);
+        return;
+      }
+#endif
+      std::free(memory);
+    }
   };
   std::int64_t size_ = 0;
   std::unique_ptr<void, Free> memory_;

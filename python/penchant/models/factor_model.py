@@ -17,6 +17,7 @@ from penchant.models.ranker import Rows, Scores
 from penchant.retrieval.filters import RowLists, offsets, owners_of
 from penchant.retrieval.graph_report import Options
 from penchant.retrieval.graph_search import SAMPLE, GraphSearch
+from penchant.retrieval.protocol import Index
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,11 +65,15 @@ class FactorModel(Recommender, abstract=True):
         self, vectors: Callable[[], Sequence[_Floats]], biases: Callable[[], _Floats | None]
     ) -> Factors:
         """Return factors of users' and items' vectors, made once and kept until weights change."""
-        factors: Factors | None = self._derived.get("factors")
-        if factors is None:
-            names = ("factor_users", "factor_items")
-            users, items = vectors() if self._shelf is None else self._shelf.arrays(names, vectors)
-            factors = self._derived["factors"] = Factors(users, items, biases())
+        derived = self._derived
+
+        def keep(both: Sequence[_Floats]) -> None:
+            users, items = both
+            derived["factors"] = Factors(users, items, biases())
+
+        if "factors" not in derived:
+            self._shelved(("factor_users", "factor_items"), vectors, keep)
+        factors: Factors = derived["factors"]
         return factors
 
     def _queries(self, codes: Rows | None) -> NDArray[np.float32]:
@@ -80,16 +85,34 @@ class FactorModel(Recommender, abstract=True):
 
         Users whose items nobody else took end near zero, how near being a matter of the epochs.
         """
-        users, _, biases = self._factors()
-        if biases is not None:
+        if self._factors().biases is not None:
             return None
-        if "typical" not in self._derived:
-            squares = np.einsum("ud,ud->", users, users, dtype=np.float64)
-            self._derived["typical"] = float(np.sqrt(squares / max(len(users), 1)))
         asked = queries()
         lengths = np.sqrt(np.einsum("ud,ud->u", asked, asked, dtype=np.float64))
-        told: NDArray[np.bool_] = lengths > _NOTHING * self._derived["typical"]
+        told: NDArray[np.bool_] = lengths > _NOTHING * self._typical_length()
         return told
+
+    def _typical_length(self) -> float:
+        """Return the root mean square of the lengths of users' vectors."""
+        derived = self._derived
+
+        def make() -> tuple[NDArray[np.float64]]:
+            users = self._factors().users
+            squares = np.einsum("ud,ud->", users, users, dtype=np.float64)
+            return (np.sqrt([squares / max(len(users), 1)]),)
+
+        def keep(lengths: Sequence[NDArray[np.float64]]) -> None:
+            derived["typical"] = float(lengths[0][0])
+
+        if "typical" not in derived:
+            self._shelved(("typical",), make, keep)
+        length: float = derived["typical"]
+        return length
+
+    def _prepare(self) -> None:
+        if self._factors().biases is None:
+            self._typical_length()
+        super()._prepare()
 
     # ---- the approximate index ------------------------------------------------------------------
 
@@ -101,6 +124,13 @@ class FactorModel(Recommender, abstract=True):
             queries = self._queries(np.sort(chosen))
         index = self._index()
         return GraphSearch.build(index, index, items, biases, options, queries, num_threads)
+
+    def _searcher(self, index: str | None) -> Index:
+        found = super()._searcher(index)
+        if isinstance(found, GraphSearch):
+            # The same index may lie in mapped memory by now; see `Shelf`.
+            found.exact = found.topk = self._index()
+        return found
 
     def _kept_index(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
         graph: GraphSearch | None = self._derived.get("graph")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -223,11 +224,27 @@ class FittedModel(Parameterized):
 
     def _topk(self, name: str, make: Callable[[], _core.TopkIndex]) -> _core.TopkIndex:
         """Return what `make` returns: made once and kept until the weights change."""
-        index: _core.TopkIndex | None = self._derived.get(name)
-        if index is None:
-            index = make() if self._shelf is None else self._shelf.topk(name, make)
-            self._derived[name] = index
+        derived = self._derived
+        if name not in derived:
+            keep = partial(derived.__setitem__, name)
+            if self._shelf is None:
+                keep(make())
+            else:
+                self._shelf.topk(name, make, keep)
+        index: _core.TopkIndex = derived[name]
         return index
+
+    def _shelved(
+        self,
+        names: Sequence[str],
+        make: Callable[[], Sequence[NDArray[Any]]],
+        keep: Callable[[Sequence[NDArray[Any]]], object],
+    ) -> None:
+        """Call `keep` with the arrays that `make` returns; see `Shelf.arrays`."""
+        if self._shelf is None:
+            keep(make())
+        else:
+            self._shelf.arrays(names, make, keep)
 
     def _params_changed(self) -> None:
         if self.__sklearn_is_fitted__():

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from penchant import _core
@@ -18,7 +25,51 @@ if TYPE_CHECKING:
     from penchant.models.base import Recommender
     from penchant.storage.artifact import MappedArtifact
 
-__all__ = ["Shelf", "load", "open_served"]
+__all__ = ["Opening", "Shelf", "load", "open_served"]
+
+_Arrays = Sequence["NDArray[Any]"]
+_LOW_PRIORITY = 10
+
+
+class Opening:
+    """A model being opened: what is made for it is written to files when it is ready.
+
+    From the first thing made until all is written the files are locked, so that who else needs
+    them waits for them; all of it is one thread's work.
+
+    Parameters
+    ----------
+    files : DerivedFiles
+
+    Attributes
+    ----------
+    under_way : bool
+        Until the model is ready.
+    """
+
+    def __init__(self, files: DerivedFiles) -> None:
+        self.files = files
+        self.under_way = True
+        self._work: deque[Callable[[], object]] = deque()
+        self._lock = ExitStack()
+
+    def __enter__(self) -> Opening:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._work.clear()
+        self._lock.close()
+
+    def postpone(self, work: Callable[[], object]) -> None:
+        """Do something in `write`."""
+        if not self._work:
+            self._lock.enter_context(self.files.locked())
+        self._work.append(work)
+
+    def write(self) -> None:
+        """Do what was postponed, and let go of it one by one: it is large."""
+        while self._work:
+            self._work.popleft()()
 
 
 class Shelf:
@@ -26,41 +77,66 @@ class Shelf:
 
     Parameters
     ----------
-    files : DerivedFiles
+    opening : Opening
     prefix : str
         Of all names: a model inside another one has a part of the shelf.
     """
 
-    def __init__(self, files: DerivedFiles, prefix: str = "") -> None:
-        self._files = files
+    def __init__(self, opening: Opening, prefix: str = "") -> None:
+        self._opening = opening
+        self._files = opening.files
         self._prefix = prefix
 
     def part(self, name: str) -> Shelf:
         """Return the part of a model inside this one."""
-        return Shelf(self._files, f"{self._prefix}{name}_")
+        return Shelf(self._opening, f"{self._prefix}{name}_")
 
-    def topk(self, name: str, make: Callable[[], _core.TopkIndex]) -> _core.TopkIndex:
-        """Return the index that `make` returns, in mapped memory if possible."""
-        (block,) = self.arrays((name,), lambda: (make().block,))
-        try:
-            return _core.TopkIndex.over(block)
-        except (TypeError, ValueError):  # damaged
-            return make()
+    def topk(
+        self,
+        name: str,
+        make: Callable[[], _core.TopkIndex],
+        keep: Callable[[_core.TopkIndex], object],
+    ) -> None:
+        """Call ``keep(index)`` with the index that `make` returns, as `arrays` does."""
+
+        def keep_block(blocks: _Arrays) -> None:
+            try:
+                index = _core.TopkIndex.over(blocks[0])
+            except (TypeError, ValueError):  # damaged
+                index = make()
+            keep(index)
+
+        self.arrays((name,), lambda: (make().block,), keep_block)
 
     def arrays(
-        self, names: Sequence[str], make: Callable[[], Sequence[NDArray[Any]]]
-    ) -> Sequence[NDArray[Any]]:
-        """Return the arrays that `make` returns, in mapped memory if possible."""
+        self, names: Sequence[str], make: Callable[[], _Arrays], keep: Callable[[_Arrays], object]
+    ) -> None:
+        """Call ``keep(arrays)`` with what `make` returns, in mapped memory if possible.
+
+        What is made while the model is being opened is kept at once, as it is; and again, mapped,
+        when it is in files: maybe from another thread, while the model answers.
+        """
         found = self._found(names)
         if found is None:
             with self._files.locked():
                 found = self._found(names)  # somebody else may have made them meanwhile
                 if found is None:
-                    made = zip(names, make(), strict=True)
-                    found = [self._files.put(self._prefix + name, array) for name, array in made]
-        return found
+                    found = make()
+                    if self._opening.under_way:
+                        self._opening.postpone(partial(self._store, names, found, keep))
+                    else:
+                        self._store(names, found, keep)
+                        return
+        keep(found)
 
-    def _found(self, names: Sequence[str]) -> list[NDArray[Any]] | None:
+    def _store(
+        self, names: Sequence[str], made: _Arrays, keep: Callable[[_Arrays], object]
+    ) -> None:
+        files = self._files
+        pairs = zip(names, made, strict=True)
+        keep([files.put(self._prefix + name, array) for name, array in pairs])
+
+    def _found(self, names: Sequence[str]) -> _Arrays | None:
         arrays = [self._files.get(self._prefix + name) for name in names]
         found = [array for array in arrays if array is not None]
         return found if len(found) == len(names) else None
@@ -113,14 +189,17 @@ def load(
     BPR(factors=4, epochs=3)
     """
     artifact = map_artifact(path, verify=verify)
-    shelf = Shelf(_derived_files(artifact)) if prepared else None
-    model = _revived(artifact, shelf, validate=verify == "full")
-    if prepared:
+    if not prepared:
+        return _revived(artifact, None, validate=verify == "full")
+    with Opening(_derived_files(artifact)) as opening:
+        model = _revived(artifact, Shelf(opening), validate=verify == "full")
         model._prepare()
+        opening.under_way = False
+        opening.write()
     return model
 
 
-def open_served(path: str | PathLike[str]) -> Recommender:
+def open_served(path: str | PathLike[str], *, wait: bool = True) -> Recommender:
     """Load a model to answer requests with, as one of several processes or after a restart.
 
     The artifact is verified in full once. That is remembered, beside it or in the user's cache,
@@ -133,6 +212,9 @@ def open_served(path: str | PathLike[str]) -> Recommender:
     ----------
     path : path
         The artifact directory.
+    wait : bool, default True
+        Until all that was made for it is in files. Otherwise the model is returned as soon as it
+        is verified and can answer, and a thread writes them meanwhile; the answers are the same.
 
     Returns
     -------
@@ -153,14 +235,42 @@ def open_served(path: str | PathLike[str]) -> Recommender:
     ...     open_served(folder).recommend(0, k=1)["item"].to_list()
     ['jam']
     """
-    artifact = map_artifact(path, verify="size")
-    files = _derived_files(artifact)
-    known = files.check_content()
-    model = _revived(artifact, Shelf(files), validate=not known, sound=known)
-    if not known:
-        files.remember()
-    model._prepare()
-    return model
+    opened: Future[Recommender] = Future()
+    if wait:
+        _open(path, opened)
+    else:
+        arguments = (path, opened, _step_back)
+        threading.Thread(target=_open, args=arguments, name="penchant-open").start()
+    return opened.result()
+
+
+def _step_back() -> None:
+    """Let other threads go first, where a thread has a priority of its own: on Linux."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY)
+
+
+def _open(
+    path: str | PathLike[str],
+    opened: Future[Recommender],
+    before_writing: Callable[[], object] = lambda: None,
+) -> None:
+    """Give `opened` the model or what is wrong; then write the files."""
+    try:
+        artifact = map_artifact(path, verify="size")
+        with Opening(_derived_files(artifact)) as opening:
+            with opening.files.checking_content() as known:
+                model = _revived(artifact, Shelf(opening), validate=not known, sound=known)
+                model._prepare()
+            opening.under_way = False
+            opened.set_result(model)
+            before_writing()
+            opening.write()
+    except BaseException as error:
+        if opened.done():
+            raise
+        opened.set_exception(error)
 
 
 def _derived_files(artifact: MappedArtifact) -> DerivedFiles:

@@ -387,8 +387,9 @@ class Ranker(FittedModel):
 
     def _prepare(self) -> None:
         """Make what every answer needs; what only some need is made with the first of them."""
-        self._searcher(None)
+        # What takes one thread goes first, while others verify the files; the index takes them all.
         self._popularity()
+        self._searcher(None)
 
     def _threads(self, num_threads: int | None) -> int:
         own: int | None = getattr(self, "num_threads", None)

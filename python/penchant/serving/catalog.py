@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,7 +192,7 @@ class Catalog:
             service.warm_up()
             return Version(name, "unsaved", service)
         path = Path(model)
-        loaded, version = load_version(path, open_served)
+        loaded, version = load_version(path, partial(open_served, wait=False))
         service = Service(loaded, num_threads=self._num_threads)
         service.warm_up()
         return Version(name, version, service, str(path.absolute()))

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from penchant.data.arrow import leave_pandas_out
@@ -13,6 +14,8 @@ from penchant.errors import ParameterError, require
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from penchant.serving.catalog import Catalog
 
 __all__ = ["ADMIN_TOKEN", "Settings", "make_app"]
 
@@ -96,28 +99,22 @@ class Settings:
 
 def make_app(settings: Settings | None = None) -> FastAPI:
     """Make the application of one process; workers read the settings from the environment."""
-    require("fastapi", "serve")
     leave_pandas_out()  # a process that answers in JSON needs no frames
     # The thread of micro-batches asks for the interpreter again and again, and a busy event loop
     # would let it wait for 5 ms each time.
     sys.setswitchinterval(2e-4)
+    settings = settings or Settings.from_environment()
+    # Opening is mostly native code, and to import the framework takes half a second of Python.
+    with ThreadPoolExecutor(1) as pool:
+        framework = pool.submit(require, "fastapi", "serve")
+        catalog = _open_models(settings)
+        framework.result()
     from penchant.serving.app import create_app
-    from penchant.serving.catalog import Catalog
-    from penchant.serving.pointer import Follower
     from penchant.serving.recorder import Recorder
 
-    settings = settings or Settings.from_environment()
-    follower = None
-    models = settings.models
-    if settings.pointer is not None:
-        follower = Follower(settings.pointer)
-        models = follower.read() or models
     state = settings.state
     if state is None and settings.pointer is not None:
         state = f"{settings.pointer}.calls"
-    catalog = Catalog(models, num_threads=settings.num_threads)
-    if follower is not None:
-        follower.follow(catalog)
     return create_app(
         catalog,
         admin_token=os.environ.get(ADMIN_TOKEN) or None,
@@ -127,3 +124,16 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         state=state,
         models_root=settings.models_root,
     )
+
+
+def _open_models(settings: Settings) -> Catalog:
+    """Open the models, and follow the file that says which ones, where there is one."""
+    from penchant.serving.catalog import Catalog
+    from penchant.serving.pointer import Follower
+
+    if settings.pointer is None:
+        return Catalog(settings.models, num_threads=settings.num_threads)
+    follower = Follower(settings.pointer)
+    catalog = Catalog(follower.read() or settings.models, num_threads=settings.num_threads)
+    follower.follow(catalog)
+    return catalog

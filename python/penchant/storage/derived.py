@@ -25,6 +25,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
@@ -32,7 +33,7 @@ from penchant._version import __version__
 from penchant.errors import ArtifactError
 from penchant.home import given_home, make_private
 from penchant.storage.artifact import MappedArtifact, opened, read_manifest
-from penchant.storage.files import identity, locked_directory, pending_file
+from penchant.storage.files import identity, is_temporary, locked_directory, pending_file
 from penchant.storage.manifest import is_derived
 from penchant.storage.tensors import decode_array, encode_array
 
@@ -65,7 +66,10 @@ class DerivedFiles:
         self._suffix = f"{self._key}.{variant}"
         self._lock = threading.RLock()
         self._depth = 0
+        self._held = contextlib.ExitStack()
+        self._alone = False
         self._settled = False
+        self._checking: Future[bool] | None = None
 
     # ---- verified once --------------------------------------------------------------------------
 
@@ -77,8 +81,7 @@ class DerivedFiles:
         ArtifactError
             A file's content does not match its checksum.
         """
-        mapped = {file.entry.file: list(file.identity) for file in self._artifact.files}
-        if any(self._note(home)["verified"] == mapped for home in self._homes()):
+        if self._is_known():
             return True
         newest = max((file.identity[-1] for file in self._artifact.files), default=0)
         # So that what changes from here on has another time than what is noted.
@@ -86,6 +89,34 @@ class DerivedFiles:
         self._settled = newest / 1e9 + _TICK_SECONDS <= time.time()
         self._artifact.check_content()
         return False
+
+    @contextlib.contextmanager
+    def checking_content(self) -> Iterator[bool]:
+        """Do what is in the block while the content is verified, and take down that it is sound.
+
+        The block gets what `check_content` would return, and must be safe for any content: what it
+        makes of a damaged artifact never reaches a file, nor the caller.
+
+        Raises
+        ------
+        ArtifactError
+            At the end of the block, in place of whatever that raises: a file's content does not
+            match its checksum.
+        """
+        if self._is_known():
+            yield True
+            return
+        with ThreadPoolExecutor(1) as pool:
+            self._checking = pool.submit(self.check_content)
+            try:
+                yield False
+            finally:
+                self._checking.result()
+        self.remember()
+
+    def _is_known(self) -> bool:
+        mapped = {file.entry.file: list(file.identity) for file in self._artifact.files}
+        return any(self._note(home)["verified"] == mapped for home in self._homes())
 
     def remember(self) -> None:
         """Take down that the files verified by `check_content` are sound, where that is possible.
@@ -121,7 +152,15 @@ class DerivedFiles:
         return None
 
     def put(self, name: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Store an array and return it mapped; where nothing can be written, return it as it is."""
+        """Store an array and return it mapped; where nothing can be written, return it as it is.
+
+        Raises
+        ------
+        ArtifactError
+            In the block of `checking_content`: the artifact that it was made from is damaged.
+        """
+        if self._checking is not None:
+            self._checking.result()
         file = f"{name}.{self._suffix}.prepared"
         for home in self._homes(make=True):
             with contextlib.suppress(ArtifactError, OSError), self.locked():
@@ -141,16 +180,23 @@ class DerivedFiles:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep others, in this process or another, from making the same; calls may nest."""
-        with self._lock, contextlib.ExitStack() as held:
+        """Keep others, in this process or another, from making the same.
+
+        Calls of a thread may overlap: others wait until the last one ends.
+        """
+        with self._lock:
             if self._depth == 0:
                 with contextlib.suppress(OSError):  # not every file system has locks
-                    held.enter_context(locked_directory(self._directory))
+                    self._held.enter_context(locked_directory(self._directory))
+                    self._alone = True
             self._depth += 1
             try:
                 yield
             finally:
                 self._depth -= 1
+                if self._depth == 0:
+                    self._alone = False
+                    self._held.close()
 
     # ---- where they lie -------------------------------------------------------------------------
 
@@ -174,9 +220,13 @@ class DerivedFiles:
         return _key(read_manifest(self._directory)) == self._key
 
     def _remove_stale(self, home: Path) -> None:
-        """Remove what was made from versions that are gone; who has it mapped keeps it."""
+        """Remove what was made from versions that are gone; who has it mapped keeps it.
+
+        Under the lock nobody else is writing: an incomplete file was left by who was killed.
+        """
         for name in os.listdir(home):
-            if is_derived(name) and name.split(".")[1] != self._key:
+            stale = is_derived(name) and name.split(".")[1] != self._key
+            if stale or (self._alone and is_temporary(name)):
                 with contextlib.suppress(OSError):
                     (home / name).unlink()
 
