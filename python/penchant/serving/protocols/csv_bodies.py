@@ -94,9 +94,7 @@ def _read(body: bytes) -> list[Any]:
         table = arrow_csv.read_csv(
             io.BytesIO(body + b"\n"),  # Arrow does not read a lone row without its end
             # In one block, so that a row is never longer than its block.
-            arrow_csv.ReadOptions(
-                use_threads=False, block_size=len(body) + 2, column_names=names
-            ),
+            arrow_csv.ReadOptions(use_threads=False, block_size=len(body) + 2, column_names=names),
             arrow_csv.ParseOptions(newlines_in_values=True),
             arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.large_string()),
