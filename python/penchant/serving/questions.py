@@ -239,7 +239,8 @@ FIELDS: dict[str, Field] = {
     "with_columns": Field(
         _names,
         {"type": "array", "items": {"type": "string"}, "maxItems": 100},
-        "Columns of the item (or user) table to add to the answer.",
+        "Columns of the item (or user) table to add to the answer; one named like a field of it "
+        "(item_id, user_id, score, rank) or given twice has an underscore more.",
     ),
     "context": Field(_context, _OBJECT, "Recorded with the question, where the server records."),
     "pairs": Field(
