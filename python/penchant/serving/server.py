@@ -121,6 +121,11 @@ class Server:
         if self._recorder is not None:
             self._recorder.close()
 
+    @property
+    def unrecorded(self) -> int:
+        """How many questions should have been recorded and were not."""
+        return 0 if self._recorder is None else self._recorder.dropped
+
     async def ask(self, model: str | None, kind: str, questions: list[Question]) -> list[Reply]:
         """Put questions to a model; a reply that is an error is that of its question."""
         self.check_records(sum(question.k for question in questions))
