@@ -188,9 +188,9 @@ def test_concurrent_questions_are_answered_like_single_ones(ask):
     [
         ("recommend", {"user_id": 1, "kk": 3}, "unknown field"),
         ("recommend", {"user_id": 1, "history": []}, "not both"),
-        ("recommend", {"k": 3}, "give user_id or history"),
+        ("recommend", {"k": 3}, "user_id is missing: give user_id or history"),
         ("recommend", {"user_id": 1, "k": 0}, "k must be"),
-        ("recommend", {"user_id": 1, "k": 10**9}, "at most 1000"),
+        ("recommend", {"user_id": 1, "k": 10**9}, "k must be a whole number from 1 to 1000"),
         ("recommend", {"user_id": 1, "k": 1, "top_n": 1}, "k or top_n"),
         ("recommend", {"user_id": [1]}, "user_id must be"),
         ("recommend", {"user_id": 1, "where": "price <"}, "price"),

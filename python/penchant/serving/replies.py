@@ -259,7 +259,7 @@ _KINDS: dict[str, _Answer] = {
 
 # Fields of an answer, and of the rows that clients make of it. A column of such a name has an
 # underscore more, by the rule that the frames of `recommend` go by.
-_OWN = ("user_id", "item_id", "score", "rank")
+_OWN = ["user_id", "item_id", "score", "rank"]
 
 
 def _objects_of(
@@ -279,7 +279,8 @@ def _objects_of(
     if names := questions[0].options.with_columns:
         about = columns_beside(service.model, side, names)
         assert about is not None
-        titles = distinct_names([*_OWN, *about.column_names])[len(_OWN) :]
+        own = [*_OWN, "neighbor"] if side == "item" and questions[0].item_id else _OWN
+        titles = distinct_names([*own, *about.column_names])[len(own) :]
         columns = about.rename_columns(titles).take(pa.array(codes)).to_pylist()
     return to_objects(service.beginnings(side, codes), scores[wanted], ends, columns)
 

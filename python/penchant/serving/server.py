@@ -146,6 +146,11 @@ class Server:
                 "send fewer users at a time, or use `penchant batch transform`"
             )
 
+    def record(self, version: Version, questions: list[Question], replies: list[Reply]) -> None:
+        """Record what was answered outside a micro-batch, where the server records."""
+        if self._recorder is not None:
+            self._record(version, questions, replies)
+
     def _record(self, version: Version, questions: list[Question], replies: list[Reply]) -> None:
         assert self._recorder is not None
         for question, found in zip(questions, replies, strict=True):
