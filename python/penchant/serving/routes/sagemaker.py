@@ -34,6 +34,7 @@ _INVOKE = operation(
     answer={},
     media=_MEDIA,
     named=True,
+    strict=True,
 )
 _NAMED = _INVOKE | {"parameters": [_NAME]}
 
