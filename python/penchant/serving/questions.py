@@ -319,15 +319,17 @@ def read_question(record: Any, kind: str, *, k: int = 10, max_k: int = 1000) -> 
         said["where_values"] = json.dumps(said["where_values"], sort_keys=True)
     if kind == "predict" and "pairs" not in said:
         said["pairs"] = ((said.pop("user_id"), said.pop("item_id")),)
+    if said.keys().isdisjoint(Options._fields):  # most have none: bodies may hold many
+        return Question(**said)
     chosen = {name: said.pop(name) for name in Options._fields if name in said}
-    return Question(**said, options=Options(**chosen)) if chosen else Question(**said)
+    return Question(**said, options=Options(**chosen))
 
 
 def _check_who(said: dict[str, Any], kind: str) -> None:
     """Check that the question says about whom or what it is, once."""
     ways = _WAYS[kind]
-    given = [way for way in ways if any(name in said for name in way)]
-    if len(given) == 1 and all(name in said for name in given[0]):
+    given = [way for way in ways if not said.keys().isdisjoint(way)]
+    if len(given) == 1 and said.keys() >= set(given[0]):
         return
     options = " or ".join(" and ".join(way) for way in ways)
     if len(given) > 1:
