@@ -84,3 +84,10 @@ def test_choose_suggests_the_closest_option() -> None:
 def test_closest_prefers_an_option_that_differs_in_case_only() -> None:
     assert "'CustomerID'" in errors.closest("customerid", ["Customer", "CustomerID"])
     assert errors.closest("q", ["Customer"]) == ""
+
+
+def test_a_long_name_is_no_misspelling() -> None:
+    """It may come from anybody and have millions of characters: it is compared with nothing."""
+    assert errors.closest("CustomerI", ["CustomerID"])
+    assert errors.closest("x" * 100, ["x" * 101])
+    assert errors.closest("x" * 101, ["x" * 101]) == ""

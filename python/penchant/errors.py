@@ -46,6 +46,7 @@ __all__ = [
     "require",
 ]
 
+_LONGEST_NAME = 100  # that is compared with what could have been meant
 _PACKAGE_ROOT = str(Path(__file__).parent)
 
 
@@ -223,7 +224,9 @@ def closest(name: object, options: Iterable[str]) -> str:
     ''
     """
     by_fold: dict[str, str] = {}
-    if not isinstance(name, str):  # a caller's mistake that the message shows
+    # No text is a caller's mistake that the message shows; a long one is no misspelling, and to
+    # compare it would hold a server up.
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME:
         return ""
     for option in options:
         by_fold.setdefault(option.casefold(), option)

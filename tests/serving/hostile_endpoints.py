@@ -32,12 +32,26 @@ ENDPOINTS = [
     Endpoint(
         "POST", "/snowflake/invoke_model", b'{"data": [[0, "default", "17850"]]}', id=None, k=None
     ),
+    Endpoint(
+        "POST",
+        "/invocations",
+        b'{"user_id": "17850", "top_n": 3}\n',
+        k="top_n",
+        media="application/jsonlines",
+    ),
+    Endpoint("POST", "/invocations", b"17850\n17860\n", id=None, k=None, media="text/csv"),
     Endpoint("GET", "/v1/models", id=None, k=None),
     Endpoint("GET", "/openapi.json", id=None, k=None),
 ]
 SIMPLE = ENDPOINTS[0]
 ATTACKED_AT_LENGTH = ENDPOINTS[:3]  # by what takes seconds
-OPTIONED = [endpoint for endpoint in ENDPOINTS if endpoint.path.endswith(("/recommend", "/users"))]
+CSV = next(endpoint for endpoint in ENDPOINTS if endpoint.media == "text/csv")
+OPTIONED = [
+    endpoint
+    for endpoint in ENDPOINTS
+    if endpoint.path.endswith(("/recommend", "/users"))
+    or (endpoint.path == "/invocations" and endpoint.takes_json)
+]
 SURROGATE = "\ud800"
 # Options of `/v1/...` that are refused, by what is wrong with them; "where" alone or "history"
 # says about whom a question is, so that these stand beside no id.
@@ -117,7 +131,10 @@ LARGE = json.dumps([{"user_id": n, "top_n": 1000} for n in range(1000)]).encode(
 
 def at(endpoints):
     """Run a test at each of these."""
-    names = [endpoint.path.partition("?")[0] for endpoint in endpoints]
+    names = [
+        endpoint.path.partition("?")[0] + endpoint.media.removeprefix("application/json")
+        for endpoint in endpoints
+    ]
     return pytest.mark.parametrize("endpoint", endpoints, ids=names)
 
 

@@ -1,5 +1,7 @@
 """The cloud's own clients against a running server: boto3, curl, and Snowflake's requests."""
 
+import csv
+import io
 import json
 import shutil
 import subprocess
@@ -62,6 +64,62 @@ def test_invoke_endpoint_with_csv(sagemaker, artifact):
     assert float(line) == pytest.approx(float(score))
 
 
+RECORDS = {
+    "k": ({"user_id": "17850", "k": 2}, {}),
+    "a filter": (
+        {"user_id": "17850", "k": 3, "where": "what in $ITEMS",
+         "where_values": {"ITEMS": ["MUG", "LAMP"]}, "exclude_seen": False},
+        {"where": "what in ('MUG', 'LAMP')", "exclude_seen": False, "k": 3},
+    ),
+    "lists": (
+        {"user_id": 17850, "k": 3, "candidates": ["MUG", "LAMP", "x"], "exclude": ["MUG"],
+         "exclude_seen": False},
+        {"candidates": ["LAMP"], "exclude_seen": False, "k": 3},
+    ),
+    "relative scores": ({"user_id": 17850, "top_n": "4", "scores": "softmax"},
+                        {"scores": "softmax", "k": 4}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("record", "same"), RECORDS.values(), ids=RECORDS)
+def test_invoke_endpoint_takes_the_fields_of_v1(sagemaker, artifact, record, same):
+    def invoke(accept, *records):
+        answer = sagemaker.invoke_endpoint(
+            EndpointName="shop",
+            ContentType="application/jsonlines",
+            Accept=accept,
+            Body="".join(json.dumps(one) + "\n" for one in records),
+        )
+        return answer["Body"].read().decode()
+
+    expected = pc.load(artifact).recommend(17850, **({"k": 2} | same))
+    wanted = list(zip(expected["what"], expected["score"].astype(float), strict=True))
+    flat = json.loads(invoke("application/json", record))
+    assert [list(one) for one in flat] == [["user_id", "item_id", "score"]] * len(wanted)
+    assert {one["user_id"] for one in flat} <= {17850}
+    found = [(one["item_id"], one["score"]) for one in flat]
+    assert found == [(item, pytest.approx(score, rel=1e-5)) for item, score in wanted]
+    twice = [
+        json.loads(line) for line in invoke("application/jsonlines", record, record).split("\n")[:2]
+    ]
+    assert twice[0] == twice[1]
+    assert [(one["item_id"], one["score"]) for one in twice[0]["items"]] == found
+    rows = list(csv.reader(io.StringIO(invoke("text/csv", record), newline="")))
+    assert [(user, item, float(score)) for user, item, score in rows] == [
+        ("17850", item, score) for item, score in found
+    ]
+
+
+def test_invoke_endpoint_takes_a_history(sagemaker, artifact):
+    body = json.dumps({"history": ["LAMP", "MUG"], "k": 2, "context": {"device": "phone"}})
+    answer = sagemaker.invoke_endpoint(
+        EndpointName="shop", ContentType="application/json", Body=body
+    )
+    expected = pc.load(artifact).recommend(history=["LAMP", "MUG"], k=2)["what"].tolist()
+    found = json.loads(answer["Body"].read())
+    assert [(one["user_id"], one["item_id"]) for one in found] == [(None, one) for one in expected]
+
+
 def test_tensorflow_servings_shape(sagemaker, artifact):
     body = json.dumps({"instances": ["LAMP"], "include_query": True, "top_n": 3})
     answer = sagemaker.invoke_endpoint(
@@ -79,8 +137,13 @@ def test_tensorflow_servings_shape(sagemaker, artifact):
         ("nope", "{}", "ValidationError", 400, "nope not found"),
         ("shop", "{}", "ModelError", 424, "user_id is missing"),
         ("shop", "{", "ModelError", 424, "not JSON"),
+        ("shop", '{"user_id": 1, "kk": 2}', "ModelError", 424, "unknown field"),
+        ("shop", '{"user_id": 1, "where": "nope = 1"}', "ModelError", 424, "nope"),
+        ("shop", '[{"user_id": 1}, {"user_id": 1, "where": "x <"}]', "ModelError", 424,
+         "request 2: "),
+        ("nope", '{"user_id": 1, "where": "x <"}', "ValidationError", 400, "nope not found"),
     ],
-)
+)  # fmt: skip
 def test_errors_have_sagemakers_shape(sagemaker, endpoint, body, code, status, message):
     with pytest.raises(ClientError) as caught:
         sagemaker.invoke_endpoint(EndpointName=endpoint, ContentType="application/json", Body=body)

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 from hostile_endpoints import (
+    CSV,
     LARGE,
     ODD_OPTIONS,
     OPTIONED,
@@ -198,6 +199,45 @@ def test_odd_options(attacked, endpoint, options):
     found = attacked.ask(endpoint, body=with_options(endpoint, options))
     assert found[0] in (200, 400), found
     json.loads(found[1])
+
+
+CSV_BODIES = {
+    "many columns": b"a," * 500_000,
+    "many columns in quotes": b'"a",' * 300_000,
+    "many columns in the second row": b"a\n" + b"a," * 500_000,
+    "three columns": b"a,b,c",
+    "rows of different lengths": b"a\nb,c\n" * 1000,
+    "an open quote": b'"' + b"a" * (5 * 2**20),
+    "an open quote and separators": b'"' + b"a," * (2 * 2**20),
+    "doubled quotes": b'"' * (5 * 2**20),
+    "a long id": b"a" * 5000,
+    "empty ids": b'""\n' * 1000,
+    "only blank lines": b"\r\n" * 100_000,
+    "blank lines after a mark": b"\xef\xbb\xbf" + b"\n" * 100_000 + b"a," * 500_000,
+    "no UTF-8": b"\xff\xfe\n",
+    "UTF-16": "17850\n".encode("utf-16"),
+    "too many recommendations": b"17850,1000\n" * 200_000,
+    "lengths that are none": b"17850,many\n",
+    "a length without an end": b"17850," + b"9" * 4000,
+}
+TASKS = ("recommend", "similar")
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("body", CSV_BODIES.values(), ids=CSV_BODIES)
+def test_csv_bodies(attacked, body, task):
+    said = f"X-Amzn-SageMaker-Custom-Attributes: task={task}"
+    found = attacked.ask(CSV, said, body=body)
+    assert is_refused(found)
+
+
+@pytest.mark.parametrize("item", ["MUG", "nothing"])
+def test_one_long_list_of_similar_items_among_many_short_ones(attacked, item):
+    said = "X-Amzn-SageMaker-Custom-Attributes: task=similar"
+    body = f"{item},1\n".encode() * 60_000 + b"LAMP,1000\n"
+    status, answer = attacked.ask(CSV, said, "Accept: text/csv", body=body)
+    assert status == 200
+    assert answer.count(b"\n") >= (60_000 if item == "MUG" else 1)
 
 
 # ---- large ones ----------------------------------------------------------------------------------

@@ -94,6 +94,21 @@ def test_a_name_is_free_again_after_a_failure(client, root):
     assert client.load("shop", "flat/model").status_code == 200
 
 
+def test_a_model_that_memory_has_no_room_for(app, client, monkeypatch):
+    """SageMaker unloads others at this status, and at no other."""
+
+    def full(*_, **__):
+        raise MemoryError
+
+    catalog = app.state.server.catalog
+    with monkeypatch.context() as patched:
+        patched.setattr(catalog, "install", full)
+        answer = client.load("shop", "flat/model")
+    assert answer.status_code == 507
+    assert "no memory is left for model shop" in answer.json()["error"]
+    assert client.load("shop", "flat/model").status_code == 200
+
+
 def test_a_model_in_a_folder_of_its_own(client):
     answer = client.load("deep", "deep/model")
     assert answer.status_code == 200

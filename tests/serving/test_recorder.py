@@ -1,15 +1,20 @@
 """The record of questions: complete when the server has ended, of whole lines always."""
 
+import asyncio
 import json
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 
+import httpx
 import pytest
 from small_models import WARNINGS, wait_until_healthy
 
 from penchant.errors import RequestError
+from penchant.serving import create_app
+from penchant.serving import recorder as recorder_module
 from penchant.serving.questions import read_question
 from penchant.serving.recorder import Recorder
 
@@ -57,6 +62,44 @@ def test_what_cannot_be_written_is_counted_and_the_next_line_is_whole(tmp_path):
     with pytest.raises(ValueError, match=r"Unterminated|Expecting|delimiter"):
         json.loads(torn)
     assert [json.loads(line)["version"] for line in whole] == ["1", "2"]
+
+
+def test_lines_that_are_dropped_are_logged_once_and_told(tmp_path, monkeypatch, caplog, artifact):
+    """A disk that hangs: the queue fills, answers go on, and somebody learns of it."""
+    monkeypatch.setattr(recorder_module, "_MOST_WAITING", 2)
+    door = threading.Event()
+
+    class Hanging:
+        def write(self, data):
+            assert door.wait(600)
+            return len(data)
+
+        def close(self):
+            pass
+
+    recorder = Recorder(tmp_path / "record.jsonl")
+    recorder._file.close()
+    recorder._file = Hanging()
+    question = read_question({"user_id": "1"}, "recommend")
+    app = create_app(artifact, recorder=recorder)
+    try:
+        for _ in range(50):
+            recorder.write("shop", "0", question, b"{}")
+        assert 47 <= recorder.dropped <= 48  # one is being written, or not yet
+        assert len(caplog.records) == 1
+        assert "does not follow" in caplog.text
+        told = asyncio.run(ping(app))
+        assert told == {"status": "healthy", "unrecorded": recorder.dropped}
+    finally:
+        door.set()
+        app.state.server.close()
+    assert f"{recorder.dropped} questions are not in" in caplog.text
+
+
+async def ping(app):
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        return (await client.get("/ping")).json()
 
 
 def test_everything_answered_is_recorded_when_the_server_ends(artifact, tmp_path):

@@ -12,8 +12,9 @@ import pytest
 from small_models import ITEMS
 
 import penchant as pc
-from penchant.errors import ArtifactError, ParameterError
+from penchant.errors import ArtifactError, ParameterError, UnsupportedError
 from penchant.serving import Requests, Service, decode_body, service, to_csv, to_json
+from penchant.serving.tasks import Similar
 
 
 def ask(model, *pairs, **options):
@@ -58,6 +59,48 @@ def test_blocks_do_not_change_the_answer(number_model, monkeypatch):
     whole = to_json(ask(number_model, *pairs))
     monkeypatch.setattr(service, "_BLOCK_CELLS", 9)
     assert to_json(ask(number_model, *pairs)) == whole
+
+
+def alike(model, *pairs, **options):
+    items = [item for item, _ in pairs]
+    task = Similar(items, np.array([n for _, n in pairs], np.int64), **options)
+    return from_json(Service(model).perform(task))
+
+
+def test_similar_items_are_the_models_own(number_model):
+    """Each list has its own length, however often an item is asked about and in any block."""
+    asked = [("LAMP", 2), ("MUG", 1), ("nothing", 3), ("LAMP", 4), ("日本茶", 100), ("MUG", 1)]
+    wanted = []
+    for item, k in asked:
+        if item != "nothing":
+            frame = number_model.similar_items(item, k=k)
+            wanted += zip([item] * len(frame), frame["neighbor"], frame["score"], strict=True)
+    found = alike(number_model, *asked)
+    assert [(r["user_id"], r["item_id"]) for r in found] == [one[:2] for one in wanted]
+    assert [r["score"] for r in found] == pytest.approx([one[2] for one in wanted], rel=1e-6)
+    assert alike(number_model, ("nothing", 3)) == []
+    with pytest.raises(UnsupportedError):
+        alike(pc.Popularity().fit(pc.Interactions.from_sequences([["a"]])), ("b", 1))
+
+
+@pytest.mark.parametrize("block", [1, 9, 2**21])
+def test_similar_items_are_searched_once_and_in_blocks(number_model, monkeypatch, block):
+    asked = [("LAMP", 1)] * 50 + [(item, 1) for item in ITEMS] + [("MUG", 5), ("LAMP", 2)] * 3
+    whole = alike(number_model, *asked)
+    searched = []
+    search = number_model.similar_codes
+
+    def spy(codes, k, **options):
+        searched.append((len(codes), k))
+        return search(codes, k, **options)
+
+    monkeypatch.setattr(number_model, "similar_codes", spy)
+    monkeypatch.setattr(service, "_BLOCK_CELLS", block)
+    assert alike(number_model, *asked) == whole
+    assert sum(n for n, _ in searched) == len({item for item, _ in asked})
+    assert all(n == 1 or n * k <= block for n, k in searched)
+    if block == 9:  # one long list does not make all others as long
+        assert sum(n * k for n, k in searched) < 3 * len(ITEMS)
 
 
 def test_every_text_survives_json_and_csv(text_model):

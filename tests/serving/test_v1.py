@@ -41,8 +41,20 @@ def tables():
 
 
 @pytest.fixture(scope="module")
-def ask(model, other, tables):
-    app = create_app({"shop": model, "knn": other, "films": tables})
+def taken():
+    """A model whose item table has columns that are called like fields of an answer."""
+    rng = np.random.default_rng(3)
+    events = pd.DataFrame({"who": rng.integers(0, 20, 200), "what": rng.integers(0, 30, 200)})
+    names = ["score", "item_id", "user_id", "rank", "year"]
+    films = pd.DataFrame({name: 100 * place + np.arange(30) for place, name in enumerate(names)})
+    films["what"] = range(30)
+    data = pc.Interactions.from_frame(events, user="who", item="what", item_features=films)
+    return pc.BPR(factors=8, epochs=3).fit(data, progress=False)
+
+
+@pytest.fixture(scope="module")
+def ask(model, other, tables, taken):
+    app = create_app({"shop": model, "knn": other, "films": tables, "taken": taken})
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     with start_blocking_portal() as portal:
         client = httpx.AsyncClient(transport=transport, base_url="http://test")
@@ -117,6 +129,26 @@ def test_columns_of_the_table_come_along(ask, tables):
     assert [one["year"] for one in response.json()["items"]] == expected
 
 
+def test_columns_do_not_take_the_place_of_the_answers_own_fields(ask, taken):
+    """They are called what the frames of `recommend` call them."""
+    names = ["score", "item_id", "user_id", "rank", "year", "year"]
+    text = ask("/v1/models/taken/recommend", {"user_id": 7, "k": 3, "with_columns": names}).text
+    keys = []
+
+    def keep(pairs):
+        keys.append([name for name, _ in pairs])
+        return dict(pairs)
+
+    found = json.loads(text, object_pairs_hook=keep)["items"]
+    own = ["item_id", "score"]
+    assert keys[:3] == [[*own, "score_", "item_id_", "user_id_", "rank_", "year", "year_"]] * 3
+    plain = ask("/v1/models/taken/recommend", {"user_id": 7, "k": 3}).json()["items"]
+    assert [{name: one[name] for name in own} for one in found] == plain
+    frame = taken.recommend(7, k=3, with_columns=["score", "rank", "year", "year"])
+    for name in ("score_", "rank_", "year_"):
+        assert [one[name] for one in found] == frame[name].tolist()
+
+
 def test_similar_predict_and_users(ask, model):
     similar = ask("/v1/similar", {"item_id": "LAMP", "k": 2})
     assert listed(similar) == of_frame(model.similar_items("LAMP", k=2), "neighbor")
@@ -156,9 +188,9 @@ def test_concurrent_questions_are_answered_like_single_ones(ask):
     [
         ("recommend", {"user_id": 1, "kk": 3}, "unknown field"),
         ("recommend", {"user_id": 1, "history": []}, "not both"),
-        ("recommend", {"k": 3}, "give user_id or history"),
+        ("recommend", {"k": 3}, "user_id is missing: give user_id or history"),
         ("recommend", {"user_id": 1, "k": 0}, "k must be"),
-        ("recommend", {"user_id": 1, "k": 10**9}, "at most 1000"),
+        ("recommend", {"user_id": 1, "k": 10**9}, "k must be a whole number from 1 to 1000"),
         ("recommend", {"user_id": 1, "k": 1, "top_n": 1}, "k or top_n"),
         ("recommend", {"user_id": [1]}, "user_id must be"),
         ("recommend", {"user_id": 1, "where": "price <"}, "price"),

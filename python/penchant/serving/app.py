@@ -5,7 +5,8 @@
 ``POST /v1/recommend``              ``{"user_id": "17850", "k": 10}``; also ``/v1/similar``,
                                     ``/v1/predict``, ``/v1/users``, and ``/v1/models/{name}/...``
 ``GET /recommend``                  ``?user_id=17850&top_n=10``, for a browser
-``POST /invocations``               Amazon SageMaker's container interface; its runtime API is
+``POST /invocations``               Amazon SageMaker's container interface, in records of the same
+                                    fields; its runtime API is
                                     ``/endpoints/{name}/invocations``
 ``POST /recommendations``           Amazon Personalize's runtime API; also ``/personalize-ranking``
 ``POST /snowflake/{function}``      Snowflake's external functions

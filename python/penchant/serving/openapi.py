@@ -26,6 +26,7 @@ def operation(
     error: Mapping[str, Any] = _ERROR,
     media: Iterable[str] = ("application/json",),
     answer_media: Iterable[str] | None = None,
+    strict: bool = False,
 ) -> dict[str, Any]:
     """Describe an endpoint.
 
@@ -41,6 +42,9 @@ def operation(
         It needs the admin token (401, 403).
     media, answer_media : iterable of str
         Media types of the body and of the answer.
+    strict : bool, default False
+        A body of another media type is refused (415); others are read as JSON whatever they are
+        called, since that is what ``curl -d`` sends.
 
     Returns
     -------
@@ -58,6 +62,7 @@ def operation(
     if body is not None:
         found["requestBody"] = {"required": True, "content": _content(body, media)}
         codes |= {"408": "The body came too slowly", "413": "The body is too large"}
+    if strict:
         codes["415"] = "The body is of another media type"
     if guarded:
         codes |= {"401": "The admin token is missing", "403": "The server has no admin token"}

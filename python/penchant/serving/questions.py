@@ -239,7 +239,8 @@ FIELDS: dict[str, Field] = {
     "with_columns": Field(
         _names,
         {"type": "array", "items": {"type": "string"}, "maxItems": 100},
-        "Columns of the item (or user) table to add to the answer.",
+        "Columns of the item (or user) table to add to the answer; one named like a field of it "
+        "(item_id, user_id, score, rank) or given twice has an underscore more.",
     ),
     "context": Field(_context, _OBJECT, "Recorded with the question, where the server records."),
     "pairs": Field(
@@ -265,7 +266,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 _WAYS: dict[str, tuple[tuple[str, ...], ...]] = {
     "recommend": (("user_id",), ("history",)),
     "similar": (("item_id",),),
-    "predict": (("pairs",), ("user_id", "item_id")),
+    "predict": (("user_id", "item_id"), ("pairs",)),
     "users": (("item_id",), ("where",)),
 }
 
@@ -307,7 +308,10 @@ def read_question(record: Any, kind: str, *, k: int = 10, max_k: int = 1000) -> 
             raise RequestError("give k or top_n, not both: they mean the same")
         said["k"] = wanted
     if said.setdefault("k", k) > max_k:
-        raise RequestError(f"k must be at most {max_k}, got {said['k']}")
+        name = "k" if wanted is None else "top_n"
+        raise RequestError(
+            f"{name} must be a whole number from 1 to {max_k}, got {show(record[name])}"
+        )
     _check_who(said, kind)
     if "where_values" in said:
         if "where" not in said:
@@ -315,21 +319,24 @@ def read_question(record: Any, kind: str, *, k: int = 10, max_k: int = 1000) -> 
         said["where_values"] = json.dumps(said["where_values"], sort_keys=True)
     if kind == "predict" and "pairs" not in said:
         said["pairs"] = ((said.pop("user_id"), said.pop("item_id")),)
+    if said.keys().isdisjoint(Options._fields):  # most have none: bodies may hold many
+        return Question(**said)
     chosen = {name: said.pop(name) for name in Options._fields if name in said}
-    return Question(**said, options=Options(**chosen)) if chosen else Question(**said)
+    return Question(**said, options=Options(**chosen))
 
 
 def _check_who(said: dict[str, Any], kind: str) -> None:
     """Check that the question says about whom or what it is, once."""
     ways = _WAYS[kind]
-    given = [way for way in ways if any(name in said for name in way)]
-    if len(given) == 1 and all(name in said for name in given[0]):
+    given = [way for way in ways if not said.keys().isdisjoint(way)]
+    if len(given) == 1 and said.keys() >= set(given[0]):
         return
     options = " or ".join(" and ".join(way) for way in ways)
-    missing = [name for way in given[:1] for name in way if name not in said]
-    if missing and len(given) == 1:
-        raise RequestError(f"{missing[0]} is missing")
-    raise RequestError(f"give {options}{', not both' if given else ''}")
+    if len(given) > 1:
+        raise RequestError(f"give {options}, not both")
+    missing = next(name for way in given or ways for name in way if name not in said)
+    choice = "" if given or len(ways) == 1 else f": give {options}"
+    raise RequestError(f"{missing} is missing{choice}")
 
 
 def read_questions(

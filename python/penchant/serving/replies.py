@@ -19,6 +19,7 @@ from penchant.models.columns import columns_beside
 from penchant.models.expression_filters import Asker
 from penchant.models.histories import read_histories
 from penchant.models.item_filter import ItemFilter, read_filter
+from penchant.models.results import distinct_names
 from penchant.retrieval.filters import RowLists, take_lists
 from penchant.serving.encode import to_objects
 from penchant.serving.questions import PLAIN, Options, Question
@@ -256,6 +257,11 @@ _KINDS: dict[str, _Answer] = {
 # ---- encoding -----------------------------------------------------------------------------------
 
 
+# Fields of an answer, and of the rows that clients make of it. A column of such a name has an
+# underscore more, by the rule that the frames of `recommend` go by.
+_OWN = ["user_id", "item_id", "score", "rank"]
+
+
 def _objects_of(
     service: Service,
     side: Literal["user", "item"],
@@ -272,7 +278,10 @@ def _objects_of(
     columns = None
     if names := questions[0].options.with_columns:
         about = columns_beside(service.model, side, names)
-        columns = [] if about is None else about.take(pa.array(codes)).to_pylist()
+        assert about is not None
+        own = [*_OWN, "neighbor"] if side == "item" and questions[0].item_id else _OWN
+        titles = distinct_names([*own, *about.column_names])[len(own) :]
+        columns = about.rename_columns(titles).take(pa.array(codes)).to_pylist()
     return to_objects(service.beginnings(side, codes), scores[wanted], ends, columns)
 
 

@@ -121,6 +121,11 @@ class Server:
         if self._recorder is not None:
             self._recorder.close()
 
+    @property
+    def unrecorded(self) -> int:
+        """How many questions should have been recorded and were not."""
+        return 0 if self._recorder is None else self._recorder.dropped
+
     async def ask(self, model: str | None, kind: str, questions: list[Question]) -> list[Reply]:
         """Put questions to one version of a model, though they may be cut into several batches.
 
@@ -158,6 +163,11 @@ class Server:
                 f"top_n adds up to {records} recommendations, more than {self.limits.records}: "
                 "send fewer users at a time, or use `penchant batch transform`"
             )
+
+    def record(self, version: Version, questions: list[Question], replies: list[Reply]) -> None:
+        """Record what was answered outside a micro-batch, where the server records."""
+        if self._recorder is not None:
+            self._record(version, questions, replies)
 
     def _record(self, version: Version, questions: list[Question], replies: list[Reply]) -> None:
         assert self._recorder is not None

@@ -151,12 +151,8 @@ class Service:
         items = self.model.items_
         codes = items.codes(pa.array(task.items, pa.large_string()))
         known = np.flatnonzero(codes >= 0)
-        k = min(int(task.top_n.max(initial=1)), len(items))
-        rows, scores = self.model.similar_codes(codes[known], k, num_threads=self.num_threads)
-        wanted = (rows >= 0) & np.isfinite(scores)
-        wanted &= np.arange(rows.shape[1]) < task.top_n[known, None]
-        row, _ = wanted.nonzero()
-        distinct, item_rows = np.unique(rows[wanted], return_inverse=True)
+        row, rows, scores = self._neighbours(codes[known], task.top_n[known])
+        distinct, item_rows = np.unique(rows, return_inverse=True)
         asked = pa.array(task.items, pa.large_string())
         found = known_ids(items, np.where(codes >= 0, codes, 0))
         mask = pa.array(codes >= 0)
@@ -165,10 +161,44 @@ class Service:
             known_ids(items, distinct),
             known[row],
             item_rows.reshape(-1),
-            scores[wanted],
+            scores,
             unknown=len(codes) - len(known),
         )
         return with_query(records, codes >= 0, task.top_n) if task.include_query else records
+
+    def _neighbours(self, codes: Any, top_n: Any) -> tuple[Any, Any, Any]:
+        """Return (position of the request, item code, score) columns of the items like some.
+
+        An item is looked up once, however often it is asked about, and the longest lists first:
+        a block is as wide as its longest list, which are then of about the same length.
+        """
+        distinct, place = np.unique(codes, return_inverse=True)
+        place = place.reshape(-1)
+        longest = np.zeros(len(distinct), np.int64)
+        np.maximum.at(longest, place, np.minimum(top_n, len(self.model.items_)))
+        order = np.argsort(-longest, kind="stable")
+        found: list[tuple[Any, Any]] = []
+        lengths = np.zeros(len(distinct), np.int64)
+        start = 0
+        while start < len(order) or not found:  # once for none: the model may refuse
+            k = int(longest[order[start : start + 1]].max(initial=1))
+            block = order[start : start + max(1, _BLOCK_CELLS // k)]
+            rows, scores = self.model.similar_codes(
+                distinct[block], k, num_threads=self.num_threads
+            )
+            wanted = np.arange(rows.shape[1]) < longest[block, None]
+            wanted &= (rows >= 0) & np.isfinite(scores)
+            lengths[block] = np.count_nonzero(wanted, axis=1)
+            found.append((rows[wanted], scores[wanted]))
+            start += len(block)
+        starts = np.zeros(len(distinct), np.int64)
+        starts[order] = np.cumsum(lengths[order]) - lengths[order]
+        # Each request has the beginning of its item's list.
+        own = np.minimum(top_n, lengths[place])
+        row = np.repeat(np.arange(len(codes)), own)
+        at = np.repeat(starts[place] - (np.cumsum(own) - own), own) + np.arange(len(row))
+        rows, scores = (np.concatenate(column) for column in zip(*found, strict=True))
+        return row, rows[at], scores[at]
 
     def codes_of(self, asked: Sequence[str]) -> NDArray[np.int32]:
         """Return the model's code for each user, -1 where it is unknown."""

@@ -1,4 +1,7 @@
-"""What a cloud's request comes down to: one of three tasks, whatever it was written in."""
+"""What a cloud's request comes down to: one of three tasks, whatever it was written in.
+
+Requests that say more than a task holds are `Asked`, question by question.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penchant.serving.decode import Requests
+from penchant.serving.questions import Question
 
-__all__ = ["Predict", "Recommend", "Similar", "Task"]
+__all__ = ["Asked", "Predict", "Recommend", "Similar", "Task"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,3 +72,32 @@ class Similar:
 
 
 Task = Recommend | Predict | Similar
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """Questions with options, a history or a context: each is answered as ``/v1`` answers it.
+
+    Attributes
+    ----------
+    kind : {"recommend", "predict", "similar"}
+    questions : sequence of Question, length n
+    places : sequence of str, length n
+        Where each stands in its body, such as ``"line 2: "``, for messages.
+    include_query : bool
+        As of `Similar`.
+    """
+
+    kind: str
+    questions: Sequence[Question]
+    places: Sequence[str]
+    include_query: bool = False
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    @property
+    def pairs(self) -> Predict:
+        """The pairs to score, those of all questions after each other."""
+        pairs = [pair for question in self.questions for pair in question.pairs]
+        return Predict([user for user, _ in pairs], [item for _, item in pairs])

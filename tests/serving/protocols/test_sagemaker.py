@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import re
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -44,6 +46,10 @@ def plain(task):
         ("[]", JSON, "task=predict", ("predict", [])),
         ('[{"user_id": 1, "item_id": "é"}]', JSON, None, ("predict", [("1", "é")])),
         ('{"item_id": 7, "top_n": "4"}', JSON, None, ("similar", [("7", 4)])),
+        ('[{"user_id": 1, "k": 2}, {"user_id": 2}]', JSON, "top_n=3",
+         ("recommend", [("1", 2), ("2", 3)])),
+        ('{"pairs": [{"user_id": 1, "item_id": 2}, {"user_id": 1, "item_id": 3}]}', JSON, None,
+         ("predict", [("1", "2"), ("1", "3")])),
         ('{"user_id": "a"}\n\n{"user_id": "b"}\r\n', LINES, None,
          ("recommend", [("a", 10), ("b", 10)])),
         ('{"user_id": "a"}\n{"user_id": "b"}', JSON, None, ("recommend", [("a", 10), ("b", 10)])),
@@ -65,6 +71,9 @@ def plain(task):
         ("user_id\n1", "text/csv; header=absent", None,
          ("recommend", [("user_id", 10), ("1", 10)])),
         ("user_id,item_id", CSV, None, ("predict", [])),
+        ('"a,b","c\nd,"\ne,f', CSV, None, ("predict", [("a,b", "c\nd,"), ("e", "f")])),
+        ('a"b,c"d', CSV, None, ("predict", [('a"b', 'c"d')])),
+        ("\n" * 50_000 + "1", CSV, None, ("recommend", [("1", 10)])),
     ],
 )  # fmt: skip
 def test_tasks(body, media, attributes, expected):
@@ -85,8 +94,8 @@ def test_tasks(body, media, attributes, expected):
         (b'[{"user_id": 1}, {"item_id": 1}]', JSON, None, 'request 2: unknown field "item_id"'),
         (b'[{"user_id": 1, "item_id": 2}, {"user_id": 1}]', JSON, None,
          "request 2: item_id is missing"),
-        (b'{"item_id": 2, "top_n": 0}', JSON, None, "top_n must be a whole number from 1 to 1000"),
-        (b'{"item_id": null}', JSON, None, "item_id must be text or a number, got null"),
+        (b'{"item_id": 2, "top_n": 0}', JSON, None, "top_n must be a whole number from 1, got 0"),
+        (b'{"item_id": null}', JSON, None, "item_id is missing"),
         (b'{"user_id": 1, "item": 2}', JSON, "task=predict", "did you mean 'item_id'"),
         (b'{"user_id": 1}', JSON, "top_n=1000000000", "top_n must be a whole number from 1 to"),
         (b'{"user_id": 1}', JSON, "top_m=5", "unknown attribute 'top_m', did you mean 'top_n'"),
@@ -94,6 +103,12 @@ def test_tasks(body, media, attributes, expected):
         (b"1", CSV, "header=maybe", "header must be true or false"),
         (b"1\n2,3", CSV, None, "not readable as CSV: .*Expected 1 columns, got 2"),
         (b"1,2,3", CSV, None, "not 3"),
+        (b"\r\n\n1,2,3\n", CSV, None, "not 3"),
+        (b"\xef\xbb\xbf\n1,2,3\n", CSV, None, "not 3"),
+        (b'"1,2",3,4', CSV, None, "not 3"),
+        (b"a\n" + b"a," * 100_000, CSV, None, "Expected 1 columns, got 100001"),
+        (b"a,b" + b"c" * 100_000, CSV, None, "row 1 is longer than"),
+        (b'"' + b"a," * 100_000, CSV, None, "row 1 is longer than"),
         (b"a\n\xff", CSV, None, "not readable as CSV: .*UTF8"),
         (b'a\n""\n', CSV, None, "row 2: user_id is empty"),
         (b"user_id\na\n" + b"x" * 5000, CSV, None, "row 2: user_id has 5000 bytes"),
@@ -108,6 +123,31 @@ def test_wrong_bodies(body, media, attributes, message):
         sagemaker.decode(body, media, attributes)
     assert isinstance(caught.value, PenchantError)
     assert len(str(caught.value)) < 300
+
+
+def test_a_row_of_many_columns_costs_nothing():
+    """Refused before a column is made of each of them; measured in a process of its own."""
+    program = """
+import pyarrow.csv
+from penchant.errors import RequestError
+from penchant.serving.protocols.sagemaker import decode
+
+def most():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+decode(b"a,b", "text/csv")
+before = most()
+try:
+    decode(b"a," * 50_000, "text/csv")
+except RequestError as error:
+    print(most() - before, error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    kilobytes, _, message = done.stdout.partition(" ")
+    assert int(kilobytes) < 50_000
+    assert "or two (users and items to score), not" in message
 
 
 def test_other_media_types_are_told_apart():

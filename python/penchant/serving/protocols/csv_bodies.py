@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from typing import Any
 
@@ -17,6 +18,8 @@ __all__ = ["decode_csv"]
 
 _MEANINGS = {"user_id": "user", "item_id": "item", "userid": "user", "itemid": "item"}
 _MEANINGS["top_n"] = "top_n"
+# Bytes of a row: two ids as long as they may be, in quotes, each byte of them a doubled quote.
+_MAX_ROW_BYTES = 2 * (2 * MAX_ID_BYTES + 2) + 2
 # What the columns ask for; pandas and spreadsheets may have put them in another order.
 _BY_COLUMNS = {
     frozenset(["user"]): "recommend",
@@ -84,31 +87,47 @@ def decode_csv(
 
 def _read(body: bytes) -> list[Any]:
     """Return the columns as text, the first row included."""
-    from pyarrow import csv
+    from pyarrow import csv as arrow_csv
 
+    names = [f"f{place}" for place in range(_count_columns(body))]
     try:
-        table = csv.read_csv(
+        table = arrow_csv.read_csv(
             io.BytesIO(body + b"\n"),  # Arrow does not read a lone row without its end
             # In one block, so that a row is never longer than its block.
-            csv.ReadOptions(
-                use_threads=False, block_size=len(body) + 2, autogenerate_column_names=True
-            ),
-            csv.ParseOptions(newlines_in_values=True),
-            csv.ConvertOptions(
-                column_types={f"f{place}": pa.large_string() for place in range(8)},
+            arrow_csv.ReadOptions(use_threads=False, block_size=len(body) + 2, column_names=names),
+            arrow_csv.ParseOptions(newlines_in_values=True),
+            arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.large_string()),
                 strings_can_be_null=False,
             ),
         )
     except pa.ArrowInvalid as error:
         raise RequestError(f"not readable as CSV: {error}") from None
-    if not 1 <= table.num_columns <= 2:
-        raise RequestError(
-            f"CSV has one column (users to recommend to) or two (users and items to score), not "
-            f"{table.num_columns}"
-        )
     if not table.num_rows:
         raise RequestError("the body is empty; send a user id a line")
     return [column.combine_chunks() for column in table.columns]
+
+
+def _count_columns(body: bytes) -> int:
+    """Return how many columns the first row has, 1 or 2, having read no more than that row.
+
+    Arrow would make a column of every field before anybody could refuse them: a row of a million
+    separators costs gigabytes.
+    """
+    start = body.lstrip(b"\r\n")[: _MAX_ROW_BYTES + 1]
+    stream = io.StringIO(start.decode("utf-8-sig", "replace"), newline="")
+    try:
+        fields = next(filter(None, csv.reader(stream)), [""])  # empty rows count for nothing
+    except csv.Error as error:
+        raise RequestError(f"not readable as CSV: {error}") from None
+    if len(fields) > 2:
+        raise RequestError(
+            "CSV has one column (users to recommend to) or two (users and items to score), not "
+            f"{len(fields)}{' or more' if len(start) > _MAX_ROW_BYTES else ''}"
+        )
+    if len(start) > _MAX_ROW_BYTES and not stream.read():
+        raise RequestError(f"row 1 is longer than {_MAX_ROW_BYTES:,} bytes")
+    return max(1, len(fields))
 
 
 def _names(table: list[Any], columns: tuple[str, str], header: bool | None) -> list[str] | None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from penchant.errors import RequestError, closest
 from penchant.serving.decode import id_text, load_json, show
 
 __all__ = [
+    "RANKING",
+    "RECOMMENDATIONS",
     "ErrorAnswer",
     "RankingRequest",
     "RecommendationsRequest",
@@ -45,7 +47,61 @@ _KINDS = {
     503: "ServiceUnavailable",
     504: "ServiceUnavailable",
 }
-_COMMON = ("campaignArn", "userId", "context", "filterArn", "filterValues", "metadataColumns")
+_ARN = {"type": "string", "minLength": 1, "maxLength": 256}
+_ID = {"type": "string", "minLength": 1, "maxLength": 256}
+_VALUE = {"anyOf": [{"type": "string"}, {"type": "number"}]}
+_VALUES = {"anyOf": [_VALUE, {"type": "array", "items": _VALUE}]}
+# The fields of both requests and of each, with their JSON schemas: what is read and what the
+# OpenAPI document says.
+_COMMON: dict[str, dict[str, Any]] = {
+    "campaignArn": _ARN | {"description": "Its last part is the name of a model."},
+    "userId": _ID | {"description": "One the model does not know gets popular items."},
+    "context": {
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+        "description": "Recorded, where the server records.",
+    },
+    "filterArn": _ARN | {"description": "Its last part names a filter of the server."},
+    "filterValues": {
+        "type": "object",
+        "additionalProperties": _VALUES,
+        "description": "What $NAME in the filter stands for.",
+    },
+    "metadataColumns": {"type": "object", "maxProperties": 0, "description": "Not supported."},
+}
+_RECOMMENDATIONS: dict[str, dict[str, Any]] = _COMMON | {
+    "recommenderArn": _ARN | {"description": "In place of campaignArn."},
+    "itemId": _ID | {"description": "Without userId: items like this one."},
+    "numResults": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": MAX_RESULTS,
+        "description": f"{DEFAULT_RESULTS} without it, or for 0.",
+    },
+    "promotions": {"type": "array", "maxItems": 0, "description": "Not supported."},
+}
+_RANKING: dict[str, dict[str, Any]] = _COMMON | {
+    "inputList": {
+        "type": "array",
+        "items": _ID,
+        "minItems": 1,
+        "maxItems": MAX_INPUT_LIST,
+        "description": "The items to rank; those that the model does not know come last.",
+    },
+}
+# The JSON schemas of the bodies.
+RECOMMENDATIONS = {
+    "type": "object",
+    "properties": _RECOMMENDATIONS,
+    "anyOf": [{"required": ["userId"]}, {"required": ["itemId"]}],
+    "additionalProperties": False,
+}
+RANKING = {
+    "type": "object",
+    "properties": _RANKING,
+    "required": ["userId", "inputList"],
+    "additionalProperties": False,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,8 +177,7 @@ def parse_recommendations(body: bytes) -> RecommendationsRequest:
     >>> request.campaign, request.user_id, request.num_results
     ('shop', '7', 3)
     """
-    own = ("itemId", "numResults", "recommenderArn", "promotions")
-    record = _object(body, (*_COMMON, *own))
+    record = _object(body, _RECOMMENDATIONS)
     user, item = (_optional_id(record, name) for name in ("userId", "itemId"))
     if user is None and item is None:
         raise RequestError("userId or itemId is missing")
@@ -158,7 +213,7 @@ def parse_ranking(body: bytes) -> RankingRequest:
     >>> parse_ranking(b'{"userId": "7", "inputList": ["a", "b"]}').input_list
     ['a', 'b']
     """
-    record = _object(body, (*_COMMON, "inputList"))
+    record = _object(body, _RANKING)
     user = _optional_id(record, "userId")
     if user is None:
         raise RequestError("userId is missing")
@@ -313,7 +368,7 @@ def _shared(record: dict[str, Any]) -> tuple[str | None, dict[str, Any], dict[st
     return None if arn is None else resource_name(arn), values, context
 
 
-def _object(body: bytes, fields: Sequence[str]) -> dict[str, Any]:
+def _object(body: bytes, fields: Collection[str]) -> dict[str, Any]:
     record = load_json(body)
     if not isinstance(record, dict):
         raise RequestError(f"the body must be an object, got {show(record)}")

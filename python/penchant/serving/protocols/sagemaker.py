@@ -5,7 +5,11 @@ A server does three steps: `decode` a body to an `Invocation`, answer its task w
 
 ===========================  =====================================================================
 ``application/json``         ``{"user_id", "top_n"}``, one or a list; ``{"user_id", "item_id"}``:
-                             score the pair; ``{"item_id", "top_n"}``: similar items;
+                             score the pair; ``{"item_id", "top_n"}``: similar items; with any
+                             other field of ``/v1/recommend``, ``/v1/predict`` and
+                             ``/v1/similar``: ``k`` (the same as ``top_n``), ``history``,
+                             ``where``, ``candidates``, ``exclude``, ``with_columns``,
+                             ``context``, ...;
                              ``{"instances": [...]}``: TensorFlow Serving's shape (`tensorflow`)
 ``application/jsonlines``    the objects of above, one a line
 ``text/csv``                 one column: users to recommend to; two: user,item pairs to score
@@ -16,20 +20,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from penchant.errors import MediaTypeError, RequestError, closest
-from penchant.serving.decode import (
-    MAX_LINE_BYTES,
-    Requests,
-    decode_record,
-    id_text,
-    load_json,
-    show,
-)
+from penchant.errors import MediaTypeError, RequestError
+from penchant.serving.decode import load_json
 from penchant.serving.encode import (
     Records,
     scores_to_csv,
@@ -45,7 +40,9 @@ from penchant.serving.protocols.attributes import (
     parse_attributes,
 )
 from penchant.serving.protocols.csv_bodies import decode_csv
-from penchant.serving.tasks import Predict, Recommend, Similar, Task
+from penchant.serving.protocols.record_answers import encode_answers
+from penchant.serving.protocols.record_bodies import decode_records, lines
+from penchant.serving.tasks import Asked, Predict, Similar, Task
 
 __all__ = ["ATTRIBUTES_HEADER", "Attributes", "Invocation", "decode", "encode"]
 __all__ += ["execution_parameters", "parse_attributes", "prefers", "runtime_error"]
@@ -65,12 +62,12 @@ class Invocation:
 
     Attributes
     ----------
-    task : Recommend, Predict or Similar
+    task : Recommend, Predict, Similar or Asked
     instances : bool
         Whether it came in TensorFlow Serving's shape.
     """
 
-    task: Task
+    task: Task | Asked
     instances: bool = False
 
 
@@ -139,7 +136,7 @@ def decode(
                 raise
         else:
             return _decode_document(document, said, max_top_n)
-    return Invocation(_decode_records(_lines(body), said, max_top_n))
+    return Invocation(decode_records(lines(body), said, max_top_n))
 
 
 def _decode_document(document: Any, said: Attributes, max_top_n: int) -> Invocation:
@@ -153,68 +150,9 @@ def _decode_document(document: Any, said: Attributes, max_top_n: int) -> Invocat
             )
         return Invocation(task, instances=True)
     if not isinstance(document, list):
-        return Invocation(_decode_records([("", document)], said, max_top_n))
+        return Invocation(decode_records([("", document)], said, max_top_n))
     places = ((f"request {number}: ", record) for number, record in enumerate(document, 1))
-    return Invocation(_decode_records(places, said, max_top_n))
-
-
-def _lines(body: bytes) -> Iterator[tuple[str, Any]]:
-    """Yield JSON Lines with where they are; blank ones are passed over."""
-    for number, line in enumerate(body.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            if len(line) > MAX_LINE_BYTES:
-                raise RequestError(f"longer than {MAX_LINE_BYTES} bytes")
-            record = load_json(line)
-        except RequestError as error:
-            raise RequestError(f"line {number}: {error}") from None
-        yield f"line {number}: ", record
-
-
-def _decode_records(places: Any, said: Attributes, max_top_n: int) -> Task:
-    """Read (where it is, record) pairs; the first record tells the task where nothing else does."""
-    task = said.task
-    found = []
-    for where, record in places:
-        task = task or _task_of(record)
-        try:
-            found.append(_read_record(record, task, said.top_n, max_top_n))
-        except RequestError as error:
-            raise RequestError(f"{where}{error}") from None
-    if task == "predict":
-        return Predict([user for user, _ in found], [item for _, item in found])
-    if task == "similar":
-        wanted = np.array([n for _, n in found], np.int64)
-        return Similar([item for item, _ in found], wanted, said.include_query)
-    return Recommend(Requests.of(found))
-
-
-def _task_of(record: Any) -> str:
-    if isinstance(record, dict) and "item_id" in record:
-        return "predict" if "user_id" in record else "similar"
-    return "recommend"
-
-
-def _read_record(record: Any, task: str, top_n: int, max_top_n: int) -> tuple[str, Any]:
-    if task == "recommend":
-        return decode_record(record, top_n=top_n, max_top_n=max_top_n)
-    fields = ("user_id", "item_id") if task == "predict" else ("item_id", "top_n")
-    if not isinstance(record, dict):
-        raise RequestError(f"expected an object with {' and '.join(fields)}, got {show(record)}")
-    for field in record:
-        if field not in fields:
-            hint = closest(field, fields) or f"; fields to {task}: {', '.join(fields)}"
-            raise RequestError(f"unknown field {show(field)}{hint}")
-    for field in fields if task == "predict" else fields[:1]:
-        if field not in record:
-            raise RequestError(f"{field} is missing")
-    if task == "predict":
-        return id_text(record["user_id"], "user_id"), id_text(record["item_id"], "item_id")
-    # The checks of top_n are those of users.
-    renamed = {"user_id": "item", "top_n": record.get("top_n")}
-    wanted = decode_record(renamed, top_n=top_n, max_top_n=max_top_n)[1]
-    return id_text(record["item_id"], "item_id"), wanted
+    return Invocation(decode_records(places, said, max_top_n))
 
 
 def prefers(accept: str | None) -> str:
@@ -237,20 +175,21 @@ def prefers(accept: str | None) -> str:
 
 
 def encode(
-    invocation: Invocation, records: Records, accept: str | None = None
+    invocation: Invocation, answer: Records | Sequence[bytes], accept: str | None = None
 ) -> tuple[bytes, str]:
     r"""Write an answer in the format that the caller prefers.
 
     JSON is a list of an object for each recommendation or pair. JSON Lines have a line for each
     request: ``{"user_id", "items": [{"item_id", "score"}, ...]}``, or of pairs ``{"user_id",
     "item_id", "score"}``. CSV has ``user_id,item_id,score`` without a row of names, and for pairs
-    the score alone, so that SageMaker's batch transform can join it to the pair.
+    the score alone, so that SageMaker's batch transform can join it to the pair. Columns that
+    ``with_columns`` asks for come after the score.
 
     Parameters
     ----------
     invocation : Invocation
-    records : Records
-        As the classes of tasks describe it.
+    answer : Records, or sequence of bytes
+        As the classes of tasks describe it; of `Asked` the objects that answer its questions.
     accept : str, optional
         The header. Instances are always answered with predictions in JSON.
 
@@ -270,9 +209,14 @@ def encode(
     {"user_id": 1, "items": [{"item_id": "jam", "score": 2}]}
     {"user_id": 2, "items": []}
     """
+    kind, task = prefers(accept), invocation.task
+    if isinstance(task, Asked):
+        assert not isinstance(answer, Records)
+        return encode_answers(task, answer, kind), _MEDIA[kind]
+    assert isinstance(answer, Records)
+    records = answer
     if invocation.instances:
         return tensorflow.encode(records), _MEDIA["json"]
-    kind, task = prefers(accept), invocation.task
     names = ("item_id", "neighbor") if isinstance(task, Similar) else ("user_id", "item_id")
     pairs = isinstance(task, Predict)
     if kind == "csv":

@@ -74,7 +74,8 @@ def _ping(server: Server, may_be_empty: bool) -> Any:
     async def handle(_: Call) -> Answer:
         if not len(server.catalog) and not may_be_empty:
             raise HTTPError(503, "no model is loaded")
-        return json_answer({"status": "healthy"})
+        lost = {"unrecorded": server.unrecorded} if server.unrecorded else {}
+        return json_answer({"status": "healthy", **lost})
 
     return handle
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from penchant.errors import PenchantError, RequestError
-from penchant.serving.decode import FIELDS as RECORD_FIELDS
-from penchant.serving.decode import Requests, decode_record
+from penchant.errors import PenchantError
 from penchant.serving.http import Answer, Call
 from penchant.serving.openapi import operation, path_parameter, query_parameter
+from penchant.serving.protocols.record_bodies import LISTS, read_query
+from penchant.serving.protocols.sagemaker import Invocation
 from penchant.serving.questions import FIELDS, KINDS, read_questions
 from penchant.serving.replies import Reply
 from penchant.serving.routes.records import answer_records
@@ -72,22 +72,27 @@ def _doc(kind: str, path: str) -> dict[str, Any]:
 
 def _browser(server: Server) -> Any:
     async def handle(call: Call) -> Answer:
-        query = call.query()
-        if "k" in query:
-            if "top_n" in query:
-                raise RequestError("give k or top_n, not both: they mean the same")
-            query["top_n"] = query.pop("k")
-        asked = decode_record(query, max_top_n=server.limits.top_n)
-        return await answer_records(server, None, Requests.of([asked]), call.header("accept"))
+        version = server.catalog.get(None)
+        invocation = Invocation(read_query(call.query(), server.limits.top_n))
+        return await server.run(answer_records, server, version, invocation, call.header("accept"))
 
     return handle
 
 
+def _in_query(name: str) -> dict[str, Any]:
+    field = FIELDS[name]
+    if name in LISTS:
+        schema: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+        text = f"{field.description} Between commas, or JSON."
+        return query_parameter(name, schema, text) | {"style": "form", "explode": False}
+    is_object = field.schema.get("type") == "object"
+    schema = {"type": "string"} if is_object else field.schema
+    return query_parameter(name, schema, field.description + (" JSON." if is_object else ""))
+
+
 _BROWSER_DOC = operation(
-    summary="Recommend items to one user; with Accept: text/csv as CSV.",
-    parameters=[
-        query_parameter(name, FIELDS[name].schema, FIELDS[name].description, name == "user_id")
-        for name in (*RECORD_FIELDS, "k")
-    ],
+    summary="Recommend items to one user, or to a stranger by their history; with Accept: text/csv "
+    "as CSV.",
+    parameters=[_in_query(name) for name in KINDS["recommend"]],
     answer={"type": "array", "items": {"type": "object"}},
 )

@@ -25,7 +25,6 @@ from penchant.serving.service import known_ids
 
 __all__ = ["routes"]
 
-_FIELDS = {"type": "object", "properties": {"campaignArn": {"type": "string"}}}
 _ERROR = {"type": "object", "properties": {"message": {"type": "string"}}}
 
 
@@ -36,21 +35,21 @@ def routes(server: Server) -> list[Route]:
             "POST",
             "/recommendations",
             _recommendations(server),
-            _doc("get_recommendations of Amazon Personalize."),
+            _doc("get_recommendations of Amazon Personalize.", personalize.RECOMMENDATIONS),
             _error,
         ),
         Route(
             "POST",
             "/personalize-ranking",
             _ranking(server),
-            _doc("get_personalized_ranking of Amazon Personalize."),
+            _doc("get_personalized_ranking of Amazon Personalize.", personalize.RANKING),
             _error,
         ),
     ]
 
 
-def _doc(summary: str) -> dict[str, Any]:
-    return operation(summary=summary, body=_FIELDS, answer={}, error=_ERROR, named=True)
+def _doc(summary: str, body: dict[str, Any]) -> dict[str, Any]:
+    return operation(summary=summary, body=body, answer={}, error=_ERROR, named=True)
 
 
 def _error(error: BaseException, _: Call) -> Answer:

@@ -1,25 +1,109 @@
-"""Answers as flat records, ``{"user_id", "item_id", "score"}`` or CSV lines."""
+"""Answers to records: flat ``{"user_id", "item_id", "score"}``, a line for each, or CSV."""
 
 from __future__ import annotations
 
-from penchant.serving.decode import Requests
-from penchant.serving.encode import to_csv, to_json
-from penchant.serving.http import JSON, Answer
-from penchant.serving.protocols.sagemaker import prefers
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from penchant.errors import PenchantError, RequestError
+from penchant.serving.catalog import Version
+from penchant.serving.http import Answer, error_message, error_status
+from penchant.serving.protocols import sagemaker
+from penchant.serving.protocols.sagemaker import Invocation
+from penchant.serving.questions import FIELDS, KINDS
+from penchant.serving.replies import reply
 from penchant.serving.server import Server
+from penchant.serving.tasks import Asked, Predict, Recommend, Task
 
-__all__ = ["answer_records"]
+__all__ = ["RECORDS", "answer_records"]
+
+_SHOWN = {name for kind in ("recommend", "similar", "predict") for name in KINDS[kind]}
+_RECORD = {
+    "type": "object",
+    "properties": {
+        name: {**field.schema, "description": field.description}
+        for name, field in FIELDS.items()
+        if name in _SHOWN
+    },
+    "additionalProperties": False,
+}
+_INSTANCES = {
+    "type": "object",
+    "properties": {"instances": {"type": "array"}},
+    "required": ["instances"],
+    "description": "TensorFlow Serving's shape: items to find similar ones of, or users.",
+}
+# The JSON schema of a body of records.
+RECORDS: dict[str, Any] = {
+    "anyOf": [_RECORD, {"type": "array", "items": _RECORD}, _INSTANCES],
+    "description": "A question of /v1/recommend, /v1/similar or /v1/predict, or several alike.",
+}
 
 
-async def answer_records(
-    server: Server, model: str | None, requests: Requests, accept: str | None
+def answer_records(
+    server: Server, version: Version, invocation: Invocation, accept: str | None
 ) -> Answer:
-    """Answer decoded requests with one model, in the form that the client accepts."""
-    service = server.catalog.get(model).service
-    server.check_records(int(requests.top_n.clip(max=len(service.model.items_)).sum()))
-    csv = prefers(accept) == "csv"
+    """Answer decoded requests with one version of a model, in the form that the client accepts.
 
-    def work() -> bytes:
-        return (to_csv if csv else to_json)(service.answer(requests))
+    Questions that say more than a task are recorded, where the server records, and are answered by
+    what answers ``/v1``; the first error among them is that of the request.
+    """
+    service, task = version.service, invocation.task
+    server.check_records(_count(task, len(service.model.items_)))
+    if isinstance(task, Asked):
+        return _answer_asked(server, version, task, accept)
+    content, media = sagemaker.encode(invocation, service.perform(task), accept)
+    return Answer(content, media=media)
 
-    return Answer(await server.run(work), media="text/csv" if csv else JSON)
+
+def _count(task: Task | Asked, n_items: int) -> int:
+    """Return how many rows the answer may have."""
+    if isinstance(task, Asked):
+        if task.kind == "predict":
+            return len(task.pairs)
+        return sum(min(question.k, n_items) for question in task.questions)
+    if isinstance(task, Predict):
+        return len(task)
+    top_n = task.requests.top_n if isinstance(task, Recommend) else task.top_n
+    return int(top_n.clip(max=n_items).sum())
+
+
+def _answer_asked(server: Server, version: Version, asked: Asked, accept: str | None) -> Answer:
+    if len(asked) > server.limits.questions:
+        raise RequestError(
+            f"{len(asked):,} records in one request, more than {server.limits.questions:,} that "
+            "may have options, a history or a context: send fewer at a time"
+        )
+    answers = [b""] * len(asked)
+    known = _answerable(version, asked)
+    questions = [asked.questions[place] for place in known]
+    replies = reply(version.service, asked.kind, questions, version.about)
+    server.record(version, questions, replies)
+    for place, found in zip(known, replies, strict=True):
+        if isinstance(found, PenchantError):
+            raise _placed(found, asked.places[place])
+        answers[place] = found
+    if asked.kind == "predict":  # as a column: its ids are spelled as the model spells them
+        task = asked.pairs
+        content, media = sagemaker.encode(Invocation(task), version.service.perform(task), accept)
+    else:
+        content, media = sagemaker.encode(Invocation(asked), answers, accept)
+    return Answer(content, media=media)
+
+
+def _answerable(version: Version, asked: Asked) -> list[int]:
+    """Return the places of the questions that have an answer: unknown items have no neighbours."""
+    if asked.kind != "similar":
+        return list(range(len(asked)))
+    items = pa.array([question.item_id for question in asked.questions], pa.large_string())
+    places: list[int] = np.flatnonzero(version.service.model.items_.codes(items) >= 0).tolist()
+    return places
+
+
+def _placed(error: PenchantError, place: str) -> PenchantError:
+    """Return an error of one question with its place, if the question is at fault."""
+    if not place or error_status(error) != 400:
+        return error
+    return RequestError(f"{place}{error_message(error)}")

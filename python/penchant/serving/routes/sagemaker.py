@@ -1,6 +1,8 @@
 """Amazon SageMaker: a container's ``/invocations`` and ``/models``, and the runtime API itself.
 
 ``boto3.client("sagemaker-runtime", endpoint_url=...)`` speaks to ``/endpoints/{name}/invocations``.
+Records in JSON have the fields of ``/v1``: filters, a history, a context, ... Those that say no
+more than an id and a length are not recorded.
 """
 
 from __future__ import annotations
@@ -15,24 +17,24 @@ from typing import Any
 from penchant.config import read_config
 from penchant.errors import ArtifactNotFoundError, HTTPError, RequestError
 from penchant.serving.artifacts import find_artifact
+from penchant.serving.catalog import Version
 from penchant.serving.http import Answer, Call, error_message, error_status
 from penchant.serving.openapi import operation, path_parameter
 from penchant.serving.protocols import multi_model, sagemaker
+from penchant.serving.routes.records import RECORDS, answer_records
 from penchant.serving.server import Route, Server
-from penchant.serving.service import Service
-from penchant.serving.tasks import Predict, Recommend, Task
 
 __all__ = ["routes"]
 
 _MEDIA = ("application/json", "application/jsonlines", "text/csv")
-_BODY = {"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]}
 _NAME = path_parameter("name", "A model.")
 _INVOKE = operation(
     summary="Recommend to users, score pairs or find similar items, as Amazon SageMaker asks.",
-    body=_BODY,
+    body=RECORDS,
     answer={},
     media=_MEDIA,
     named=True,
+    strict=True,
 )
 _NAMED = _INVOKE | {"parameters": [_NAME]}
 
@@ -59,14 +61,14 @@ def routes(server: Server, models_root: os.PathLike[str] | str | None) -> list[R
 
 def _invoke(server: Server) -> Any:
     async def handle(call: Call) -> Answer:
-        service = server.catalog.get(call.names.get("name")).service
-        return await server.run(_answer, server, service, call)
+        version = server.catalog.get(call.names.get("name"))
+        return await server.run(_answer, server, version, call)
 
     return handle
 
 
-def _answer(server: Server, service: Service, call: Call) -> Answer:
-    columns = service.model.columns_
+def _answer(server: Server, version: Version, call: Call) -> Answer:
+    columns = version.service.model.columns_
     invocation = sagemaker.decode(
         call.body,
         call.header("content-type"),
@@ -74,18 +76,7 @@ def _answer(server: Server, service: Service, call: Call) -> Answer:
         columns=(columns.user, columns.item),
         max_top_n=server.limits.top_n,
     )
-    server.check_records(_records(invocation.task, len(service.model.items_)))
-    records = service.perform(invocation.task)
-    content, media = sagemaker.encode(invocation, records, call.header("accept"))
-    return Answer(content, media=media)
-
-
-def _records(task: Task, n_items: int) -> int:
-    """Return how many rows the answer may have."""
-    if isinstance(task, Predict):
-        return len(task)
-    top_n = task.requests.top_n if isinstance(task, Recommend) else task.top_n
-    return int(top_n.clip(max=n_items).sum())
+    return answer_records(server, version, invocation, call.header("accept"))
 
 
 def _parameters(server: Server) -> Any:
@@ -108,7 +99,7 @@ _PARAMETERS = operation(summary="What SageMaker's batch transform goes by.", ans
 def _runtime(server: Server) -> Any:
     async def handle(call: Call) -> Answer:
         version = server.catalog.get(call.names["name"])  # the one that answers is the one named
-        answer = await server.run(_answer, server, version.service, call)
+        answer = await server.run(_answer, server, version, call)
         headers = {"x-amzn-invoked-production-variant": version.version}
         return Answer(answer.content, media=answer.media, headers=headers)
 

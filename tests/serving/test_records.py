@@ -1,0 +1,166 @@
+"""Records of /invocations, and `GET /recommend`, with the fields of /v1: answered alike."""
+
+import asyncio
+import json
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+
+import penchant as pc
+from penchant.serving import create_app
+from penchant.serving.recorder import Recorder
+
+PATHS = ["/invocations", "/models/default/invoke", "/endpoints/default/invocations"]
+
+
+@pytest.fixture(scope="module")
+def model():
+    rng = np.random.default_rng(3)
+    events = pd.DataFrame({"who": rng.integers(0, 20, 200), "what": rng.integers(0, 30, 200)})
+    films = pd.DataFrame({"what": range(30), "year": 1990 + np.arange(30)})
+    films["neighbor"] = films["genre"] = ["a, b", "c"] * 15
+    data = pc.Interactions.from_frame(events, user="who", item="what", item_features=films)
+    return pc.BPR(factors=8, epochs=3).fit(data, progress=False)
+
+
+@pytest.fixture
+def ask(model, tmp_path):
+    """Ask an application of its own, which records; the record is read when it has ended."""
+    recorder = Recorder(tmp_path / "record.jsonl")
+    app = create_app(model, recorder=recorder)
+
+    async def send(method, path, body, headers):
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            content = None if body is None else body.encode()
+            return await client.request(method, path, content=content, headers=headers)
+
+    def request(path, body=None, **headers):
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        text = None if body is None else body if isinstance(body, str) else json.dumps(body)
+        return asyncio.run(send("GET" if body is None else "POST", path, text, given))
+
+    def recorded():
+        app.state.server.close()
+        return [json.loads(line) for line in (tmp_path / "record.jsonl").read_text().splitlines()]
+
+    request.recorded = recorded
+    yield request
+    app.state.server.close()
+
+
+def flat(answer, owner="user_id", name="item_id"):
+    """What /v1 answers as rows."""
+    return [
+        {owner: answer[owner], name: one["item_id"], **{k: one[k] for k in one if k != "item_id"}}
+        for one in answer["items"]
+    ]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"user_id": 7, "k": 3, "where": "year > $Y", "where_values": {"Y": 2000}},
+        {"user_id": 7, "top_n": 3, "with_columns": ["year", "genre"], "context": {"a": [1]}},
+        {"user_id": "nobody", "k": 2, "exclude": [1, 2]},
+        {"history": {"3": 2, "4": 1}, "k": 2},
+    ],
+)
+def test_answers_are_those_of_v1(ask, path, record):
+    wanted = ask("/v1/recommend", record).json()
+    answer = ask(path, record)
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == flat(wanted)
+    assert len(answer.json()) == record.get("k", 3)
+    lines = ask(path, json.dumps(record), content_type="application/jsonlines",
+                accept="application/jsonlines")  # fmt: skip
+    assert lines.json() == {"user_id": wanted["user_id"], "items": wanted["items"]}
+
+
+def test_similar_items_with_columns(ask):
+    record = {"item_id": 3, "k": 3, "with_columns": ["year", "neighbor"]}
+    wanted = flat(ask("/v1/similar", record).json(), "item_id", "neighbor")
+    assert list(wanted[0]) == ["item_id", "neighbor", "score", "year", "neighbor_"]
+    assert ask("/invocations", record).json() == wanted
+    attributes = {"x_amzn_sagemaker_custom_attributes": "include_query=true"}
+    with_query = ask("/invocations", record, **attributes).json()
+    assert with_query == [{"item_id": 3, "neighbor": 3, "score": 1}, *wanted[:2]]
+    several = ask("/invocations", [{"item_id": "nothing"}, record]).json()
+    assert several == wanted  # an unknown item has no neighbours, with options as without
+
+
+def test_columns_in_csv_come_last_and_are_quoted(ask):
+    record = {"user_id": 7, "k": 2, "with_columns": ["year", "genre"], "where": "genre = 'a, b'"}
+    items = ask("/v1/recommend", record).json()["items"]
+    text = ask("/invocations", record, accept="text/csv").text
+    assert text == "".join(
+        f'7,{one["item_id"]},{one["score"]},{one["year"]},"a, b"\n' for one in items
+    )
+
+
+def test_pairs_with_a_context_are_answered_like_those_without(ask):
+    pairs = [{"user_id": "7", "item_id": item} for item in (3, 4, 999)]
+    plain = ask("/invocations", pairs)
+    assert plain.json()[0]["user_id"] == 7
+    told = [{**pair, "context": {"n": n}} for n, pair in enumerate(pairs)]
+    for accept in ("application/json", "application/jsonlines", "text/csv"):
+        plain = ask("/invocations", pairs, accept=accept).content
+        assert ask("/invocations", told, accept=accept).content == plain
+    together = ask("/invocations", {"pairs": pairs, "context": {}}, accept="text/csv").content
+    assert together == plain
+
+
+def test_context_is_recorded(ask):
+    said = {"user_id": 7, "k": 1, "context": {"device": "phone"}}
+    assert ask("/endpoints/default/invocations", [said, {"user_id": 8}]).status_code == 200
+    assert ask("/invocations", {"user_id": 7, "item_id": 3, "context": {"x": 1}}).status_code == 200
+    assert ask('/recommend?user_id=7&k=1&context={"device":"web"}').status_code == 200
+    first, second, pair, query = ask.recorded()
+    assert first["question"]["context"] == {"device": "phone"}
+    assert first["answer"]["items"]
+    assert second["question"]["user_id"] == "8"
+    assert len(pair["answer"]["scores"]) == 1
+    assert query["question"]["context"] == {"device": "web"}
+
+
+@pytest.mark.parametrize(
+    ("query", "record"),
+    [
+        ("user_id=7&k=3", {"user_id": 7, "k": 3}),
+        ("user_id=7&k=3&exclude_seen=false", {"user_id": 7, "k": 3, "exclude_seen": False}),
+        ("history=3,4&top_n=2", {"history": [3, 4], "k": 2}),
+        ('history={"3":2}&k=2', {"history": {"3": 2}, "k": 2}),
+        ("user_id=7&k=9&candidates=[5,6,%227%22]", {"user_id": 7, "candidates": [5, 6, 7]}),
+        ("user_id=7&exclude=5,6&where=year>2000&k=4",
+         {"user_id": 7, "exclude": [5, 6], "where": "year > 2000", "k": 4}),
+        ('user_id=7&k=2&where=year>$Y&where_values={"Y":2005}&with_columns=year,genre',
+         {"user_id": 7, "k": 2, "where": "year > 2005", "with_columns": ["year", "genre"]}),
+    ],
+)  # fmt: skip
+def test_a_query_has_the_same_fields(ask, query, record):
+    answer = ask(f"/recommend?{query}")
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == flat(ask("/v1/recommend", record).json())
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        ("/invocations", {"user_id": 7, "k": 1, "top_n": 1}, "k or top_n, not both"),
+        ("/invocations", {"user_id": 7, "history": [1]}, "not both"),
+        ("/invocations", [{"user_id": 7}, {"user_id": 7, "where": "price <"}], "request 2: "),
+        ("/invocations", {"item_id": 7, "where": "year > 1"}, 'unknown field "where"'),
+        ("/invocations", [{"user_id": 7, "context": {}}] * 1001, "1,001 records"),
+        ("/recommend?user_id=7&where=year%20%3C", None, "year"),
+        ("/recommend?user_id=7&context={", None, "context: not JSON"),
+        ("/recommend?user_id=7&exclude_seen=no", None, "exclude_seen: not JSON"),
+        ("/recommend?user_id=7&history=3", None, "not both"),
+    ],
+)
+def test_what_is_wrong_is_named(ask, path, body, message):
+    answer = ask(path, body)
+    assert answer.status_code == 400, answer.text
+    assert message in answer.json()["error"]
