@@ -215,6 +215,32 @@ def test_inputs_of_files(state, tmp_path):
         pc.jobs.train("itemknn", inputs, said, progress=False)
 
 
+def test_a_file_may_be_rewritten_when_the_job_has_begun(state, tmp_path):
+    """In place, as `to_csv` does: the job learns from what was there when it was started."""
+    folder = tmp_path / "sales"
+    folder.mkdir()
+    frame().to_csv(folder / "a.csv", index=False)
+    frame(held_out=True).to_csv(tmp_path / "test.csv", index=False)
+    said = {"user_column": "customer", "item_column": "product"}
+    inputs = {"training": folder, "testing": tmp_path / "test.csv"}
+    job = pc.jobs.train("popularity", inputs, said, wait=False)
+    kept = [job.folder / "input/data/training/a.csv", job.folder / "input/data/testing/test.csv"]
+    before = [path.read_bytes() for path in kept]
+    for path in (folder / "a.csv", tmp_path / "test.csv"):
+        frame().iloc[:3].to_csv(path, index=False)
+    assert [path.read_bytes() for path in kept] == before
+    assert job.wait(progress=False).summary()["events"] == 200
+
+
+def test_an_input_that_is_no_file(state, tmp_path):
+    (tmp_path / "sales").mkdir()
+    os.mkfifo(tmp_path / "sales" / "pipe.csv")
+    for source in (tmp_path / "sales", tmp_path / "sales" / "pipe.csv"):
+        with pytest.raises(DataError, match=r"pipe\.csv is not a plain file"):
+            pc.jobs.train(inputs={"training": source}, name="piped")
+    assert not (state / "jobs" / "piped").exists()
+
+
 def test_a_model_as_an_object(state):
     model = pc.IALS(factors=4, epochs=2, solver="cholesky", num_threads=1)
     job = pc.jobs.train(model, {"training": interactions()}, {"alpha": 2.0}, progress=False)
