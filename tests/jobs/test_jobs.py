@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 import penchant as pc
 from penchant.cli.app import app
 from penchant.errors import DataError, JobError, MissingFileError, ParameterError
+from penchant.jobs import starting
 from penchant.jobs.state import is_running
 
 ENDLESS = {"factors": 4, "epochs": 1_000_000}
@@ -279,6 +281,7 @@ def test_a_secret_in_the_environment_is_written_nowhere(state):
         ({"name": "../x"}, "a name must be letters"),
         ({"name": "a/b"}, "a name must be letters"),
         ({"name": ""}, "a name must be letters"),
+        ({"name": "x" * 64}, "63 at most"),
         ({"model": pc.Pipeline(retrieve=pc.IALS())}, "is a model: give its name"),
     ],
 )
@@ -293,6 +296,42 @@ def test_a_missing_file(state, tmp_path):
     with pytest.raises(MissingFileError, match="no such file or folder"):
         pc.jobs.train(inputs={"training": tmp_path / "missing.csv"}, name="gone")
     assert not (state / "jobs" / "gone").exists()
+
+
+def test_a_job_that_cannot_be_written_down_does_not_go_on(state, monkeypatch):
+    """The disk is full once the process runs: it is ended, and its name is free again."""
+    spawned = []
+
+    def spawn(folder, *arguments):
+        spawned.append(starting_spawn(folder, *arguments))
+        (folder / "job.json").mkdir()  # nothing can be written there
+        return spawned[0]
+
+    starting_spawn = starting.spawn
+    monkeypatch.setattr(starting, "spawn", spawn)
+    with pytest.raises(OSError, match=r"job\.json"):
+        pc.jobs.train("bpr", {"training": interactions()}, ENDLESS, name="full", wait=False)
+    with pytest.raises(ProcessLookupError):
+        os.kill(spawned[0], 0)
+    assert not (state / "jobs" / "full").exists()
+    monkeypatch.undo()
+    again = pc.jobs.train("popularity", {"training": interactions()}, name="full", progress=False)
+    assert again.status == "Completed"
+
+
+def test_a_number_that_another_process_has_now(done, tmp_path):
+    """Whoever started that one still gets its exit status, and it gets no signal."""
+    shutil.copytree(done.folder, tmp_path / "job")
+    path = tmp_path / "job" / "job.json"
+    with subprocess.Popen([sys.executable, "-c", "input(); exit(7)"], stdin=subprocess.PIPE) as own:
+        path.write_text(json.dumps({**json.loads(path.read_text()), "pid": own.pid}))
+        job = pc.jobs.Job(tmp_path / "job")
+        job.stop()
+        own.stdin.write(b"\n")
+        own.stdin.flush()
+        os.waitid(os.P_PID, own.pid, os.WEXITED | os.WNOWAIT)
+        assert job.status == "Completed"
+        assert own.wait() == 7
 
 
 def test_a_name_that_is_taken(done):
