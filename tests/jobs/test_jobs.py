@@ -234,6 +234,13 @@ def test_a_file_may_be_rewritten_when_the_job_has_begun(state, tmp_path):
     assert job.wait(progress=False).summary()["events"] == 200
 
 
+@pytest.mark.parametrize("name", ["_sales.csv", ".sales.csv", "._"])
+def test_a_file_that_was_named_is_read_whatever_its_name(state, tmp_path, name):
+    frame().to_csv(tmp_path / name, index=False, header=False)
+    job = pc.jobs.train("popularity", {"training": tmp_path / name}, progress=False)
+    assert job.summary()["events"] == 200
+
+
 def test_an_input_that_is_no_file(state, tmp_path):
     (tmp_path / "sales").mkdir()
     os.mkfifo(tmp_path / "sales" / "pipe.csv")

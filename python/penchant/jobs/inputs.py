@@ -87,7 +87,8 @@ def _copy(source: Path, folder: Path) -> None:
         return
     if not source.exists():
         raise MissingFileError(f"no such file or folder: {source} (in {Path.cwd()})")
-    _copy_file(source, folder / source.name)
+    # A job passes over names that begin so, as those of hidden files: this one was asked for.
+    _copy_file(source, folder / (source.name.lstrip("._") or "part-0"))
 
 
 def _copy_file(source: Any, target: Any, **_: Any) -> None:
