@@ -18,6 +18,7 @@ import penchant as pc
 from penchant.errors import DataError, MissingExtraError, MissingFileError, ParameterError
 from penchant.warehouse import credentials
 from penchant.warehouse.connections import connect, select
+from refusing_postgres import refusing_postgres
 
 PASSWORD = "hunter2 & co"
 
@@ -154,19 +155,17 @@ def test_secrets_of_files(tmp_path):
 
 
 def test_no_secret_in_the_log_or_the_failure(tmp_path):
-    """Nobody listens at the port: the driver's message goes through, the password does not."""
+    """The server repeats the password: the driver's message goes through, and that does not."""
     pytest.importorskip("psycopg")
-    hyperparameters = {
-        "model": "popularity",
-        "data_url": "postgresql://me@127.0.0.1:1/shop?connect_timeout=5",
-        "table": f"sales {PASSWORD}",
-        "secret": "env:SHOP_PASSWORD",
-    }
-    root = make_tree(tmp_path, hyperparameters, channels={})
-    done = run("train", root, SHOP_PASSWORD=PASSWORD)
+    with refusing_postgres() as url:
+        said = {"data_url": url, "table": "sales", "secret": "env:SHOP_PASSWORD"}
+        root = make_tree(tmp_path, {"model": "popularity", **said}, channels={})
+        done = run("train", root, SHOP_PASSWORD=PASSWORD)
     assert done.returncode == 1
     failure = (root / "output" / "failure").read_text()
     assert failure.startswith("the database cannot be opened: ")
+    assert "this is not the password: ***" in failure
+    assert "this is not the password: ***" in done.stdout
     assert PASSWORD not in failure + done.stdout + done.stderr
 
 
