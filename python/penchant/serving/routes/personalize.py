@@ -23,7 +23,7 @@ from penchant.serving.ranking import NONE_KNOWN, likest, shares
 from penchant.serving.server import Route, Server
 from penchant.serving.service import known_ids
 
-__all__ = ["routes"]
+__all__ = ["routes", "runtime_error"]
 
 _FIELDS = {"type": "object", "properties": {"campaignArn": {"type": "string"}}}
 _ERROR = {"type": "object", "properties": {"message": {"type": "string"}}}
@@ -37,14 +37,14 @@ def routes(server: Server) -> list[Route]:
             "/recommendations",
             _recommendations(server),
             _doc("get_recommendations of Amazon Personalize."),
-            _error,
+            runtime_error,
         ),
         Route(
             "POST",
             "/personalize-ranking",
             _ranking(server),
             _doc("get_personalized_ranking of Amazon Personalize."),
-            _error,
+            runtime_error,
         ),
     ]
 
@@ -53,7 +53,8 @@ def _doc(summary: str) -> dict[str, Any]:
     return operation(summary=summary, body=_FIELDS, answer={}, error=_ERROR, named=True)
 
 
-def _error(error: BaseException, _: Call) -> Answer:
+def runtime_error(error: BaseException, _: Call) -> Answer:
+    """Return an error as Personalize's runtime answers with it."""
     kind = personalize.error_kind(error_status(error))
     status, headers, body = personalize.error_answer(kind, error_message(error))
     media = headers.pop("content-type")

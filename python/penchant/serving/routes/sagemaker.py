@@ -22,7 +22,7 @@ from penchant.serving.server import Route, Server
 from penchant.serving.service import Service
 from penchant.serving.tasks import Predict, Recommend, Task
 
-__all__ = ["routes"]
+__all__ = ["routes", "runtime_error"]
 
 _MEDIA = ("application/json", "application/jsonlines", "text/csv")
 _BODY = {"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]}
@@ -45,7 +45,7 @@ def routes(server: Server, models_root: os.PathLike[str] | str | None) -> list[R
         Route("GET", "/execution-parameters", _parameters(server), _PARAMETERS),
     ]
     path = "/endpoints/{name}/invocations"
-    found.append(Route("POST", path, _runtime(server), _NAMED, _runtime_error))
+    found.append(Route("POST", path, _runtime(server), _NAMED, runtime_error))
     if models_root is not None:
         root = Path(models_root)
         found += [
@@ -115,7 +115,8 @@ def _runtime(server: Server) -> Any:
     return handle
 
 
-def _runtime_error(error: BaseException, call: Call) -> Answer:
+def runtime_error(error: BaseException, call: Call) -> Answer:
+    """Return an error as SageMaker's runtime answers with it."""
     status, headers, body = sagemaker.runtime_error(
         error_status(error), error_message(error), endpoint=call.names["name"]
     )
