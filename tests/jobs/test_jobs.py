@@ -187,7 +187,8 @@ def test_a_job_outlives_who_started_it(state):
         "pc.jobs.train('bpr', {'training': t.interactions()}, t.QUICK, name='kept', wait=False)\n"
         "os.killpg(0, signal.SIGKILL)"
     )
-    path = os.pathsep.join([os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")])
+    here = os.path.dirname(__file__)
+    path = os.pathsep.join([here, os.path.dirname(here), os.environ.get("PYTHONPATH", "")])
     started = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": path},
