@@ -84,6 +84,25 @@ def test_a_failure_is_a_notice(server, target):
         assert not notify(target.format(server=server[0]), CONTENT)
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://me:hunter2@127.0.0.1:9/hunter2?key=hunter2", "'http://127.0.0.1:9'"),
+        ("{server}/no/hunter2", "it answered with status 500"),
+        ("{server}/hunter2 x", "InvalidURL"),
+        ("http://127.0.0.1:hunter2/x", "'http://...'"),
+        ("https:///hunter2", "'https://'"),
+    ],
+)
+def test_the_address_of_a_web_hook_is_not_shown(server, address, shown):
+    """Whoever knows it can post there."""
+    with pytest.warns(PenchantWarning, match="could not be told") as caught:
+        assert not notify(address.format(server=server[0]), CONTENT)
+    (said,) = (str(one.message) for one in caught)
+    assert shown in said
+    assert "hunter2" not in said
+
+
 @pytest.mark.parametrize("target", ["", "sns:topic", "arn:aws:s3:::bucket", "say 'it"])
 def test_targets_that_cannot_be_told(target):
     with pytest.raises(ParameterError, match="--notify"):

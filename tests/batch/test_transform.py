@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -176,21 +175,6 @@ def test_a_line_without_end_is_cut(run, number_model):
     written, said = run(b"x" * 5_000_000 + b"\n" + GOOD)
     assert written == answer(number_model, ("17850", 2))
     assert "line 1: longer than 65536 bytes" in said
-
-
-def test_memory_does_not_grow_with_the_file(artifact, tmp_path):
-    """Twenty times the lines, and the peak of Python's memory stays about the same."""
-
-    def peak(n_lines):
-        (tmp_path / "users.jsonl").write_bytes(b'{"user_id": 17850, "top_n": 1}\n' * n_lines)
-        tracemalloc.start()
-        module.transform(str(tmp_path / "users.jsonl"), str(tmp_path / "out.csv"), artifact)
-        _, high = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        return high
-
-    peak(10)
-    assert peak(40 * 2048) < 1.5 * peak(2 * 8192)
 
 
 def test_pipes(command, artifact, number_model):

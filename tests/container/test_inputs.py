@@ -90,7 +90,9 @@ def test_a_model_of_models():
         ({"testing": {"a.csv": "1,2\n"}}, "the channel 'training' is missing; there are testing"),
         ({"train": {"a.csv": "1,2\n"}}, "no use for a channel 'train', did you mean 'training'"),
         ({"training": {"a.csv": ""}}, "the channel 'training' has no file with anything in it"),
-        ({"training": {".a": "1,2", "_SUCCESS": ""}}, "has no file with anything in it"),
+        ({"training": {".a": "1,2", "_SUCCESS": ""}}, "in it; passed over, as names that "
+         "begin with '.' or '_' are: .a, _SUCCESS"),
+        ({"training": {"_old/a.csv": "1,2"}}, "or '_' are: _old/a.csv"),
         ({"training": {"a.csv": "\n\n"}}, "training/a.csv has no rows"),
         ({"training": {"a.csv": "user_id,item_id\n"}}, "has no rows"),
         ({"training": {"a.csv": "1\n2\n"}}, "training/a.csv has 1 columns"),

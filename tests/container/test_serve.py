@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,9 +20,9 @@ import pyarrow as pa
 import pytest
 from trees import COMMAND, make_tree, run
 
+import penchant as pc
 from penchant.container.web import bind_port
 from penchant.errors import ArtifactNotFoundError, ParameterError
-from penchant.serving import create_app
 from penchant.serving.artifacts import find_artifact
 
 
@@ -132,15 +132,18 @@ def test_sigterm_before_it_serves(trained):
     assert process.returncode == 0
 
 
-@pytest.mark.skipif(
-    "models_root" not in inspect.signature(create_app).parameters, reason="one model at a time"
-)
 def test_many_models(trained, tmp_path):
-    (tmp_path / "models" / "shop").mkdir(parents=True)
-    (tmp_path / "models" / "shop" / "model").symlink_to(trained / "model")
+    shutil.copytree(trained / "model", tmp_path / "models" / "shop" / "model")
     with serving(tmp_path, SAGEMAKER_MULTI_MODEL="true") as (_, place):
         healthy(place)
         assert ask(f"{place}/models") == {"models": []}
+        shop = {"model_name": "shop", "url": str(tmp_path / "models" / "shop")}
+        ask(f"{place}/models", shop)
+        (listed,) = ask(f"{place}/models")["models"]
+        assert listed["modelName"] == "shop"
+        answer = ask(f"{place}/models/shop/invoke", {"user_id": "17000", "top_n": 3})
+    wanted = pc.load(trained / "model").recommend(17000, k=3)
+    assert [row["item_id"] for row in answer] == wanted["item_id"].tolist()
 
 
 def test_no_model(tmp_path):

@@ -195,3 +195,20 @@ def test_kill_leaves_no_model(tmp_path):
         process.communicate(timeout=300)
     assert process.returncode == -signal.SIGKILL
     assert not (root / "model" / "model.json").exists()
+
+
+def test_what_an_earlier_run_has_told_is_not_beside_the_failure_of_a_later_one(tmp_path):
+    """The model itself stays, since it may be in use; the failure says whose it is."""
+    root = make_tree(tmp_path, {"model": "popularity"})
+    assert run("train", root).returncode == 0
+    before = (root / "model" / "model.json").read_bytes()
+    (root / "input" / "data" / "training" / "a.csv").write_text("1\n")
+    assert run("train", root).returncode == 1
+    assert [path.name for path in (root / "output").rglob("*") if path.is_file()] == ["failure"]
+    failure = (root / "output" / "failure").read_text()
+    assert failure.startswith("training/a.csv has 1 columns")
+    assert f"({root / 'model'} holds the model of an earlier run" in failure
+    assert (root / "model" / "model.json").read_bytes() == before
+    fresh = make_tree(tmp_path / "fresh", {"model": "popularity"}, {"training": {"a.csv": "1\n"}})
+    assert run("train", fresh).returncode == 1
+    assert "earlier run" not in (fresh / "output" / "failure").read_text()

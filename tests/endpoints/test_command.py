@@ -1,14 +1,17 @@
 """`penchant endpoints`: nothing but files ties one command to the next."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 from typer.testing import CliRunner
 
+import penchant as pc
 from endpoint_support import damaged, version_of
 from penchant.cli.app import app
+from penchant.endpoints.state import locked_name
 
 
 def penchant(*arguments):
@@ -50,6 +53,19 @@ def test_the_router(home):
     assert penchant("router", "--port", "0").stdout.startswith("the router is in service on http")
     assert penchant("router").exit_code == 0
     assert penchant("router", "--stop").stdout == "stopped the router\n"
+
+
+def test_who_waits_for_a_name_is_told_so(home, artifacts):
+    """As long as somebody deploys it, say."""
+    pc.deploy(artifacts[0], "busy", progress=False)
+    with locked_name("endpoint", "busy"):
+        command = [sys.executable, "-m", "penchant", "endpoints", "delete", "busy"]
+        waiting = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        said = waiting.stderr.readline().decode()
+        assert waiting.poll() is None
+    assert said.startswith(f"endpoint 'busy' is being started or changed by process {os.getpid()}:")
+    assert waiting.communicate(timeout=300) == (b"deleted busy\n", b"")
+    assert waiting.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 """One address for all endpoints, asked by boto3's own clients; and each endpoint asked directly."""
 
 import csv
+import fcntl
 import io
 import json
 import os
+import shutil
 import signal
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
 import httpx
@@ -15,12 +19,19 @@ from botocore.exceptions import ClientError
 
 import penchant as pc
 from endpoint_support import USERS, version_of, wait_until
-from penchant.endpoints import routing
 from penchant.endpoints.state import Folder
 from penchant.errors import EndpointError, HTTPError, ParameterError
 from penchant.serving.routes import personalize
 
 ARN = "arn:aws:personalize:us-east-1:000000000000:campaign/"
+
+
+def has_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
 
 
 def aws(service, url):
@@ -183,10 +194,66 @@ def test_a_port_in_use_is_an_error(tmp_path, monkeypatch):
     assert pc.endpoints.Router().status == "Failed"
 
 
+@pytest.fixture
+def recording(home):
+    """An endpoint that notes the headers of what it is asked."""
+    got = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            got.append(self.headers)
+            self.send_response(200)
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_):
+            pass
+
+    folder = Folder.of("endpoints", "recording")
+    folder.path.mkdir(parents=True)
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server,
+        open(folder.path / "alive", "w") as alive,
+    ):
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        folder.write_runtime(state="InService", url=f"http://127.0.0.1:{server.server_port}")
+        folder.write_settings({"name": "recording"})
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield got
+        server.shutdown()
+        thread.join()
+        shutil.rmtree(folder.path)
+
+
+def test_what_names_a_model_is_passed_on(recording, router):
+    """Else the default one would answer for it."""
+    aws("sagemaker-runtime", router.url).invoke_endpoint(
+        EndpointName="recording",
+        Body=b"{}",
+        TargetModel="one.tar.gz",
+        TargetVariant="green",
+        TargetContainerHostname="second",
+        InferenceComponentName="part",
+    )
+    (headers,) = recording
+    assert headers["x-amzn-sagemaker-target-model"] == "one.tar.gz"
+    assert headers["x-amzn-sagemaker-target-variant"] == "green"
+    assert headers["x-amzn-sagemaker-target-container-hostname"] == "second"
+    assert headers["x-amzn-sagemaker-inference-component"] == "part"
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6")
+def test_ipv6(tmp_path, monkeypatch):
+    monkeypatch.setenv("PENCHANT_HOME", str(tmp_path))
+    with pc.endpoints.router(0, host="::1", progress=False) as router:
+        assert router.url.startswith("http://[::1]:")
+        assert httpx.get(f"{router.url}/ping", trust_env=False).status_code == 200
+
+
 @pytest.mark.parametrize("status", [400, 404, 413, 429, 500, 503, 504])
-def test_router_and_server_call_an_error_of_personalize_the_same(status):
-    error = HTTPError(status, "no")
-    ours = routing._personalize_error(error, None)
-    theirs = personalize._error(error, None)
-    assert ours.headers["x-amzn-errortype"] == theirs.headers["x-amzn-errortype"]
-    assert ours.status == theirs.status == {413: 400, 504: 503}.get(status, status)
+def test_errors_of_personalize_are_its_own(status):
+    answer = personalize.runtime_error(HTTPError(status, "no"), None)
+    assert answer.status == {413: 400, 504: 503}.get(status, status)

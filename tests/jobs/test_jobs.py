@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from typer.testing import CliRunner
 import penchant as pc
 from penchant.cli.app import app
 from penchant.errors import DataError, JobError, MissingFileError, ParameterError
+from penchant.jobs import starting
 from penchant.jobs.state import is_running
+from refusing_postgres import refusing_postgres
 
 ENDLESS = {"factors": 4, "epochs": 1_000_000}
 QUICK = {"factors": 8, "epochs": 5, "metrics": "precision,ndcg", "k": 3}
@@ -184,7 +187,8 @@ def test_a_job_outlives_who_started_it(state):
         "pc.jobs.train('bpr', {'training': t.interactions()}, t.QUICK, name='kept', wait=False)\n"
         "os.killpg(0, signal.SIGKILL)"
     )
-    path = os.pathsep.join([os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")])
+    here = os.path.dirname(__file__)
+    path = os.pathsep.join([here, os.path.dirname(here), os.environ.get("PYTHONPATH", "")])
     started = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": path},
@@ -215,6 +219,39 @@ def test_inputs_of_files(state, tmp_path):
         pc.jobs.train("itemknn", inputs, said, progress=False)
 
 
+def test_a_file_may_be_rewritten_when_the_job_has_begun(state, tmp_path):
+    """In place, as `to_csv` does: the job learns from what was there when it was started."""
+    folder = tmp_path / "sales"
+    folder.mkdir()
+    frame().to_csv(folder / "a.csv", index=False)
+    frame(held_out=True).to_csv(tmp_path / "test.csv", index=False)
+    said = {"user_column": "customer", "item_column": "product"}
+    inputs = {"training": folder, "testing": tmp_path / "test.csv"}
+    job = pc.jobs.train("popularity", inputs, said, wait=False)
+    kept = [job.folder / "input/data/training/a.csv", job.folder / "input/data/testing/test.csv"]
+    before = [path.read_bytes() for path in kept]
+    for path in (folder / "a.csv", tmp_path / "test.csv"):
+        frame().iloc[:3].to_csv(path, index=False)
+    assert [path.read_bytes() for path in kept] == before
+    assert job.wait(progress=False).summary()["events"] == 200
+
+
+@pytest.mark.parametrize("name", ["_sales.csv", ".sales.csv", "._"])
+def test_a_file_that_was_named_is_read_whatever_its_name(state, tmp_path, name):
+    frame().to_csv(tmp_path / name, index=False, header=False)
+    job = pc.jobs.train("popularity", {"training": tmp_path / name}, progress=False)
+    assert job.summary()["events"] == 200
+
+
+def test_an_input_that_is_no_file(state, tmp_path):
+    (tmp_path / "sales").mkdir()
+    os.mkfifo(tmp_path / "sales" / "pipe.csv")
+    for source in (tmp_path / "sales", tmp_path / "sales" / "pipe.csv"):
+        with pytest.raises(DataError, match=r"pipe\.csv is not a plain file"):
+            pc.jobs.train(inputs={"training": source}, name="piped")
+    assert not (state / "jobs" / "piped").exists()
+
+
 def test_a_model_as_an_object(state):
     model = pc.IALS(factors=4, epochs=2, solver="cholesky", num_threads=1)
     job = pc.jobs.train(model, {"training": interactions()}, {"alpha": 2.0}, progress=False)
@@ -223,20 +260,11 @@ def test_a_model_as_an_object(state):
 
 def test_a_secret_in_the_environment_is_written_nowhere(state):
     pytest.importorskip("psycopg")
-    hyperparameters = {
-        "data_url": "postgresql://me@127.0.0.1:1/shop?connect_timeout=5",
-        "table": "sales",
-        "secret": "env:SHOP_PASSWORD",
-    }
-    with pytest.raises(JobError, match="the database cannot be opened"):
-        pc.jobs.train(
-            "popularity",
-            None,
-            hyperparameters,
-            name="dark",
-            progress=False,
-            environment={"SHOP_PASSWORD": "hunter2"},
-        )
+    with refusing_postgres() as url:
+        said = {"data_url": url, "table": "sales", "secret": "env:SHOP_PASSWORD"}
+        secret = {"SHOP_PASSWORD": "hunter2"}
+        with pytest.raises(JobError, match=r"cannot be opened: .*not the password: \*\*\*"):
+            pc.jobs.train("popularity", None, said, name="dark", environment=secret, progress=False)
     files = [path for path in pc.jobs.get("dark").folder.rglob("*") if path.is_file()]
     assert len(files) >= 4
     assert not any(b"hunter2" in path.read_bytes() for path in files)
@@ -253,6 +281,7 @@ def test_a_secret_in_the_environment_is_written_nowhere(state):
         ({"name": "../x"}, "a name must be letters"),
         ({"name": "a/b"}, "a name must be letters"),
         ({"name": ""}, "a name must be letters"),
+        ({"name": "x" * 64}, "63 at most"),
         ({"model": pc.Pipeline(retrieve=pc.IALS())}, "is a model: give its name"),
     ],
 )
@@ -267,6 +296,42 @@ def test_a_missing_file(state, tmp_path):
     with pytest.raises(MissingFileError, match="no such file or folder"):
         pc.jobs.train(inputs={"training": tmp_path / "missing.csv"}, name="gone")
     assert not (state / "jobs" / "gone").exists()
+
+
+def test_a_job_that_cannot_be_written_down_does_not_go_on(state, monkeypatch):
+    """The disk is full once the process runs: it is ended, and its name is free again."""
+    spawned = []
+
+    def spawn(folder, *arguments):
+        spawned.append(starting_spawn(folder, *arguments))
+        (folder / "job.json").mkdir()  # nothing can be written there
+        return spawned[0]
+
+    starting_spawn = starting.spawn
+    monkeypatch.setattr(starting, "spawn", spawn)
+    with pytest.raises(OSError, match=r"job\.json"):
+        pc.jobs.train("bpr", {"training": interactions()}, ENDLESS, name="full", wait=False)
+    with pytest.raises(ProcessLookupError):
+        os.kill(spawned[0], 0)
+    assert not (state / "jobs" / "full").exists()
+    monkeypatch.undo()
+    again = pc.jobs.train("popularity", {"training": interactions()}, name="full", progress=False)
+    assert again.status == "Completed"
+
+
+def test_a_number_that_another_process_has_now(done, tmp_path):
+    """Whoever started that one still gets its exit status, and it gets no signal."""
+    shutil.copytree(done.folder, tmp_path / "job")
+    path = tmp_path / "job" / "job.json"
+    with subprocess.Popen([sys.executable, "-c", "input(); exit(7)"], stdin=subprocess.PIPE) as own:
+        path.write_text(json.dumps({**json.loads(path.read_text()), "pid": own.pid}))
+        job = pc.jobs.Job(tmp_path / "job")
+        job.stop()
+        own.stdin.write(b"\n")
+        own.stdin.flush()
+        os.waitid(os.P_PID, own.pid, os.WEXITED | os.WNOWAIT)
+        assert job.status == "Completed"
+        assert own.wait() == 7
 
 
 def test_a_name_that_is_taken(done):

@@ -6,16 +6,19 @@ import contextlib
 import json
 import sqlite3
 import stat
+import sys
 import threading
+import types
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from trees import make_tree, rows, run
 
 import penchant as pc
-from penchant.errors import DataError, MissingFileError, ParameterError
+from penchant.errors import DataError, MissingExtraError, MissingFileError, ParameterError
 from penchant.warehouse import credentials
 from penchant.warehouse.connections import connect, select
+from refusing_postgres import refusing_postgres
 
 PASSWORD = "hunter2 & co"
 
@@ -63,6 +66,13 @@ def test_a_database_is_not_written_to(shop):
         ("postgresql://host:port/shop", None, "data_url is not a URL"),
         ("mysql://host/shop", None, "of the kind 'mysql'"),
         ("shop.db", None, "of the kind 'none'"),
+        ("snowflake://me:hunter2@acc/shop", None, "data_url holds a password"),
+        ("snowflake://me@acc/shop?warehouze=x", None, "data_url has the option 'warehouze'"),
+        ("snowflake://me@acc/shop?login_timeout=x", None, "login_timeout must be whole seconds"),
+        ("snowflake://me@acc", None, "must be snowflake://USER@ACCOUNT/DATABASE/SCHEMA"),
+        ("snowflake://me@acc:443/shop", None, "must be snowflake://USER@ACCOUNT/DATABASE/SCHEMA"),
+        ("snowflake://me@acc/a/b/c", None, "must be snowflake://USER@ACCOUNT/DATABASE/SCHEMA"),
+        ("snowflake://me@acc/shop", "env:NOT_THERE", "has no variable NOT_THERE"),
         ("sqlite://shop.db", None, "must name a file"),
         ("sqlite:///", None, "must name a file"),
         ("sqlite:///missing.db", None, "there is no database file missing.db"),
@@ -78,6 +88,41 @@ def test_wrong_sources(url, secret, message):
         connect(url, secret)
     assert message in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("forgetful")
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("snowflake://me@myorg-shop/SHOP", {"account": "myorg-shop", "database": "SHOP"}),
+        (
+            "snowflake://a%40b@ab123.eu-west-1/shop/public?warehouse=small&role=x&login_timeout=9",
+            {
+                "account": "ab123.eu-west-1", "user": "a@b", "database": "shop", "login_timeout": 9,
+                "schema": "public", "warehouse": "small", "role": "x",
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_what_snowflake_is_told(monkeypatch, url, told):
+    """Only how the URL is read: no account of Snowflake is at hand to ask."""
+    got = []
+    package, module = types.ModuleType("snowflake"), types.ModuleType("snowflake.connector")
+    module.connect = lambda **said: got.append(said)
+    monkeypatch.setitem(sys.modules, "snowflake", package)
+    monkeypatch.setitem(sys.modules, "snowflake.connector", module)
+    monkeypatch.setenv("SHOP_PASSWORD", PASSWORD)
+    connect(url, "env:SHOP_PASSWORD")
+    assert got == [{"user": "me", "password": PASSWORD, **told}]
+    connect(url)
+    assert "password" not in got[1]
+
+
+def test_snowflake_without_its_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "snowflake", None)
+    monkeypatch.setitem(sys.modules, "snowflake.connector", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'penchant\[snowflake\]'"):
+        connect("snowflake://me@myorg-shop/shop")
 
 
 def test_names_are_quoted():
@@ -110,19 +155,17 @@ def test_secrets_of_files(tmp_path):
 
 
 def test_no_secret_in_the_log_or_the_failure(tmp_path):
-    """Nobody listens at the port: the driver's message goes through, the password does not."""
+    """The server repeats the password: the driver's message goes through, and that does not."""
     pytest.importorskip("psycopg")
-    hyperparameters = {
-        "model": "popularity",
-        "data_url": "postgresql://me@127.0.0.1:1/shop?connect_timeout=5",
-        "table": f"sales {PASSWORD}",
-        "secret": "env:SHOP_PASSWORD",
-    }
-    root = make_tree(tmp_path, hyperparameters, channels={})
-    done = run("train", root, SHOP_PASSWORD=PASSWORD)
+    with refusing_postgres() as url:
+        said = {"data_url": url, "table": "sales", "secret": "env:SHOP_PASSWORD"}
+        root = make_tree(tmp_path, {"model": "popularity", **said}, channels={})
+        done = run("train", root, SHOP_PASSWORD=PASSWORD)
     assert done.returncode == 1
     failure = (root / "output" / "failure").read_text()
     assert failure.startswith("the database cannot be opened: ")
+    assert "this is not the password: ***" in failure
+    assert "this is not the password: ***" in done.stdout
     assert PASSWORD not in failure + done.stdout + done.stderr
 
 

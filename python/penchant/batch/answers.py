@@ -28,6 +28,7 @@ __all__ = ["ANSWERS", "Answers", "Question", "check_filter"]
 Codes = NDArray[np.int64]
 # Scored cells (lines times the longest list among them) held at a time.
 _BLOCK_CELLS = 2**21
+_FRAME_CELLS = 2**19  # where a cell is a row of a frame, with the texts of its ids
 
 
 class Question(NamedTuple):
@@ -172,6 +173,24 @@ def _filter(question: Question, users: Codes, values: dict[str, Any] | None) -> 
     return item_filter(question.model, question.where, values, asker)
 
 
+def _blocks(wanted: Codes, most: int, cells: int | None = None) -> Iterator[tuple[Codes, int]]:
+    """Yield places of lines to answer at once, and the longest list that one of them wants.
+
+    Those that want least come first: one line that wants everything is alone, or nearly, and the
+    others are not answered at its length.
+    """
+    wanted = np.minimum(wanted, max(most, 1))
+    order = np.argsort(wanted, kind="stable")
+    start = 0
+    while start < len(order):
+        longest = wanted[order[start:]]
+        sizes = np.arange(1, len(longest) + 1) * longest
+        fitting = int(np.searchsorted(sizes, cells or _BLOCK_CELLS, side="right"))
+        end = start + max(1, fitting)
+        yield np.sort(order[start:end]), int(longest[end - start - 1])
+        start = end
+
+
 def answer_recommend(question: Question, lines: BatchLines) -> Answers:
     """Recommend items to users; the popular ones to users that the model does not know.
 
@@ -182,10 +201,8 @@ def answer_recommend(question: Question, lines: BatchLines) -> Answers:
     users = model.users_.codes(lines.ids).astype(np.int64)
     unknown = int(np.count_nonzero(users[found.left] < 0))
     for places, values in _groups(found, lines, "recommend", question):
-        k = min(int(lines.wanted[places].max()), len(model.items_))
-        step = max(1, _BLOCK_CELLS // k)
-        for start in range(0, len(places), step):
-            block = places[start : start + step]
+        for some, k in _blocks(lines.wanted[places], len(model.items_)):
+            block = places[some]
             rows, scores = model.recommend_codes(
                 users[block],
                 k=k,
@@ -223,10 +240,9 @@ def answer_rank(question: Question, lines: BatchLines) -> Answers:
     _fail_where(found, owners, items >= 0, NONE_KNOWN.format("itemList"))
     candidates = distinct_lists(owners[items >= 0], items[items >= 0], len(lines))
     for places, values in _groups(found, lines, "rank", question):
-        k = int(np.diff(take_lists(candidates, places).indptr).max())
-        step = max(1, _BLOCK_CELLS // k)
-        for start in range(0, len(places), step):
-            block = places[start : start + step]
+        lengths = np.diff(take_lists(candidates, places).indptr)
+        for part, k in _blocks(lengths, len(model.items_)):
+            block = places[part]
             lists = take_lists(candidates, block)
             own_scores = model.has_own_scores(users[block])
             for some in (own_scores, ~own_scores):
@@ -295,12 +311,11 @@ def answer_related(question: Question, lines: BatchLines) -> Answers:
         allowed = np.ones(n, dtype=np.bool_)
         if question.where is not None:
             allowed = chosen(model, "item", question.where, values)
-        asked, owner = np.unique(items[places], return_inverse=True)
-        k = int(lines.wanted[places].max())
-        rows, scores = likest(model, asked, k, allowed, num_threads=question.num_threads)
-        kept = (rows >= 0) & np.isfinite(scores)
-        lists = RowLists(offsets(np.count_nonzero(kept, axis=1)), rows[kept].astype(np.int32))
-        _expand(found, places, owner.reshape(-1), lists, lines.wanted)
+        for block, asked, owner, k in _asked(items, places, lines.wanted, n, _BLOCK_CELLS):
+            rows, scores = likest(model, asked, k, allowed, num_threads=question.num_threads)
+            kept = (rows >= 0) & np.isfinite(scores)
+            lists = RowLists(offsets(np.count_nonzero(kept, axis=1)), rows[kept].astype(np.int32))
+            _expand(found, block, owner, lists, lines.wanted)
     return found.answers(model.items_, _nothing(), scored=False)
 
 
@@ -309,19 +324,30 @@ def answer_segment(question: Question, lines: BatchLines) -> Answers:
     model = question.model
     found = _Found(lines)
     items = _known_items(found, lines, model)
+    n = len(model.users_)
     for places, values in _groups(found, lines, "segment", question):
-        asked, owner = np.unique(items[places], return_inverse=True)
-        frame = model.recommend_users(
-            model.items_.take(asked),
-            k=int(lines.wanted[places].max()),
-            users_where=question.where,
-            where_values=values,
-            exclude_seen=question.exclude_seen,
-            num_threads=question.num_threads,
-        )
-        rows = _lists(frame, asked, model.items_, model.users_)
-        _expand(found, places, owner.reshape(-1), rows, lines.wanted)
+        for block, asked, owner, k in _asked(items, places, lines.wanted, n, _FRAME_CELLS):
+            frame = model.recommend_users(
+                model.items_.take(asked),
+                k=k,
+                users_where=question.where,
+                where_values=values,
+                exclude_seen=question.exclude_seen,
+                num_threads=question.num_threads,
+            )
+            rows = _lists(frame, asked, model.items_, model.users_)
+            _expand(found, block, owner, rows, lines.wanted)
     return found.answers(model.users_, _nothing(), scored=False)
+
+
+def _asked(
+    items: Codes, places: Codes, wanted: Codes, most: int, cells: int
+) -> Iterator[tuple[Codes, Codes, Codes, int]]:
+    """Yield lines to answer at once, their items, which of these each line has, and a length."""
+    for some, k in _blocks(wanted[places], most, cells):
+        block = places[some]
+        asked, owner = np.unique(items[block], return_inverse=True)
+        yield block, asked, owner.reshape(-1), k
 
 
 def _known_items(found: _Found, lines: BatchLines, model: Recommender) -> Codes:

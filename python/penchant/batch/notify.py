@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import Any
 
@@ -102,10 +103,33 @@ def notify(target: str, content: dict[str, Any]) -> bool:
         else:
             _call(target, body)
     except Exception as error:  # whatever boto3 or the system raises: the job itself is done
-        reason = " ".join(str(error).split()) or type(error).__name__
+        if target.startswith(("http://", "https://")):
+            target, reason = _host(target), _web_reason(error)
+        else:
+            reason = " ".join(str(error).split()) or type(error).__name__
         notice(f"the job is done, but {target!r:.100} could not be told: {reason}")
         return False
     return True
+
+
+def _host(address: str) -> str:
+    """Return what may be shown of a web hook: whoever knows all of it can post to it, too."""
+    try:
+        parts = urllib.parse.urlsplit(address)
+        port = "" if parts.port is None else f":{parts.port}"
+        return f"{parts.scheme}://{parts.hostname or ''}{port}"
+    except ValueError:
+        return address.partition(":")[0] + "://..."
+
+
+def _web_reason(error: Exception) -> str:
+    """Say what went wrong, without the words of others: some of them repeat the address."""
+    if isinstance(error, urllib.error.HTTPError):
+        return f"it answered with status {error.code}"
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return type(cause if isinstance(cause, Exception) else error).__name__
 
 
 def _post(address: str, body: bytes) -> None:

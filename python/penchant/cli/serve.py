@@ -99,11 +99,10 @@ def serve(
 
 
 def _run(settings: Settings, host: str, port: int, workers: int) -> None:
-    from penchant.serving.running import listen
+    from penchant.serving.running import address, listen
 
     with listen(host, port, "; choose another --port or --host") as listener:
-        shown = f"[{host}]" if ":" in host else host
-        place = f"http://{shown}:{listener.getsockname()[1]}"
+        place = address(host, listener)
         if workers == 1:
             _run_one(settings, listener, place)
             return

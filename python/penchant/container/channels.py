@@ -97,7 +97,9 @@ def read_channel(
             table, form = read_csv(path, where, form)
         tables.append(table)
     if not tables:
-        raise MissingFileError(f"the channel {folder.name!r} has no file with anything in it")
+        raise MissingFileError(
+            f"the channel {folder.name!r} has no file with anything in it{_passed_over(folder)}"
+        )
     return _join(tables, folder.name, plan, text_ids)
 
 
@@ -139,6 +141,19 @@ def _files(folder: Path) -> Iterator[Path]:
                 raise DataError(f"{where} is not a plain file")
             yield path
         folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+
+
+def _passed_over(folder: Path) -> str:
+    """Name the files that were not read because of their names."""
+    found = sorted(
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file() and any(part[0] in "._" for part in path.relative_to(folder).parts)
+    )
+    if not found:
+        return ""
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    return f"; passed over, as names that begin with '.' or '_' are: {', '.join(found[:5])}{more}"
 
 
 def _is_parquet(path: Path, where: str, content_type: str) -> bool:

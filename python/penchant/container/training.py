@@ -54,6 +54,7 @@ def train(root: os.PathLike[str] | str | None = None) -> int:
     precision_at_10=0.1234;``, which ``precision_at_10=([0-9.eE+-]+);`` reads.
     """
     tree = Tree(root)
+    earlier = tree.manifest()
     try:
         with Stop() as stop, warnings.catch_warnings():
             warnings.simplefilter("always", PenchantWarning)
@@ -61,6 +62,8 @@ def train(root: os.PathLike[str] | str | None = None) -> int:
             _train(tree, stop)
     except (Exception, KeyboardInterrupt) as error:
         message = _reason(error)
+        if earlier is not None and tree.manifest() == earlier:
+            message += f"\n({tree.model} holds the model of an earlier run, as it was)"
         tree.fail(message)
         say(f"failed: {message}")
         return 1
@@ -83,7 +86,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _train(tree: Tree, stop: Stop) -> None:
-    tree.failure.unlink(missing_ok=True)
+    tree.clear()
     tree.check()
     settings = read_settings(tree.config("hyperparameters"))
     model = settings.model

@@ -127,6 +127,21 @@ class Tree:
             found[name] = settings
         return found
 
+    def clear(self) -> None:
+        """Remove what an earlier job in this tree has told, which SageMaker's trees never have.
+
+        Else its archive would lie beside the failure of this one. The model itself stays until
+        there is another: somebody may be serving it.
+        """
+        for path in (self.failure, self.archive, self.summary):
+            path.unlink(missing_ok=True)
+
+    def manifest(self) -> bytes | None:
+        """Return the bytes that tell the model in `model` from any other; None without one."""
+        with contextlib.suppress(OSError):
+            return (self.model / "model.json").read_bytes()
+        return None
+
     def fail(self, message: str) -> None:
         """Write what failed to `failure`, the beginning where SageMaker shows it."""
         with contextlib.suppress(OSError):  # the log has it too

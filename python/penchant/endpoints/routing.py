@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
-import socket
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -33,12 +32,12 @@ from penchant.serving.http import (
     Answer,
     Call,
     Endpoint,
-    error_message,
-    error_status,
     json_answer,
     json_error,
 )
-from penchant.serving.protocols import personalize, sagemaker
+from penchant.serving.protocols.personalize import resource_name
+from penchant.serving.routes import personalize, sagemaker
+from penchant.serving.running import address, listen, make_server
 from penchant.serving.server import Limits
 
 if TYPE_CHECKING:
@@ -52,9 +51,17 @@ _CONNECT_SECONDS = 5.0
 # crosses the server's closing would be lost.
 _KEEP_SECONDS = 2.5
 _ATTEMPTS = 3
-_DRAIN_SECONDS = 25
 _CONNECTIONS = 1000
-_PASSED_ON = ("content-type", "accept", "x-amzn-sagemaker-custom-attributes")
+# What names a model or a variant must not be lost, or another one would answer.
+_PASSED_ON = (
+    "content-type",
+    "accept",
+    "x-amzn-sagemaker-custom-attributes",
+    "x-amzn-sagemaker-inference-component",
+    "x-amzn-sagemaker-target-container-hostname",
+    "x-amzn-sagemaker-target-model",
+    "x-amzn-sagemaker-target-variant",
+)
 _PASSED_BACK = (
     "x-amzn-errortype",
     "x-amzn-invoked-production-variant",
@@ -170,9 +177,9 @@ def create_router() -> Starlette:
 
     return Starlette(
         routes=[
-            route("POST", "/endpoints/{name}/invocations", invoke, _sagemaker_error),
-            route("POST", "/recommendations", recommend, _personalize_error),
-            route("POST", "/personalize-ranking", recommend, _personalize_error),
+            route("POST", "/endpoints/{name}/invocations", invoke, sagemaker.runtime_error),
+            route("POST", "/recommendations", recommend, personalize.runtime_error),
+            route("POST", "/personalize-ranking", recommend, personalize.runtime_error),
             route("GET", "/endpoints", _list, json_error),
             route("GET", "/ping", _ping, json_error),
         ]
@@ -195,25 +202,8 @@ def _campaign(body: bytes) -> str:
         raise RequestError(f"the body must be an object, got {show(document)}")
     for field in ("campaignArn", "recommenderArn", "inferenceArn"):
         if document.get(field) is not None:
-            return personalize.resource_name(document[field])
+            return resource_name(document[field])
     raise RequestError("campaignArn is missing: its last part names the endpoint")
-
-
-def _sagemaker_error(error: BaseException, call: Call) -> Answer:
-    return _answer(
-        *sagemaker.runtime_error(
-            error_status(error), error_message(error), endpoint=call.names["name"]
-        )
-    )
-
-
-def _personalize_error(error: BaseException, _: Call) -> Answer:
-    kind = personalize.error_kind(error_status(error))
-    return _answer(*personalize.error_answer(kind, error_message(error)))
-
-
-def _answer(status: int, headers: dict[str, str], body: bytes) -> Answer:
-    return Answer(body, status, headers.pop("content-type"), headers)
 
 
 def main(arguments: list[str]) -> int:
@@ -229,33 +219,19 @@ def main(arguments: list[str]) -> int:
     int
         Exit code.
     """
-    import uvicorn
-
-    from penchant.serving.connections import TimedProtocol
-
     parser = argparse.ArgumentParser(prog="python -m penchant.endpoints.routing")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
     given = parser.parse_args(arguments)
     try:
-        listener = socket.create_server((given.host, given.port), backlog=4096)
-    except OSError as error:
-        where = f"{given.host}:{given.port}"
-        print(f"error: cannot listen on {where}: {error.strerror}", file=sys.stderr)
+        listener = listen(given.host, given.port)
+    except ParameterError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     with listener:
-        place = f"http://{given.host}:{listener.getsockname()[1]}"
+        place = address(given.host, listener)
         print(f"routing to endpoints on {place} - Ctrl-C stops it", file=sys.stderr, flush=True)
-        config = uvicorn.Config(
-            create_router(),
-            http=TimedProtocol,
-            log_level="warning",
-            lifespan="off",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_DRAIN_SECONDS,
-        )
-        uvicorn.Server(config).run(sockets=[listener])
+        make_server(create_router()).run(sockets=[listener])
     return 0
 
 

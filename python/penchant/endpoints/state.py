@@ -17,6 +17,7 @@ import fcntl
 import json
 import os
 import secrets
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,11 +30,15 @@ from penchant.home import home, make_private
 __all__ = ["Folder", "Status", "locked_name"]
 
 _TAIL_BYTES = 1 << 20
+_NOTE_SECONDS = 1.0  # until it is worth saying that a name is awaited
+_POLL_SECONDS = 0.02
 
 
 @contextlib.contextmanager
 def locked_name(kind: str, name: str, *, wait: bool = True) -> Iterator[None]:
     """Hold the right to change what has a name; it is lost with the process at the latest.
+
+    Whoever waits for it for longer than a second is told on stderr for what.
 
     Raises
     ------
@@ -44,16 +49,41 @@ def locked_name(kind: str, name: str, *, wait: bool = True) -> Iterator[None]:
     path = make_private(home() / "locks") / f"{kind}-{name}"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise EndpointError(
-                f"{kind} {name!r} is being changed by another process just now: wait for it, or "
-                "choose another name"
-            ) from None
+        until = time.monotonic() + _NOTE_SECONDS
+        while not _flock(descriptor):
+            if not wait:
+                raise EndpointError(
+                    f"{kind} {name!r} is being changed by another process just now: wait for it, "
+                    "or choose another name"
+                )
+            if time.monotonic() >= until:
+                _tell_of_wait(descriptor, f"{kind} {name!r}")
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                break
+            time.sleep(_POLL_SECONDS)
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def _flock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _tell_of_wait(descriptor: int, what: str) -> None:
+    holder = os.pread(descriptor, 20, 0).decode("ascii", "replace")
+    print(
+        f"{what} is being started or changed by process {holder or '?'}: waiting for that "
+        "(Ctrl-C waits no longer)",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 class Status(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 from collections.abc import Mapping
@@ -9,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from penchant.data.interactions import Interactions
-from penchant.errors import MissingFileError, ParameterError, closest
+from penchant.errors import DataError, MissingFileError, ParameterError, closest
 
 __all__ = ["write_channels"]
 
 _CHANNELS = ("training", "validation", "testing")
+_FICLONE = 0x40049409  # of linux/fs.h: a copy that shares its blocks until one of both changes
 _PARTS = ("user", "item", "value", "timestamp")
 
 
@@ -25,8 +28,8 @@ def write_channels(data: Path, inputs: Mapping[str, Any]) -> dict[str, str]:
     data : Path
         The folder of the channels.
     inputs : mapping
-        Paths of files or folders (linked to where they lie on the same file system, copied
-        elsewhere), frames, or `Interactions`.
+        Paths of files or folders, frames, or `Interactions`. All of them are copied: what
+        becomes of a file later is nothing to the job.
 
     Returns
     -------
@@ -39,6 +42,8 @@ def write_channels(data: Path, inputs: Mapping[str, Any]) -> dict[str, str]:
         A channel of another name, or an input that is none.
     MissingFileError
         There is no file at a path.
+    DataError
+        What is there is no plain file.
     """
     if not isinstance(inputs, Mapping):
         raise ParameterError('inputs must be a mapping such as {"training": "sales.parquet"}')
@@ -52,7 +57,7 @@ def write_channels(data: Path, inputs: Mapping[str, Any]) -> dict[str, str]:
         folder = data / name
         folder.mkdir(parents=True)
         if isinstance(source, str | os.PathLike):
-            _link(Path(source).expanduser(), folder)
+            _copy(Path(source).expanduser(), folder)
         elif isinstance(source, Interactions):
             for part, column in _named(source).items():
                 said.setdefault(f"{part}_column", column)
@@ -75,18 +80,23 @@ def _write(frame: Any, folder: Path) -> None:
     pq.write_table(table, folder / "part-0.parquet")
 
 
-def _link(source: Path, folder: Path) -> None:
-    if source.is_file():
-        _link_file(source.resolve(), folder / source.name)
+def _copy(source: Path, folder: Path) -> None:
+    if source.is_dir():
+        # Links in a folder stay links: the job refuses those that lead out of it.
+        shutil.copytree(source, folder, symlinks=True, dirs_exist_ok=True, copy_function=_copy_file)
         return
-    if not source.is_dir():
+    if not source.exists():
         raise MissingFileError(f"no such file or folder: {source} (in {Path.cwd()})")
-    # Links in a folder stay links: the job refuses those that lead out of it.
-    shutil.copytree(source, folder, symlinks=True, dirs_exist_ok=True, copy_function=_link_file)
+    # A job passes over names that begin so, as those of hidden files: this one was asked for.
+    _copy_file(source, folder / (source.name.lstrip("._") or "part-0"))
 
 
-def _link_file(source: Any, target: Any, **_: Any) -> None:
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, target)
+def _copy_file(source: Any, target: Any, **_: Any) -> None:
+    """Copy a file, which a second name for it would not do: it may be written anew in place."""
+    if not Path(source).is_file():
+        raise DataError(f"{source} is not a plain file")
+    with open(source, "rb") as given, open(target, "xb") as copy:
+        with contextlib.suppress(OSError):  # another file system, or one that cannot do it
+            fcntl.ioctl(copy, _FICLONE, given.fileno())
+            return
+        shutil.copyfileobj(given, copy, 1 << 20)

@@ -20,7 +20,7 @@ from penchant.jobs.measures import (
     plot_metrics,
     read_measures,
 )
-from penchant.jobs.state import is_running
+from penchant.jobs.state import is_running, send
 from penchant.jobs.transforming import Transformer
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Job:
 
         A job whose process was killed has failed, whoever started it.
         """
-        if is_running(self.folder, self._document["pid"]):
+        if is_running(self.folder):
             return "InProgress"
         if self._tree.summary.exists():
             return "Stopped" if self.summary()["stopped"] else "Completed"
@@ -135,7 +135,7 @@ class Job:
         end = None if timeout is None else time.monotonic() + timeout
         bar = _Bar(self._document) if progress else None
         try:
-            while is_running(self.folder, self._document["pid"]):
+            while is_running(self.folder):
                 if bar is not None:
                     bar.show(self._measures())
                 if end is not None and time.monotonic() > end:
@@ -153,9 +153,7 @@ class Job:
     def stop(self) -> None:
         """Ask the job to end after its epoch; it saves what it has learnt. Does not wait."""
         (self.folder / _STOPPING).touch()
-        if is_running(self.folder, self._document["pid"]):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._document["pid"], signal.SIGTERM)
+        send(self.folder, self._document["pid"], signal.SIGTERM)
 
     def logs(self, follow: bool = False) -> str:
         """Return what the job has printed.
@@ -170,7 +168,7 @@ class Job:
             with path.open(encoding="utf-8", errors="replace") as file:
                 running = True
                 while running:
-                    running = is_running(self.folder, self._document["pid"])  # before the last look
+                    running = is_running(self.folder)  # before the last look
                     for text in iter(lambda: file.read(65_536), ""):
                         print(text, end="", flush=True)
                     if running:

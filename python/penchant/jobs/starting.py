@@ -15,7 +15,7 @@ from penchant.errors import JobError, ParameterError, closest
 from penchant.home import home, make_private
 from penchant.jobs.inputs import write_channels
 from penchant.jobs.job import DOCUMENT, Job
-from penchant.jobs.state import check_name, spawn
+from penchant.jobs.state import check_name, kill, spawn
 
 if TYPE_CHECKING:
     from penchant.models import Recommender
@@ -101,12 +101,14 @@ def train(
         started = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
         arguments = ["train", "--root", str(folder.absolute())]
         pid = spawn(folder, "penchant.container", arguments, started)
+        time = created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        document = {"name": folder.name, "model": model, "created": time, "epochs": epochs}
+        _write_json(folder / DOCUMENT, {**document, "pid": pid})
     except BaseException:
+        # Without its document a job cannot be found, and nobody else could end its process.
+        kill(folder)
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    time = created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    document = {"name": folder.name, "model": model, "created": time, "pid": pid, "epochs": epochs}
-    _write_json(folder / DOCUMENT, document)
     job = Job(folder)
     return job.wait(progress=progress) if wait else job
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from penchant.errors import ParameterError
+from penchant.serving import catalog
 
-__all__ = ["check_name", "is_running", "spawn"]
+__all__ = ["check_name", "is_running", "kill", "send", "spawn"]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LOCK = "lock"
+# Processes that this one has started and not laid to rest, by their folders. Not by their numbers:
+# the system gives the number of a process that somebody else has laid to rest to another child.
+_children: dict[str, int] = {}
 
 
 def check_name(name: object) -> str:
-    """Return a job's name, if it is one.
+    """Return a job's name, if it is one: by the rule of endpoints, which are named for jobs.
 
     Raises
     ------
@@ -31,12 +34,13 @@ def check_name(name: object) -> str:
     >>> check_name("bpr-2024-05-01")
     'bpr-2024-05-01'
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    try:
+        return catalog.check_name(name if isinstance(name, str) else "")
+    except ParameterError:
         raise ParameterError(
-            "a name must be letters, digits, '.', '_' and '-', beginning with a letter or digit, "
+            "a name must be letters, digits, '-', '_' and '.', 63 at most and no '.' first, "
             f"got {name!r:.80}"
-        )
-    return name
+        ) from None
 
 
 def spawn(folder: Path, module: str, arguments: list[str], environment: Mapping[str, str]) -> int:
@@ -62,7 +66,7 @@ def spawn(folder: Path, module: str, arguments: list[str], environment: Mapping[
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         command = [sys.executable, "-m", module, *arguments]
         # `subprocess` would complain when this process forgets about a child that goes on.
-        return os.posix_spawn(
+        pid = os.posix_spawn(
             sys.executable,
             command,
             dict(environment),
@@ -75,6 +79,9 @@ def spawn(folder: Path, module: str, arguments: list[str], environment: Mapping[
             ],
             setsid=True,
         )
+        with contextlib.suppress(OSError):  # else it is laid to rest when this process ends
+            _children[str(folder.absolute())] = os.pidfd_open(pid)
+        return pid
     finally:
         os.close(lock)
         os.close(log)
@@ -84,18 +91,9 @@ def _free_descriptor(*taken: int) -> int:
     return next(number for number in range(3, 16) if number not in taken)
 
 
-def is_running(folder: Path, pid: int | None = None) -> bool:
-    """Tell whether the process of a folder is alive.
-
-    Parameters
-    ----------
-    folder : Path
-    pid : int, optional
-        Its number: where it is a child of this process that has ended, it is laid to rest.
-    """
-    if pid is not None:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
+def is_running(folder: Path) -> bool:
+    """Tell whether the process of a folder is alive; a child that has ended is laid to rest."""
+    _lay_to_rest(folder, os.WNOHANG)
     try:
         lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -108,3 +106,48 @@ def is_running(folder: Path, pid: int | None = None) -> bool:
     finally:
         os.close(lock)
     return False
+
+
+def _lay_to_rest(folder: Path, options: int = 0) -> None:
+    child = _children.get(str(folder.absolute()))
+    if child is None:
+        return
+    try:
+        if os.waitid(os.P_PIDFD, child, os.WEXITED | options) is None:
+            return
+    except ChildProcessError:  # somebody else did, or this process was forked from its parent
+        pass
+    except OSError:  # another thread was first, and has closed it
+        return
+    if _children.pop(str(folder.absolute()), None) is not None:
+        os.close(child)
+
+
+def send(folder: Path, pid: int, number: int) -> None:
+    """Send a signal to the process of a folder, and to no other that has got its number since.
+
+    Parameters
+    ----------
+    folder : Path
+    pid : int
+        As `spawn` returned it.
+    number : int
+        Of the signal.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(pid)
+        try:
+            # It lives: if that is so after it was opened, the number is still its own.
+            if is_running(folder):
+                signal.pidfd_send_signal(descriptor, number)
+        finally:
+            os.close(descriptor)
+
+
+def kill(folder: Path) -> None:
+    """End the process of a folder at once, if this process has started one there, and wait."""
+    child = _children.get(str(folder.absolute()))
+    if child is not None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(child, signal.SIGKILL)
+        _lay_to_rest(folder)

@@ -7,7 +7,7 @@ from typing import Any
 
 from penchant.errors import ParameterError, require
 
-__all__ = ["listen", "make_server", "uvicorn_options"]
+__all__ = ["address", "listen", "make_server", "uvicorn_options"]
 
 _BACKLOG = 4096
 _DRAIN_SECONDS = 25  # of the 30 that SageMaker and most container hosts give
@@ -36,6 +36,12 @@ def listen(host: str, port: int, hint: str = "") -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ParameterError(f"cannot listen on {host}:{port}: {error.strerror}{hint}") from error
+
+
+def address(host: str, listener: socket.socket) -> str:
+    """Return where a listening socket is reached: ``http://127.0.0.1:8080``, ``http://[::1]:80``."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listener.getsockname()[1]}"
 
 
 def uvicorn_options() -> dict[str, Any]:

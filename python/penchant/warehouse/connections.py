@@ -18,10 +18,11 @@ from penchant.warehouse.tables import quoted
 
 __all__ = ["connect", "opened", "opener", "select"]
 
-_SCHEMES = ("duckdb", "sqlite", "postgresql", "postgres")
+_SCHEMES = ("duckdb", "sqlite", "postgresql", "postgres", "snowflake")
 _DRIVERS = ("psycopg", "psycopg2", "pg8000")
 _NAMES = ("data_url", "secret")  # of the hyperparameters of a container
 _OPTIONS = ("sslmode", "sslrootcert", "connect_timeout")
+_SNOWFLAKE_OPTIONS = ("warehouse", "role", "authenticator", "login_timeout")
 
 
 def select(table: str, columns: list[str]) -> str:
@@ -62,8 +63,9 @@ def connect(
     ----------
     url : str
         ``duckdb:///shop.db`` or ``sqlite:///shop.db`` (a path relative to the working directory
-        or, where there is none, from the root; four slashes for one from the root), or
-        ``postgresql://user@host:5432/name?sslmode=require``.
+        or, where there is none, from the root; four slashes for one from the root),
+        ``postgresql://user@host:5432/name?sslmode=require``, or
+        ``snowflake://user@account/database/schema?warehouse=name&role=name``.
     secret : str, optional
         Where the password is, as `read_secret` takes it.
     write : bool, default False
@@ -113,7 +115,8 @@ def opener(
     Traceback (most recent call last):
     ...
     penchant.errors.ParameterError: --warehouse is of the kind 'nonsense'; known are \
-duckdb:///FILE, sqlite:///FILE and postgresql://USER@HOST/NAME
+duckdb:///FILE, sqlite:///FILE, postgresql://USER@HOST/NAME and \
+snowflake://USER@ACCOUNT/DATABASE/SCHEMA
     """
     what, hidden = names
     try:
@@ -124,7 +127,8 @@ duckdb:///FILE, sqlite:///FILE and postgresql://USER@HOST/NAME
     if parts.scheme not in _SCHEMES:
         raise ParameterError(
             f"{what} is of the kind {parts.scheme or 'none'!r:.40}; known are duckdb:///FILE, "
-            "sqlite:///FILE and postgresql://USER@HOST/NAME"
+            "sqlite:///FILE, postgresql://USER@HOST/NAME and "
+            "snowflake://USER@ACCOUNT/DATABASE/SCHEMA"
         )
     options = dict(parse_qsl(parts.query))
     if password is not None or "password" in options:
@@ -132,8 +136,10 @@ duckdb:///FILE, sqlite:///FILE and postgresql://USER@HOST/NAME
             f"{what} holds a password, which everyone who sees the job would read: leave it out, "
             f"and say where it is with {hidden}=env:NAME, file:PATH or aws:ARN"
         )
-    if parts.scheme.startswith("postgres"):
+    if parts.scheme in ("postgresql", "postgres", "snowflake"):
         found = read_secret(secret, hidden) if secret else None
+        if parts.scheme == "snowflake":
+            return _snowflake(parts, options, found, what)
         return _postgresql(parts, port, options, found, what)
     if secret is not None:
         raise ParameterError(f"a {parts.scheme} file has no password: leave out {hidden}")
@@ -169,11 +175,7 @@ def _postgresql(
     secret: Secret | None,
     what: str,
 ) -> Callable[[], Any]:
-    for name in options:
-        if name not in _OPTIONS:
-            raise ParameterError(
-                f"{what} has the option {name!r:.40}; known are {', '.join(_OPTIONS)}"
-            )
+    _check_options(options, _OPTIONS, what)
     name = unquote(parts.path.strip("/"))
     if not parts.hostname or not name:
         raise ParameterError(f"{what} must be postgresql://USER@HOST/NAME")
@@ -194,6 +196,38 @@ def _postgresql(
             said["ssl_context"] = True
         return lambda: module.connect(database=name, **said)
     return lambda: module.connect(dbname=name, **said, **options)
+
+
+def _check_options(options: Mapping[str, str], known: tuple[str, ...], what: str) -> None:
+    for name in options:
+        if name not in known:
+            raise ParameterError(
+                f"{what} has the option {name!r:.40}; known are {', '.join(known)}"
+            )
+
+
+def _snowflake(
+    parts: SplitResult, options: Mapping[str, str], secret: Secret | None, what: str
+) -> Callable[[], Any]:
+    """Return what opens a database of Snowflake; the form of the URL is that of SQLAlchemy's."""
+    _check_options(options, _SNOWFLAKE_OPTIONS, what)
+    database, *schema = (unquote(part) for part in parts.path.strip("/").split("/"))
+    host = parts.netloc.rpartition("@")[2]
+    if not host or ":" in host or not database or len(schema) > 1:
+        raise ParameterError(
+            f"{what} must be snowflake://USER@ACCOUNT/DATABASE/SCHEMA?warehouse=NAME, where the "
+            "account is such as myorg-shop, without .snowflakecomputing.com"
+        )
+    said: dict[str, Any] = {"account": host, "database": database, **options}
+    if "login_timeout" in options:
+        if not options["login_timeout"].isdecimal():
+            raise ParameterError(f"{what}: login_timeout must be whole seconds")
+        said["login_timeout"] = int(options["login_timeout"])
+    said["schema"] = schema[0] if schema else None
+    said["user"] = unquote(parts.username or "") or (secret.username if secret else None)
+    said["password"] = secret.password if secret else None
+    module = require("snowflake.connector", "snowflake")
+    return lambda: module.connect(**{key: one for key, one in said.items() if one is not None})
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from penchant.serving.ranking import NONE_KNOWN, likest, shares
 from penchant.serving.server import Route, Server
 from penchant.serving.service import known_ids
 
-__all__ = ["routes"]
+__all__ = ["routes", "runtime_error"]
 
 _ERROR = {"type": "object", "properties": {"message": {"type": "string"}}}
 
@@ -36,14 +36,14 @@ def routes(server: Server) -> list[Route]:
             "/recommendations",
             _recommendations(server),
             _doc("get_recommendations of Amazon Personalize.", personalize.RECOMMENDATIONS),
-            _error,
+            runtime_error,
         ),
         Route(
             "POST",
             "/personalize-ranking",
             _ranking(server),
             _doc("get_personalized_ranking of Amazon Personalize.", personalize.RANKING),
-            _error,
+            runtime_error,
         ),
     ]
 
@@ -52,7 +52,8 @@ def _doc(summary: str, body: dict[str, Any]) -> dict[str, Any]:
     return operation(summary=summary, body=body, answer={}, error=_ERROR, named=True)
 
 
-def _error(error: BaseException, _: Call) -> Answer:
+def runtime_error(error: BaseException, _: Call) -> Answer:
+    """Return an error as Personalize's runtime answers with it."""
     kind = personalize.error_kind(error_status(error))
     status, headers, body = personalize.error_answer(kind, error_message(error))
     media = headers.pop("content-type")

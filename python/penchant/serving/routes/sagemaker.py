@@ -24,7 +24,7 @@ from penchant.serving.protocols import multi_model, sagemaker
 from penchant.serving.routes.records import RECORDS, answer_records
 from penchant.serving.server import Route, Server
 
-__all__ = ["routes"]
+__all__ = ["routes", "runtime_error"]
 
 _MEDIA = ("application/json", "application/jsonlines", "text/csv")
 _NAME = path_parameter("name", "A model.")
@@ -47,7 +47,7 @@ def routes(server: Server, models_root: os.PathLike[str] | str | None) -> list[R
         Route("GET", "/execution-parameters", _parameters(server), _PARAMETERS),
     ]
     path = "/endpoints/{name}/invocations"
-    found.append(Route("POST", path, _runtime(server), _NAMED, _runtime_error))
+    found.append(Route("POST", path, _runtime(server), _NAMED, runtime_error))
     if models_root is not None:
         root = Path(models_root)
         found += [
@@ -106,7 +106,8 @@ def _runtime(server: Server) -> Any:
     return handle
 
 
-def _runtime_error(error: BaseException, call: Call) -> Answer:
+def runtime_error(error: BaseException, call: Call) -> Answer:
+    """Return an error as SageMaker's runtime answers with it."""
     status, headers, body = sagemaker.runtime_error(
         error_status(error), error_message(error), endpoint=call.names["name"]
     )
