@@ -152,6 +152,20 @@ def test_errors_have_sagemakers_shape(sagemaker, endpoint, body, code, status, m
     assert message in caught.value.response["Error"]["Message"]
 
 
+@pytest.mark.parametrize(
+    "target",
+    [{"TargetModel": "nope.tar.gz"}, {"TargetVariant": "nope"}],
+    ids=lambda t: next(iter(t)),
+)
+def test_nobody_answers_for_another_model_or_variant(sagemaker, target):
+    request = {"EndpointName": "shop", "ContentType": "application/json", "Body": '{"user_id": 1}'}
+    variant = sagemaker.invoke_endpoint(**request)["InvokedProductionVariant"]
+    sagemaker.invoke_endpoint(**request, TargetVariant=variant)
+    with pytest.raises(ClientError, match="nope") as caught:
+        sagemaker.invoke_endpoint(**request, **target)
+    assert caught.value.response["Error"]["Code"] == "ValidationError"
+
+
 def test_execution_parameters(server):
     with urllib.request.urlopen(f"{server}/execution-parameters") as response:
         document = json.load(response)

@@ -260,7 +260,8 @@ def runtime_error(status: int, message: str, *, endpoint: str) -> tuple[int, dic
     Parameters
     ----------
     status : int
-        What the model's container answered; 404 means that there is no such endpoint.
+        What the model's container answered; 404 means that there is no such endpoint,
+        421 that it has no such variant or model.
     message : str
         What it said.
     endpoint : str
@@ -273,6 +274,8 @@ def runtime_error(status: int, message: str, *, endpoint: str) -> tuple[int, dic
     """
     if status == 404:
         kind, outer, text = "ValidationError", 400, f"Endpoint {endpoint} not found."
+    elif status == 421:
+        kind, outer, text = "ValidationError", 400, message
     elif status == 503:
         kind, outer, text = "ServiceUnavailable", 503, message
     else:

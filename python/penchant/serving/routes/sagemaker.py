@@ -99,11 +99,26 @@ _PARAMETERS = operation(summary="What SageMaker's batch transform goes by.", ans
 def _runtime(server: Server) -> Any:
     async def handle(call: Call) -> Answer:
         version = server.catalog.get(call.names["name"])  # the one that answers is the one named
+        _check_targets(call, version)
         answer = await server.run(_answer, server, version, call)
         headers = {"x-amzn-invoked-production-variant": version.version}
         return Answer(answer.content, media=answer.media, headers=headers)
 
     return handle
+
+
+def _check_targets(call: Call, version: Version) -> None:
+    """Refuse to answer for another model or variant than the one an endpoint has."""
+    variant = call.header("x-amzn-sagemaker-target-variant")
+    if variant and variant != version.version:
+        raise HTTPError(421, f"there is no variant {variant!r}: {version.version!r} answers")
+    for kind in ("model", "container-hostname"):
+        target = call.header(f"x-amzn-sagemaker-target-{kind}")
+        if target:
+            message = (
+                f"target {kind} {target!r}: this endpoint has one model; each has a name of its own"
+            )
+            raise HTTPError(421, message)
 
 
 def runtime_error(error: BaseException, call: Call) -> Answer:
