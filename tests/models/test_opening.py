@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout  # the built-in one from 3.11 on
 
 import pytest
 
@@ -81,6 +82,19 @@ def test_it_answers_while_what_was_made_is_written(model, tmp_path, disk):
     assert_same_answers(model, open_served(tmp_path, wait=False))
 
 
+def test_no_question_waits_for_the_disk(bpr, tmp_path, disk):
+    """What only some need is made with their first question, also while files are written."""
+    bpr.save(tmp_path)
+    opened = open_served(tmp_path, wait=False)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(opened.similar_items, "item 00", k=3)
+        assert asked.result(timeout=60).equals(bpr.similar_items("item 00", k=3))
+    assert disk.stored == []
+    disk.work()
+    assert set(KINDS) < set(disk.stored)  # and is written after the others
+    assert opened.similar_items("item 00", k=3).equals(bpr.similar_items("item 00", k=3))
+
+
 def test_what_is_mapped_takes_the_place_of_what_was_made(bpr, tmp_path, disk):
     bpr.save(tmp_path)
     opened = open_served(tmp_path, wait=False)
@@ -108,7 +122,7 @@ def test_others_wait_for_what_is_being_written(bpr, tmp_path, disk):
     open_served(tmp_path, wait=False)
     with ThreadPoolExecutor(1) as pool:
         second = pool.submit(open_served, tmp_path, wait=False)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(FutureTimeout):
             second.result(timeout=0.2)
         disk.ready.set()
         assert is_mapped(second.result(timeout=60)._index())

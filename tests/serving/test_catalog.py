@@ -45,6 +45,14 @@ def test_a_version_is_the_digest_of_its_manifest(artifacts):
         catalog.get("shap")
 
 
+def test_names_without_a_model_are_not_remembered(artifacts):
+    catalog = Catalog({"shop": artifacts[0]})
+    for number in range(3):
+        with pytest.raises(UnknownModelError):
+            catalog.remove(f"nope-{number}")
+    assert list(catalog._names) == ["shop"]
+
+
 def test_a_damaged_artifact_leaves_the_old_version_serving(artifacts, tmp_path):
     catalog = Catalog({"shop": artifacts[0]})
     (tmp_path / "model.json").write_text("{}")

@@ -154,7 +154,12 @@ def test_errors_have_sagemakers_shape(sagemaker, endpoint, body, code, status, m
 
 @pytest.mark.parametrize(
     "target",
-    [{"TargetModel": "nope.tar.gz"}, {"TargetVariant": "nope"}],
+    [
+        {"TargetModel": "nope.tar.gz"},
+        {"TargetVariant": "nope"},
+        {"TargetContainerHostname": "nope"},
+        {"InferenceComponentName": "nope"},
+    ],
     ids=lambda t: next(iter(t)),
 )
 def test_nobody_answers_for_another_model_or_variant(sagemaker, target):

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 from contextlib import ExitStack, contextmanager
+from itertools import product
 
 import pytest
 
@@ -11,7 +12,7 @@ from penchant.serving import connections
 from penchant.serving.running import listen, make_server
 
 PATIENCE = 120  # seconds until a test says that the server hangs
-LIMIT = 1.5
+LIMIT = 3
 WHOLE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 ANSWER = b"done"
 
@@ -59,9 +60,11 @@ def test_heads_that_never_end(connect):
     """Of the first request of a connection, or of one after others."""
     begun = (b"", b"G", WHOLE[:-2], WHOLE[:-2] + b"X: " + b"a" * 50_000)
     with ExitStack() as stack:
-        clients = [(stack.enter_context(connect()), count) for count in (0, 1, 3) for _ in begun]
-        for (client, count), head in zip(clients, begun * 3, strict=True):
+        clients = []
+        for count, head in product((0, 1, 3), begun):
+            client = stack.enter_context(connect())
             client.sendall(WHOLE * count + head)
+            clients.append((client, count))
         for client, count in clients:
             assert read(client, count)[0].count(ANSWER) == count
         for client, _ in clients:

@@ -10,6 +10,7 @@ import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout  # the built-in one from 3.11 on
 
 import numpy as np
 import pytest
@@ -153,7 +154,7 @@ def test_what_is_stored_waits_for_the_check(artifact, monkeypatch):
     monkeypatch.setattr(type(files._artifact), "check_content", slow_check)
     with files.checking_content(), ThreadPoolExecutor(1) as pool:
         storing = pool.submit(files.put, "values", VALUES)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(FutureTimeout):
             storing.result(timeout=0.2)
         assert names(artifact) == []
         checked.set()

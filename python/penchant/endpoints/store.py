@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -51,7 +52,8 @@ def store(model: Recommender | os.PathLike[str] | str, versions: Path) -> str:
         try:
             _fill(model, staging)
             version = version_of((staging / MANIFEST).read_bytes())
-            if not (versions / version).exists():
+            if not (versions / version / MANIFEST).exists():
+                _discard(versions / version)  # a folder without one was being removed
                 staging.rename(versions / version)
                 sync_directory(versions)
         finally:
@@ -94,4 +96,12 @@ def keep_only(versions: Path, *kept: str) -> None:
     """Remove all versions but these; a process that has mapped their files keeps those."""
     for path in versions.iterdir():
         if path.name not in kept:
-            shutil.rmtree(path, ignore_errors=True)
+            _discard(path)
+
+
+def _discard(path: Path) -> None:
+    """Remove a folder: first its name, as a server may still be writing files to it."""
+    away = path.with_name(f".{secrets.token_hex(8)}")
+    with contextlib.suppress(OSError):
+        path.rename(away)
+        shutil.rmtree(away, ignore_errors=True)

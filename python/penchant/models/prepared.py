@@ -51,25 +51,44 @@ class Opening:
         self.files = files
         self.under_way = True
         self._work: deque[Callable[[], object]] = deque()
+        self._mutex = threading.Lock()
+        self._ended = False
         self._lock = ExitStack()
 
     def __enter__(self) -> Opening:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._work.clear()
+        with self._mutex:
+            self._ended = True
+            self._work.clear()
         self._lock.close()
 
-    def postpone(self, work: Callable[[], object]) -> None:
-        """Do something in `write`."""
-        if not self._work:
-            self._lock.enter_context(self.files.locked())
-        self._work.append(work)
+    def postpone(self, work: Callable[[], object]) -> bool:
+        """Do something in `write`; return False, and do nothing, where that has ended already."""
+        with self._mutex:
+            if self._ended:
+                return False
+            if self.under_way and not self._work:
+                self._lock.enter_context(self.files.locked())
+            self._work.append(work)
+            return True
+
+    @property
+    def is_writing(self) -> bool:
+        """The model is ready, and not all files are written: who waited for them would hang."""
+        return not (self.under_way or self._ended)
 
     def write(self) -> None:
         """Do what was postponed, and let go of it one by one: it is large."""
-        while self._work:
-            self._work.popleft()()
+        while True:
+            with self._mutex:
+                if not self._work:
+                    self._ended = True
+                    return
+                work = self._work.popleft()
+            work()
+            del work
 
 
 class Shelf:
@@ -113,10 +132,15 @@ class Shelf:
     ) -> None:
         """Call ``keep(arrays)`` with what `make` returns, in mapped memory if possible.
 
-        What is made while the model is being opened is kept at once, as it is; and again, mapped,
-        when it is in files: maybe from another thread, while the model answers.
+        What is made before the files of the opening are written is kept at once, as it is; and
+        again, mapped, when it is in files: maybe from another thread, while the model answers.
         """
         found = self._found(names)
+        if found is None and self._opening.is_writing:  # a question must not wait for the disk
+            found = make()
+            if not self._opening.postpone(partial(self._store, names, found, keep)):
+                self._store(names, found, keep)
+                return
         if found is None:
             with self._files.locked():
                 found = self._found(names)  # somebody else may have made them meanwhile

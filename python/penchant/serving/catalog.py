@@ -170,6 +170,7 @@ class Catalog:
         ------
         UnknownModelError
         """
+        self.get(name)  # names that nobody has given a model must not be remembered
         with self.changing(name):
             self.get(name)
             if tell and self.changed is not None:

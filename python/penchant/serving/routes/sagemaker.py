@@ -112,13 +112,10 @@ def _check_targets(call: Call, version: Version) -> None:
     variant = call.header("x-amzn-sagemaker-target-variant")
     if variant and variant != version.version:
         raise HTTPError(421, f"there is no variant {variant!r}: {version.version!r} answers")
-    for kind in ("model", "container-hostname"):
-        target = call.header(f"x-amzn-sagemaker-target-{kind}")
+    for kind in ("target-model", "target-container-hostname", "inference-component"):
+        target = call.header(f"x-amzn-sagemaker-{kind}")
         if target:
-            message = (
-                f"target {kind} {target!r}: this endpoint has one model; each has a name of its own"
-            )
-            raise HTTPError(421, message)
+            raise HTTPError(421, f"{kind} {target!r}: this endpoint has one model")
 
 
 def runtime_error(error: BaseException, call: Call) -> Answer:
