@@ -160,12 +160,13 @@ def test_a_fault_tells_where(tmp_path, monkeypatch):
     """What nobody foresaw: the sentence first, in what SageMaker shows, then the traceback."""
     from penchant.container import training
 
+    before = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(training, "read_settings", lambda _: 1 // 0)
     assert training.train(make_tree(tmp_path)) == 1
     text = (tmp_path / "output" / "failure").read_text()
     assert text.startswith("unexpected ZeroDivisionError: ")
     assert "Traceback" in text
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_no_tree(tmp_path):
