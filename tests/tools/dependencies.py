@@ -1,6 +1,6 @@
 """Print the requirements that pyproject.toml declares, one a line, as pip reads them.
 
-python tests/tools/dependencies.py pyproject.toml            run time and all extras
+python tests/tools/dependencies.py pyproject.toml            run time and the extras of `all`
 python tests/tools/dependencies.py pyproject.toml --oldest   the lowest versions allowed, pinned
 """
 
@@ -19,12 +19,13 @@ from pip._vendor.packaging.requirements import Requirement
 
 
 def declared(project: dict) -> list[Requirement]:
-    """Run-time requirements and those of every extra, without the extras that only name others."""
+    """Run-time requirements and those of the extras that `all` names."""
+    extras = project["optional-dependencies"]
     texts = list(project["dependencies"])
-    for extra in project.get("optional-dependencies", {}).values():
-        texts += extra
-    unique = {str(Requirement(text)): Requirement(text) for text in texts}
-    return [wanted for wanted in unique.values() if wanted.name != project["name"]]
+    for together in extras["all"]:
+        for name in sorted(Requirement(together).extras):
+            texts += extras[name]
+    return list({str(Requirement(text)): Requirement(text) for text in texts}.values())
 
 
 def oldest(wanted: Requirement) -> str:
