@@ -153,9 +153,8 @@ suite_on() {
   fi
   export PENCHANT_ISA=$1
   [[ $(picked_isa) == "$1" ]]
-  # What has numbers in it; files, processes and protocols are the same on any instruction set.
-  run_pytest -m "not slow" tests/test_*.py tests/data tests/evaluation tests/models \
-    tests/retrieval tests/storage
+  # What calls the kernels; files, processes and protocols are the same on any instruction set.
+  run_pytest -m "not slow" tests/test_core_checks*.py tests/evaluation tests/models tests/retrieval
 }
 
 picked_isa() { python -c 'from penchant import _core; print(_core.isa())'; }
