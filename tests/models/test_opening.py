@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout  # the built-in one from 3.11 on
@@ -14,22 +13,9 @@ from model_support import assert_same_answers, interactions
 from penchant.errors import ArtifactError
 from penchant.models.prepared import open_served
 from penchant.storage.derived import DerivedFiles
-from prepared_support import KINDS, MODELS, is_mapped, prepared, repr_of_maps
+from prepared_support import KINDS, is_mapped, prepared, repr_of_maps
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("PENCHANT_HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture(params=MODELS)
-def model(request):
-    return pickle.loads(pickle.dumps(MODELS[request.param])).fit(interactions(), progress=False)
-
-
-@pytest.fixture
-def bpr():
-    return pc.BPR(factors=5, epochs=3).fit(interactions(), progress=False)
+pytestmark = pytest.mark.usefixtures("own_home")
 
 
 class SlowDisk:

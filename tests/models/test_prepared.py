@@ -21,20 +21,7 @@ from penchant.storage.artifact import map_artifact
 from penchant.storage.derived import DerivedFiles
 from prepared_support import KINDS, MODELS, is_mapped, prepared, repr_of_maps
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("PENCHANT_HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture(params=MODELS)
-def model(request):
-    return pickle.loads(pickle.dumps(MODELS[request.param])).fit(interactions(), progress=False)
-
-
-@pytest.fixture
-def bpr():
-    return pc.BPR(factors=5, epochs=3).fit(interactions(), progress=False)
+pytestmark = pytest.mark.usefixtures("own_home")
 
 
 @pytest.mark.parametrize("again", [open_served, lambda path: pc.load(path, prepared=True)])
