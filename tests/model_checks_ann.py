@@ -37,11 +37,12 @@ class AnnChecks(ModelFactory):
     """Run through `model_checks.ModelChecks`."""
 
     def indexed(self, data=None, **options):
+        """Build with one thread: several make another graph, of another recall, each time."""
         pytest.importorskip("usearch")
         model = self.fitted(data)
         if "approximate_index" not in model.capabilities_:
             pytest.skip("has no approximate index")
-        model.build_index(**options)
+        model.build_index(num_threads=1, **options)
         return model
 
     def always_graph(self, model):

@@ -36,7 +36,7 @@ _MOST = 4096  # candidates that tuning may ask for
 _KEPT = 0.99  # of the ten best must be among the candidates after rounding
 _PRECISION_SAMPLE = 200
 _SPARE = 4  # candidates beyond ten
-_MARGIN = 1.25  # candidates beyond the share that a filter leaves
+_MARGIN = 1.25  # effort beyond the share that a filter leaves
 
 
 class Distances(Protocol):
@@ -274,6 +274,8 @@ class GraphSearch:
         )
         if k > MEASURED_AT:
             expansions = np.maximum(expansions, high)
+        if allowed is not None:
+            expansions = np.ceil(_MARGIN * expansions)
         most = np.iinfo(np.int32).max
         return np.stack([widths, expansions], axis=1).clip(0, most).astype(np.int32)
 
