@@ -33,7 +33,8 @@ def clustered(n, dim=16, seed=0):
 def pair(request):
     vectors, queries = clustered(4000), clustered(400, seed=1)
     biases = np.random.default_rng(2).normal(size=4000) if request.param == "ip" else None
-    index = ApproximateIndex(vectors, request.param, biases, queries=queries)
+    # One thread makes the same graph each time.
+    index = ApproximateIndex(vectors, request.param, biases, queries=queries, num_threads=1)
     index._search.report = replace(index.report, widest=10**9)
     return index, ExactIndex(vectors, request.param, biases), queries
 
