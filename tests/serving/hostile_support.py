@@ -92,7 +92,7 @@ class Server:
     def memory(self):
         """Resident bytes of the process and its workers."""
         total = 0
-        for pid in [self.process.pid, *_children(self.process.pid)]:
+        for pid in [self.process.pid, *children(self.process.pid)]:
             with open(f"/proc/{pid}/status") as status:
                 found = re.search(r"VmRSS:\s+(\d+) kB", status.read())
             total += int(found[1]) * 1024
@@ -117,7 +117,7 @@ class Server:
         assert self.complaints(since) == ""
 
 
-def _children(pid):
+def children(pid):
     with open(f"/proc/{pid}/task/{pid}/children") as listing:
         return [int(child) for child in listing.read().split()]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import socket
 import tempfile
 from pathlib import Path
@@ -138,19 +137,10 @@ def _run_one(settings: Settings, listener: socket.socket, place: str) -> None:
 
 def _run_several(settings: Settings, workers: int, listener: socket.socket, place: str) -> None:
     """Start processes that share the socket; one that dies is replaced."""
-    import uvicorn
+    for package in ("fastapi", "gunicorn", "uvicorn_worker"):
+        require(package, "serve")
+    from penchant.serving.workers import prepare, run_workers
 
-    from penchant.models.prepared import open_served
-    from penchant.serving.running import uvicorn_options
-
-    # Verified and prepared once, for all of them; an error comes from here.
-    open_served(next(iter(settings.models.values())))
-    os.environ.update(settings.to_environment())
+    prepare(settings)
     typer.echo(f"serving with {workers} workers on {place} - Ctrl-C stops them", err=True)
-    uvicorn.run(
-        "penchant.serving.settings:make_app",
-        factory=True,
-        workers=workers,
-        fd=listener.fileno(),
-        **uvicorn_options(),
-    )
+    run_workers(settings, listener, workers)

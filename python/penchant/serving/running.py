@@ -7,10 +7,10 @@ from typing import Any
 
 from penchant.errors import ParameterError, require
 
-__all__ = ["address", "listen", "make_server", "uvicorn_options"]
+__all__ = ["DRAIN_SECONDS", "address", "listen", "make_server", "uvicorn_options"]
 
 _BACKLOG = 4096
-_DRAIN_SECONDS = 25  # of the 30 that SageMaker and most container hosts give
+DRAIN_SECONDS = 25  # of the 30 that SageMaker and most container hosts give
 
 
 def listen(host: str, port: int, hint: str = "") -> socket.socket:
@@ -45,7 +45,7 @@ def address(host: str, listener: socket.socket) -> str:
 
 
 def uvicorn_options() -> dict[str, Any]:
-    """Return how uvicorn is set up, for one process and for each of several."""
+    """Return how uvicorn is set up, in one process and in each of several."""
     from penchant.serving.connections import TimedProtocol
 
     return {
@@ -54,7 +54,7 @@ def uvicorn_options() -> dict[str, Any]:
         "lifespan": "auto",
         "access_log": False,
         "server_header": False,
-        "timeout_graceful_shutdown": _DRAIN_SECONDS,
+        "timeout_graceful_shutdown": DRAIN_SECONDS,
         "backlog": _BACKLOG,
     }
 

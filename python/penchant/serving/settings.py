@@ -1,9 +1,8 @@
-"""How a server is started: what each of its processes needs to know, as JSON in the environment."""
+"""How a server is started: what each of its processes needs to know."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["ADMIN_TOKEN", "Settings", "make_app"]
 
 ADMIN_TOKEN = "PENCHANT_ADMIN_TOKEN"
-_VARIABLE = "PENCHANT_SERVE_SETTINGS"
 _WAREHOUSE = ("--warehouse", "--secret")
 
 
@@ -83,27 +81,13 @@ class Settings:
         elif self.secret is not None:
             raise ParameterError("--secret is the password of --warehouse, which is missing")
 
-    def to_environment(self) -> dict[str, str]:
-        """Return the variable that a worker reads."""
-        return {_VARIABLE: json.dumps(dataclasses.asdict(self))}
 
-    @classmethod
-    def from_environment(cls) -> Settings:
-        """Read what `to_environment` wrote."""
-        try:
-            document: dict[str, Any] = json.loads(os.environ[_VARIABLE])
-            return cls(**document)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ParameterError(f"{_VARIABLE} does not hold a server's settings") from error
-
-
-def make_app(settings: Settings | None = None) -> FastAPI:
-    """Make the application of one process; workers read the settings from the environment."""
+def make_app(settings: Settings) -> FastAPI:
+    """Make the application of one process."""
     leave_pandas_out()  # a process that answers in JSON needs no frames
     # The thread of micro-batches asks for the interpreter again and again, and a busy event loop
     # would let it wait for 5 ms each time.
     sys.setswitchinterval(2e-4)
-    settings = settings or Settings.from_environment()
     # Opening is mostly native code, and to import the framework takes half a second of Python.
     with ThreadPoolExecutor(1) as pool:
         framework = pool.submit(require, "fastapi", "serve")
