@@ -53,6 +53,10 @@ def test_ids_that_are_no_integers_are_text(tmp_path):
     odd = '{"input":"nonsense","output":null,"error":"not JSON"}'
     table = make(tmp_path, line(7, ["1"]), line("007", []), odd)
     assert table["userId"].to_pylist() == ["7", "007", None]
+    long = make(tmp_path, line(2**63 - 1, []), line(10**18, []))
+    assert long["userId"].to_pylist() == [2**63 - 1, 10**18]
+    too_long = make(tmp_path, line(2**63, []), line(10**18, []))
+    assert too_long["userId"].to_pylist() == [str(2**63), str(10**18)]
 
 
 def test_other_jobs(tmp_path):

@@ -375,3 +375,14 @@ def test_a_slice_is_a_list_of_ids():
     assert ids[:2] == [10, 20]
     assert ids[::-2] == [40, 20]
     assert ids[9:] == []
+
+
+def test_integers_of_19_digits_are_found_as_text_up_to_the_largest():
+    given = [-(2**63), -(10**18), 7, 1234567890123456789, 9223372036854775799, 2**63 - 1]
+    ids, _ = IdMap.from_column(pa.array(given), "tweet")
+    texts = [str(one) for one in [*given, -(2**63) - 1, 2**63, 10**19]]
+    expected = [0, 1, 2, 3, 4, 5, -1, -1, -1]
+    assert ids.codes(texts).tolist() == expected
+    assert ids.few_codes(texts).tolist() == expected
+    assert [ids.code(text) for text in texts] == expected
+    assert [ids.code(int(text)) for text in texts] == expected

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["to_parquet"]
 
 _MAX_LINE_BYTES = 2**26
-_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
+_INTEGER = r"^(0|-?[1-9][0-9]{0,18})$"
 _ID_NAMES = ("item_id", "itemid", "id", "movie_id", "movieid")
 Path_ = os.PathLike[str] | str
 
@@ -146,10 +146,19 @@ def _key(source: Path_) -> tuple[str, Any]:
         users += len(some.users) - some.users.null_count
         items += len(some.items) - some.items.null_count
         for keys in (some.users, some.items):
-            fits = pc.match_substring_regex(keys.drop_null(), _INTEGER)
-            integers &= bool(pc.all(fits, min_count=0).as_py())
+            integers = integers and _are_integers(keys.drop_null())
     kind = pa.int64() if integers and users + items else pa.string()
     return ("itemId" if items > users else "userId"), kind
+
+
+def _are_integers(keys: Any) -> bool:
+    if not pc.all(pc.match_substring_regex(keys, _INTEGER), min_count=0).as_py():
+        return False
+    try:
+        keys.cast(pa.int64())
+    except pa.ArrowInvalid:  # of 19 digits, and too many
+        return False
+    return True
 
 
 def _answers(source: Path_) -> Iterator[_Answers]:

@@ -19,7 +19,20 @@ from penchant.errors import ArtifactError, DataError, notice
 
 # Beyond 2**53 neighbouring integers share one float64.
 _EXACT_FLOAT = 2.0**53
-_INTEGER_TEXT = r"[ \t\r\n]*([+-]?[0-9]{1,18})(\.0*)?[ \t\r\n]*"
+_LARGEST = str(2**63 - 1)
+# What fits int64, so that nothing need be caught: up to 18 digits, or 19 that are not too large.
+_DIGITS = "|".join(
+    [
+        "[0-9]{1,18}",
+        *(
+            f"{_LARGEST[:place]}[0-{int(digit) - 1}][0-9]{{{18 - place}}}"
+            for place, digit in enumerate(_LARGEST)
+            if digit != "0"
+        ),
+        _LARGEST,
+    ]
+)
+_INTEGER_TEXT = rf"[ \t\r\n]*([+-]?(?:{_DIGITS})|-{2**63})(\.0*)?[ \t\r\n]*"
 _INTEGER = re.compile(_INTEGER_TEXT, re.ASCII)
 _TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")
 _DECIMAL = re.compile(r"decimal(128|256)\((\d+), (-?\d+)\)")

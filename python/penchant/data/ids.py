@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -187,13 +187,13 @@ class IdMap:
             For a frame, a dict, or an array of more dimensions.
         """
         keys = _encoding.match(arrow.to_array(values, self._name), self._type)
+        import pyarrow.compute as pc
+
         if not self._type.text:
-            return self._integer_codes(keys)
+            return self._places(np.asarray(pc.fill_null(keys, 0)), np.asarray(pc.is_valid(keys)))
         if len(keys) * _LOOKUPS_PER_HASH < len(self):
             found = [-1 if key is None else self._text_code(key) for key in keys.to_pylist()]
             return np.array(found, np.int32)
-        import pyarrow.compute as pc
-
         return np.asarray(pc.fill_null(pc.index_in(keys, self._stored), -1)).astype(np.int32)
 
     def code(self, value: Any) -> int:
@@ -207,17 +207,21 @@ class IdMap:
         (1, -1)
         """
         # Servers ask for one id at a time: no Arrow for the common kinds.
-        if self.is_text and type(value) in (str, int):
-            return self._text_code(str(value))
-        if self.is_integer and type(value) in (str, int):
-            number = _encoding.integer_of(value) if type(value) is str else value
-            # NumPy would compare an integer beyond int64 as a float.
-            if number is None or not -(2**63) <= number < 2**63:
-                return -1
-            return self._integer_code(number)
+        if (self.is_text or self.is_integer) and type(value) in (str, int):
+            return int(self.few_codes([str(value)])[0])
         if value is None or isinstance(value, list | tuple | dict | set):
             return -1
         return int(self.codes([value])[0])
+
+    def few_codes(self, texts: Iterable[str]) -> np.ndarray:
+        """Return the codes of a few ids given as text, as `codes` does, without Arrow's overhead."""
+        if self.is_text:
+            return np.array([self._text_code(text) for text in texts], np.int32)
+        if not self.is_integer:
+            return self.codes(list(texts))
+        numbers = list(map(_encoding.integer_of, texts))
+        known = np.array([number is not None for number in numbers], bool)
+        return self._places(np.array([number or 0 for number in numbers], np.int64), known)
 
     def subset(self, codes: Any) -> IdMap:
         """Return the map of some of the ids, given by their codes in increasing order."""
@@ -302,7 +306,8 @@ class IdMap:
         return _encoding.decode(self._stored, self._type)
 
     @cached_property
-    def _integers(self) -> np.ndarray:
+    def integers(self) -> np.ndarray:
+        """The ids as int64 in code order, where the caller's are integers."""
         return np.asarray(self._stored)
 
     @cached_property
@@ -319,20 +324,13 @@ class IdMap:
         """Whether the caller's ids are integers."""
         return not self._type.text and pa.types.is_integer(self._type.arrow)
 
-    def _integer_code(self, key: int) -> int:
-        place = int(np.searchsorted(self._integers, key))
-        return place if place < len(self) and self._integers[place] == key else -1
-
-    def _integer_codes(self, keys: Any) -> np.ndarray:
-        import pyarrow.compute as pc
-
-        numbers = np.asarray(pc.fill_null(keys, 0))
-        place = np.searchsorted(self._integers, numbers)
+    def _places(self, keys: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Return the codes of integers that are `known` to be some, -1 for the others."""
+        if not len(self):
+            return np.full(len(keys), -1, np.int32)
+        place = np.searchsorted(self.integers, keys)
         place[place == len(self)] = 0
-        known = np.asarray(pc.is_valid(keys)) & (len(self) > 0)
-        if len(self):
-            known &= self._integers[place] == numbers
-        return np.where(known, place, -1).astype(np.int32)
+        return np.where(known & (self.integers[place] == keys), place, -1).astype(np.int32)
 
     def _text_code(self, key: str) -> int:
         # Arrow sorts text by its bytes.

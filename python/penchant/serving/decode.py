@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from penchant.errors import RequestError, closest
+from penchant.errors import MissingExtraError, RequestError, closest, require
 
 __all__ = ["BadLine", "Requests", "decode_body", "decode_lines", "decode_record"]
 
 FIELDS = ("user_id", "top_n")
 MAX_LINE_BYTES = 2**16
 MAX_ID_BYTES = 4096
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _WHOLE = re.compile(r"\s*[0-9]{1,18}(\.0*)?\s*")  # "10", and "10.0" out of a float column
 
 
@@ -200,8 +203,24 @@ def decode_lines(
     return Requests.of(pairs), bad
 
 
+@functools.cache
+def _quick_loads() -> Callable[[bytes], Any] | None:
+    try:
+        return cast("Callable[[bytes], Any]", require("orjson", "serve").loads)
+    except MissingExtraError:  # `penchant batch` does without
+        return None
+
+
 def load_json(text: bytes) -> Any:
-    """Decode JSON; whatever is wrong with it is a RequestError."""
+    """Decode JSON; whatever is wrong with it is a RequestError.
+
+    orjson is ten times as quick as the standard library, which has what it refuses (a byte order
+    mark, NaN, halves of surrogate pairs), what it rounds (long integers), and better messages.
+    """
+    quick = _quick_loads()
+    if quick is not None and not _LONG_NUMBER.search(text):
+        with contextlib.suppress(ValueError):
+            return quick(text)
     try:
         return json.loads(text.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

@@ -271,6 +271,10 @@ _WAYS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
+_WHOLE_WAYS = {kind: [set(way) for way in ways] for kind, ways in _WAYS.items()}
+_WHO = {kind: set().union(*ways) for kind, ways in _WHOLE_WAYS.items()}
+
+
 def read_question(record: Any, kind: str, *, k: int = 10, max_k: int = 1000) -> Question:
     """Check one question of a kind of `KINDS`.
 
@@ -328,9 +332,9 @@ def read_question(record: Any, kind: str, *, k: int = 10, max_k: int = 1000) -> 
 def _check_who(said: dict[str, Any], kind: str) -> None:
     """Check that the question says about whom or what it is, once."""
     ways = _WAYS[kind]
-    given = [way for way in ways if not said.keys().isdisjoint(way)]
-    if len(given) == 1 and said.keys() >= set(given[0]):
+    if said.keys() & _WHO[kind] in _WHOLE_WAYS[kind]:
         return
+    given = [way for way in ways if not said.keys().isdisjoint(way)]
     options = " or ".join(" and ".join(way) for way in ways)
     if len(given) > 1:
         raise RequestError(f"give {options}, not both")

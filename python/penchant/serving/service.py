@@ -105,19 +105,19 @@ class Service:
             ]
         orjson = require("orjson", "serve")
         if self._user_codes is None:
-            found = [users.code(one) for one in asked]
+            codes = users.few_codes(asked)
         else:
-            found = [self._user_codes.get(one, -1) for one in asked]
-        numbers = users.is_integer
+            codes = np.array([self._user_codes.get(one, -1) for one in asked], np.int32)
         texts = [
-            b"%d" % users[code]
-            if code >= 0 and numbers
-            else one.encode()
-            if numbers and _IS_INTEGER.match(one)
-            else orjson.dumps(one)
-            for code, one in zip(found, asked, strict=True)
+            one.encode() if users.is_integer and _IS_INTEGER.match(one) else orjson.dumps(one)
+            for one in asked
         ]
-        return np.array(found, np.int32), texts
+        if users.is_integer:  # such as "07"
+            known = np.flatnonzero(codes >= 0)
+            numbers = users.integers[codes[known]].tolist()
+            for place, number in zip(known.tolist(), numbers, strict=True):
+                texts[place] = b"%d" % number
+        return codes, texts
 
     def warm_up(self) -> None:
         """Build what the first answer needs, so that nobody waits for it later."""
