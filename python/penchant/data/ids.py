@@ -214,7 +214,7 @@ class IdMap:
         return int(self.codes([value])[0])
 
     def few_codes(self, texts: Iterable[str]) -> np.ndarray:
-        """Return the codes of a few ids given as text, as `codes` does, without Arrow's overhead."""
+        """Return the codes of a few ids given as text, as `codes` does, without Arrow's cost."""
         if self.is_text:
             return np.array([self._text_code(text) for text in texts], np.int32)
         if not self.is_integer:
