@@ -7,7 +7,6 @@ process that comes after a crash finds there what was begun. Results appear whol
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -22,6 +21,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from penchant import locks
 from penchant.batch import notify as telling
 from penchant.batch.personalizing import rank, recommend, related, segment
 from penchant.batch.report import Report
@@ -344,12 +344,10 @@ def _watched(root: Path) -> Iterator[Path]:
     """Make the folder of running jobs, and hold its lock."""
     running = root / _RUNNING
     running.mkdir(exist_ok=True)
-    descriptor = os.open(running, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = locks.open_directory(running)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"another process watches {str(root)!r}") from None
+        if not locks.take(descriptor, wait=False):
+            raise DataError(f"another process watches {str(root)!r}")
         yield running
     finally:
         os.close(descriptor)

@@ -9,7 +9,6 @@ output back to what is recorded and goes on from there; the last step is a renam
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from penchant import locks
 from penchant.errors import ArtifactWriteError, DataError, notice
 from penchant.storage.files import replaced_file, sync_directory
 
@@ -273,13 +273,10 @@ def _locked(folder: Path) -> Iterator[None]:
     while True:
         with contextlib.suppress(FileExistsError):
             folder.mkdir()
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(folder, flags)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        descriptor = locks.open_directory(folder)
+        if not locks.take(descriptor, wait=False):
             os.close(descriptor)
-            raise DataError(f"another process is writing this output (see {folder})") from None
+            raise DataError(f"another process is writing this output (see {folder})")
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
                 break

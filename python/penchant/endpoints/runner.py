@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import http.client
 import os
 import re
@@ -23,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from penchant import locks
 from penchant.endpoints.state import Folder
 
 __all__ = ["main"]
@@ -192,18 +192,12 @@ def _lock(folder: Folder) -> bool:
     """Take the lock that says that this process lives, and keep it to the end."""
     descriptor = os.open(folder.path / "alive", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + _LOCK_SECONDS
-    while not _locked(descriptor):  # a predecessor on its way out, or someone who looks at us
+    while not locks.take(
+        descriptor, wait=False
+    ):  # a predecessor on its way out, or someone who looks at us
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
-    return True
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
     return True
 
 

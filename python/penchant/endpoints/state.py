@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -24,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from penchant import locks
 from penchant.errors import EndpointError
 from penchant.home import home, make_private
 
@@ -50,7 +50,7 @@ def locked_name(kind: str, name: str, *, wait: bool = True) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         until = time.monotonic() + _NOTE_SECONDS
-        while not _flock(descriptor):
+        while not locks.take(descriptor, wait=False):
             if not wait:
                 raise EndpointError(
                     f"{kind} {name!r} is being changed by another process just now: wait for it, "
@@ -58,7 +58,7 @@ def locked_name(kind: str, name: str, *, wait: bool = True) -> Iterator[None]:
                 )
             if time.monotonic() >= until:
                 _tell_of_wait(descriptor, f"{kind} {name!r}")
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                locks.take(descriptor)
                 break
             time.sleep(_POLL_SECONDS)
         os.truncate(descriptor, 0)
@@ -66,14 +66,6 @@ def locked_name(kind: str, name: str, *, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _flock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _tell_of_wait(descriptor: int, what: str) -> None:
@@ -163,17 +155,7 @@ class Folder:
 
     def alive(self) -> bool:
         """Tell whether the watching process lives."""
-        try:
-            descriptor = os.open(self.path / "alive", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        return locks.is_held(self.path / "alive")
 
     def status(self) -> Status:
         """Return how the process is doing."""

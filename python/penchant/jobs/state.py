@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from penchant import locks
 from penchant.errors import ParameterError
 from penchant.serving import catalog
 
@@ -63,7 +63,8 @@ def spawn(folder: Path, module: str, arguments: list[str], environment: Mapping[
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not locks.take(lock, wait=False):
+            raise BlockingIOError(f"a process of {folder} is running")
         command = [sys.executable, "-m", module, *arguments]
         # `subprocess` would complain when this process forgets about a child that goes on.
         pid = os.posix_spawn(
@@ -94,18 +95,7 @@ def _free_descriptor(*taken: int) -> int:
 def is_running(folder: Path) -> bool:
     """Tell whether the process of a folder is alive; a child that has ended is laid to rest."""
     _lay_to_rest(folder, os.WNOHANG)
-    try:
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        # Shared, so that two who ask at once do not take each other for the process.
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False
+    return locks.is_held(folder / _LOCK)
 
 
 def _lay_to_rest(folder: Path, options: int = 0) -> None:

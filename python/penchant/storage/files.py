@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from penchant import locks
 from penchant.errors import ArtifactWriteError, ParameterError, PenchantError
 
 _TEMPORARY = re.compile(r"\.penchant-[0-9a-f]{16}")
@@ -137,11 +138,9 @@ def locked_directory(path: Path) -> Iterator[None]:
 
     The lock is on the directory itself, so it leaves no file behind and dies with its holder.
     """
-    import fcntl
-
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        locks.take(descriptor)
         yield
     finally:
         os.close(descriptor)
