@@ -192,9 +192,8 @@ def _lock(folder: Folder) -> bool:
     """Take the lock that says that this process lives, and keep it to the end."""
     descriptor = os.open(folder.path / "alive", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + _LOCK_SECONDS
-    while not locks.take(
-        descriptor, wait=False
-    ):  # a predecessor on its way out, or someone who looks at us
+    # A predecessor may be on its way out, or someone look whether we live.
+    while not locks.take(descriptor, wait=False):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
