@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
+from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,10 +26,18 @@ if TYPE_CHECKING:
     from penchant.models.base import Recommender
     from penchant.storage.artifact import MappedArtifact
 
-__all__ = ["Opening", "Shelf", "load", "open_served"]
+__all__ = ["Opening", "Shelf", "Stage", "load", "open_served"]
 
 _Arrays = Sequence["NDArray[Any]"]
 _LOW_PRIORITY = 10
+
+
+class Stage(Enum):
+    """How far the opening of a model has come."""
+
+    MAKING = "what the model needs is made"
+    WRITING = "the model answers, and what was made is written to files"
+    DONE = "all is in files"
 
 
 class Opening:
@@ -43,16 +52,14 @@ class Opening:
 
     Attributes
     ----------
-    under_way : bool
-        Until the model is ready.
+    stage : Stage
     """
 
     def __init__(self, files: DerivedFiles) -> None:
         self.files = files
-        self.under_way = True
+        self.stage = Stage.MAKING
         self._work: deque[Callable[[], object]] = deque()
         self._mutex = threading.Lock()
-        self._ended = False
         self._lock = ExitStack()
 
     def __enter__(self) -> Opening:
@@ -60,31 +67,30 @@ class Opening:
 
     def __exit__(self, *_: object) -> None:
         with self._mutex:
-            self._ended = True
+            self.stage = Stage.DONE
             self._work.clear()
         self._lock.close()
 
     def postpone(self, work: Callable[[], object]) -> bool:
         """Do something in `write`; return False, and do nothing, where that has ended already."""
         with self._mutex:
-            if self._ended:
+            if self.stage is Stage.DONE:
                 return False
-            if self.under_way and not self._work:
+            if self.stage is Stage.MAKING and not self._work:
                 self._lock.enter_context(self.files.locked())
             self._work.append(work)
             return True
 
-    @property
-    def is_writing(self) -> bool:
-        """The model is ready, and not all files are written: who waited for them would hang."""
-        return not (self.under_way or self._ended)
+    def finish_making(self) -> None:
+        """Say that the model answers from now on."""
+        self.stage = Stage.WRITING
 
     def write(self) -> None:
         """Do what was postponed, and let go of it one by one: it is large."""
         while True:
             with self._mutex:
                 if not self._work:
-                    self._ended = True
+                    self.stage = Stage.DONE
                     return
                 work = self._work.popleft()
             work()
@@ -136,7 +142,8 @@ class Shelf:
         again, mapped, when it is in files: maybe from another thread, while the model answers.
         """
         found = self._found(names)
-        if found is None and self._opening.is_writing:  # a question must not wait for the disk
+        if found is None and self._opening.stage is Stage.WRITING:
+            # The files are locked: a question must not wait for the disk.
             found = make()
             if not self._opening.postpone(partial(self._store, names, found, keep)):
                 self._store(names, found, keep)
@@ -146,7 +153,7 @@ class Shelf:
                 found = self._found(names)  # somebody else may have made them meanwhile
                 if found is None:
                     found = make()
-                    if self._opening.under_way:
+                    if self._opening.stage is Stage.MAKING:
                         self._opening.postpone(partial(self._store, names, found, keep))
                     else:
                         self._store(names, found, keep)
@@ -218,7 +225,7 @@ def load(
     with Opening(_derived_files(artifact)) as opening:
         model = _revived(artifact, Shelf(opening), validate=verify == "full")
         model._prepare()
-        opening.under_way = False
+        opening.finish_making()
         opening.write()
     return model
 
@@ -287,7 +294,7 @@ def _open(
             with opening.files.checking_content() as known:
                 model = _revived(artifact, Shelf(opening), validate=not known, sound=known)
                 model._prepare()
-            opening.under_way = False
+            opening.finish_making()
             opened.set_result(model)
             before_writing()
             opening.write()
