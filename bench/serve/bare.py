@@ -66,7 +66,7 @@ def main() -> None:
     options = parser.parse_args()
     import uvicorn
 
-    from penchant.serving.running import uvicorn_options
+    from penchant.serving.listening import uvicorn_options
 
     app = KINDS[options.kind](options.answer.read_bytes())
     uvicorn.run(app, port=options.port, **uvicorn_options())

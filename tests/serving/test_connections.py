@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 
 from penchant.serving import connections
-from penchant.serving.running import listen, make_server
+from penchant.serving.listening import listen, make_server
 
 PATIENCE = 120  # seconds until a test says that the server hangs
 LIMIT = 3

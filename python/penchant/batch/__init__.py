@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from penchant.batch.drop_folder import Outcome, watch
 from penchant.batch.personalizing import rank, recommend, related, segment
 from penchant.batch.report import Report
 from penchant.batch.tables import to_parquet
 from penchant.batch.transforming import transform
-from penchant.batch.watching import Outcome, watch
 
 __all__ = [
     "Outcome",

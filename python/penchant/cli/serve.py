@@ -98,7 +98,7 @@ def serve(
 
 
 def _run(settings: Settings, host: str, port: int, workers: int) -> None:
-    from penchant.serving.running import address, listen
+    from penchant.serving.listening import address, listen
 
     with listen(host, port, "; choose another --port or --host") as listener:
         place = address(host, listener)
@@ -122,7 +122,7 @@ def named_filters(given: list[str]) -> dict[str, str]:
 
 
 def _run_one(settings: Settings, listener: socket.socket, place: str) -> None:
-    from penchant.serving.running import make_server
+    from penchant.serving.listening import make_server
     from penchant.serving.settings import make_app
 
     app = make_app(settings)

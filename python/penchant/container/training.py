@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from penchant._version import __version__
 from penchant.container.channels import DEFAULTS, Plan, read_channel
+from penchant.container.epoch_reports import EpochReport, HeldOut, Stop, metric_line
 from penchant.container.settings import Settings, read_settings
 from penchant.container.tree import Tree, say
-from penchant.container.watching import EpochReport, HeldOut, Stop, metric_line
 from penchant.errors import (
     DataError,
     MissingFileError,

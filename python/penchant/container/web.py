@@ -43,7 +43,7 @@ def serve(root: os.PathLike[str] | str | None = None) -> int:
     try:
         port = bind_port(os.environ)
         app = _application(tree, multi=os.environ.get("SAGEMAKER_MULTI_MODEL") == "true")
-        from penchant.serving.running import listen
+        from penchant.serving.listening import listen
 
         listener = listen("0.0.0.0", port)
     except (PenchantError, OSError) as error:
@@ -98,7 +98,7 @@ def _application(tree: Tree, *, multi: bool) -> Any:
 
 
 def _run(app: Any, listener: socket.socket, stop: _Stop) -> None:
-    from penchant.serving.running import make_server
+    from penchant.serving.listening import make_server
 
     stop.server = server = make_server(app)
     say(f"listening on port {listener.getsockname()[1]}")

@@ -51,7 +51,7 @@ def launch(folder: Folder, arguments: list[str], variables: dict[str, str] | Non
     with open(descriptor, "ab") as log:
         start = os.fstat(descriptor).st_size
         done = subprocess.run(
-            [sys.executable, "-m", "penchant.endpoints.runner", str(folder.path), *arguments],
+            [sys.executable, "-m", "penchant.endpoints.watchdog", str(folder.path), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

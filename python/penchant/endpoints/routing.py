@@ -35,9 +35,9 @@ from penchant.serving.http import (
     json_answer,
     json_error,
 )
+from penchant.serving.listening import address, listen, make_server
 from penchant.serving.protocols.personalize import resource_name
 from penchant.serving.routes import personalize, sagemaker
-from penchant.serving.running import address, listen, make_server
 from penchant.serving.server import Limits
 
 if TYPE_CHECKING:

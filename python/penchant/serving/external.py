@@ -34,10 +34,10 @@ from typing import TYPE_CHECKING, Any
 from penchant.errors import PenchantError, RequestError, RequestTooLargeError, UnsupportedError
 from penchant.serving.decode import Requests, decode_record
 from penchant.serving.external_ddl import ddl
+from penchant.serving.idempotent_runs import Run, Runs
 from penchant.serving.protocols import snowflake
-from penchant.serving.runs import Run, Runs
 from penchant.serving.service import Service
-from penchant.serving.training_runs import TrainingRun
+from penchant.serving.warehouse_training import TrainingRun
 
 if TYPE_CHECKING:
     from penchant.models import Recommender

@@ -71,7 +71,7 @@ class Settings:
         PenchantError
             The state file is none; the warehouse is of no known kind, or not there.
         """
-        from penchant.serving.runs import Runs
+        from penchant.serving.idempotent_runs import Runs
         from penchant.warehouse import opener
 
         if self.state is not None:

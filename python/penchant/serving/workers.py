@@ -24,7 +24,7 @@ from uvicorn_worker import UvicornWorker
 from penchant.data.arrow import leave_pandas_out
 from penchant.errors import PenchantError
 from penchant.models.prepared import open_served
-from penchant.serving.running import DRAIN_SECONDS, uvicorn_options
+from penchant.serving.listening import DRAIN_SECONDS, uvicorn_options
 from penchant.serving.settings import Settings, make_app
 
 if TYPE_CHECKING:

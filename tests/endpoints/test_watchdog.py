@@ -33,10 +33,10 @@ server.serve_forever()
 """
 RUNNER = """
 import sys
-from penchant.endpoints import runner
-runner._CHECK_SECONDS = runner._TICK_SECONDS = 0.05
-runner._PATIENCE_SECONDS = 1.0
-sys.exit(runner.main(sys.argv[1:]))
+from penchant.endpoints import watchdog
+watchdog._CHECK_SECONDS = watchdog._TICK_SECONDS = 0.05
+watchdog._PATIENCE_SECONDS = 1.0
+sys.exit(watchdog.main(sys.argv[1:]))
 """
 
 

@@ -1,6 +1,6 @@
 """The process that watches over a server: starts it, knows when it is ready, ends it.
 
-``python -m penchant.endpoints.runner FOLDER ARGUMENTS...`` goes into the background and runs
+``python -m penchant.endpoints.watchdog FOLDER ARGUMENTS...`` goes into the background and runs
 ``python ARGUMENTS...`` until that ends or answers ``/ping`` no more, until it is told to stop by
 SIGTERM, or until the time that ``endpoint.json`` gives as ``expires_at``. It writes
 ``runtime.json`` and holds the lock on ``alive``. When it is killed itself, the kernel tells the

@@ -84,7 +84,7 @@ def test_a_file_is_taken_when_it_stops_changing(artifact, tmp_path, monkeypatch)
                 file.write('{"userId": "17860"}\n')
         real(seconds)
 
-    monkeypatch.setattr("penchant.batch.watching.time.sleep", grow)
+    monkeypatch.setattr("penchant.batch.drop_folder.time.sleep", grow)
     (outcome,) = pc.batch.watch(tmp_path, artifact, once=True, interval=0.01)
     assert outcome.report.requests == 4
 
@@ -176,8 +176,8 @@ def test_what_the_system_refused_is_tried_again(artifact, tmp_path, monkeypatch)
             (tmp_path / "out").unlink()
         real(seconds)
 
-    monkeypatch.setattr("penchant.batch.watching.time.sleep", mend)
-    monkeypatch.setattr("penchant.batch.watching._AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("penchant.batch.drop_folder.time.sleep", mend)
+    monkeypatch.setattr("penchant.batch.drop_folder._AGAIN_SECONDS", 0.0)
     first, second = pc.batch.watch(tmp_path, artifact, once=True, interval=0.01)
     assert "it will be tried again" in first.error
     assert second.error is None

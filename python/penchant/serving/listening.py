@@ -1,4 +1,4 @@
-"""Running one server process: its socket, and how uvicorn is set up."""
+"""A server process: the socket it listens on, and how uvicorn is set up."""
 
 from __future__ import annotations
 

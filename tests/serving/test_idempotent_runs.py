@@ -12,12 +12,12 @@ import pytest
 from small_models import WARNINGS
 
 from penchant.errors import DataError
-from penchant.serving.runs import Run, Runs
+from penchant.serving.idempotent_runs import Run, Runs
 
 LOST = b"lost"
 CHILD = """
 import sys, threading
-from penchant.serving.runs import Runs
+from penchant.serving.idempotent_runs import Runs
 runs = Runs({"k": 1}, lost=b"lost", state=sys.argv[1])
 def work():
     print("started", flush=True)
