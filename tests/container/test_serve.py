@@ -21,7 +21,7 @@ import pytest
 from trees import COMMAND, make_tree, run
 
 import penchant as pc
-from penchant.container.web import bind_port
+from penchant.container.web import bind_port, worker_count
 from penchant.errors import ArtifactNotFoundError, ParameterError
 from penchant.serving.artifacts import find_artifact
 
@@ -80,10 +80,11 @@ def test_serves_until_sigterm(trained):
     assert "Traceback" not in error
 
 
-def test_sigterm_lets_begun_requests_end(trained):
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_sigterm_lets_begun_requests_end(trained, workers):
     """A request whose body is still on its way is answered; then nobody is let in any more."""
     body = json.dumps({"user_id": "17001"}).encode()
-    with serving(trained) as (process, place):
+    with serving(trained, SAGEMAKER_MODEL_SERVER_WORKERS=workers) as (process, place):
         healthy(place)
         port = int(place.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=60) as slow:
@@ -117,9 +118,11 @@ def test_sigterm_lets_begun_requests_end(trained):
     assert process.returncode == 0
 
 
-def test_sigterm_before_it_serves(trained):
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_sigterm_before_it_serves(trained, workers):
     command = [*COMMAND, "serve", "--root", str(trained)]
     environment = {**os.environ, "SAGEMAKER_BIND_TO_PORT": "0"}
+    environment["SAGEMAKER_MODEL_SERVER_WORKERS"] = workers
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         status = Path(f"/proc/{process.pid}/status")
         while process.poll() is None:  # until it has a handler, the signal just ends it
@@ -169,6 +172,12 @@ def test_a_port_in_use(trained):
         done = run("serve", trained, SAGEMAKER_BIND_TO_PORT=port)
     assert done.returncode == 1
     assert f"cannot listen on 0.0.0.0:{port}: Address already in use" in done.stdout
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "two", "", "1000", "٣"])
+def test_no_number_of_workers(workers):
+    with pytest.raises(ParameterError, match="SAGEMAKER_MODEL_SERVER_WORKERS"):
+        worker_count({"SAGEMAKER_MODEL_SERVER_WORKERS": workers})
 
 
 @pytest.mark.parametrize("port", ["", "http", "-1", "65536", "80.5"])

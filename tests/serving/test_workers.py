@@ -11,6 +11,9 @@ import urllib.request
 
 import pytest
 from hostile_support import PATIENCE, children, serving
+from small_models import TOKEN
+
+import penchant as pc
 
 pytestmark = pytest.mark.slow
 
@@ -19,6 +22,23 @@ def asked(server):
     url = f"http://127.0.0.1:{server.port}/recommend?user_id=u1&k=2"
     with urllib.request.urlopen(url, timeout=PATIENCE) as response:
         return json.load(response)
+
+
+def put(server, artifact):
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server.port}/v1/models/default",
+        json.dumps({"artifact": str(artifact)}).encode(),
+        {"content-type": "application/json", "authorization": f"Bearer {TOKEN}"},
+        method="PUT",
+    )
+    urllib.request.urlopen(request, timeout=PATIENCE).close()
+
+
+def class_of(server):
+    """What whichever worker answers has."""
+    url = f"http://127.0.0.1:{server.port}/v1/models"
+    with urllib.request.urlopen(url, timeout=PATIENCE) as response:
+        return json.load(response)[0]["class"]
 
 
 def waited_for(condition):
@@ -57,8 +77,10 @@ def test_a_worker_that_dies_is_replaced(artifact):
         assert server.stop() == 0
 
 
-def test_the_others_go_on_where_no_replacement_can_start(artifact, tmp_path):
-    mine = tmp_path / "artifact"
+def test_the_others_go_on_where_no_replacement_can_start(artifact, tmp_path, monkeypatch):
+    monkeypatch.setenv("PENCHANT_ADMIN_TOKEN", TOKEN)
+    mine, other = tmp_path / "artifact", tmp_path / "other"
+    pc.Popularity().fit(pc.Interactions.from_sequences([["tea", "jam"]])).save(other)
     shutil.copytree(artifact, mine)
     with serving(mine, "--workers", "2") as server:
         waited_for(lambda: len(children(server.process.pid)) == 2)
@@ -73,6 +95,9 @@ def test_the_others_go_on_where_no_replacement_can_start(artifact, tmp_path):
         time.sleep(0.5)
         assert [asked(server) for _ in range(20)] == [expected] * 20
         assert before[1] in children(server.process.pid)
+        # A worker that failed did not take away what the others follow.
+        put(server, other)
+        waited_for(lambda: {class_of(server) for _ in range(20)} == {"Popularity"})
         assert server.stop() == 0
         assert "Traceback" not in "".join(server.log[said:])
 

@@ -81,9 +81,7 @@ def _clock(seconds: float) -> str:
 def deploy(
     artifact: _ModelArgument,
     name: Annotated[str, typer.Option(metavar="NAME", help="What to call it.")],
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Processes that answer. [default: 1]")
-    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that answer. [default: 1]")] = None,
     expires: _ExpiresOption = None,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1; 0 picks a free one.")

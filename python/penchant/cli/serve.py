@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import socket
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +26,7 @@ _HostOption = Annotated[
 ]
 _NameOption = Annotated[str, typer.Option(help="What the model is called.")]
 _WorkersOption = Annotated[
-    int, typer.Option(min=1, max=256, help="Processes that answer; they share the artifact.")
+    int, typer.Option(help="Processes that answer; they share the artifact.")
 ]
 _FilterOption = Annotated[
     list[str] | None,
@@ -82,9 +81,11 @@ def serve(
     """
     require("uvicorn", "serve")
     from penchant.serving.catalog import check_name
+    from penchant.serving.listening import check_workers
     from penchant.serving.settings import Settings
 
     check_name(name)
+    check_workers(workers, "--workers")
     settings = Settings(
         {name: str(artifact)},
         record=None if record is None else str(record),
@@ -101,13 +102,8 @@ def _run(settings: Settings, host: str, port: int, workers: int) -> None:
     from penchant.serving.listening import address, listen
 
     with listen(host, port, "; choose another --port or --host") as listener:
-        place = address(host, listener)
-        if workers == 1:
-            _run_one(settings, listener, place)
-            return
-        with tempfile.TemporaryDirectory(prefix="penchant-serve-") as folder:
-            shared = dataclasses.replace(settings, pointer=f"{folder}/models.json")
-            _run_several(shared, workers, listener, place)
+        run = _run_one if workers == 1 else functools.partial(_run_several, workers)
+        run(settings, listener, address(host, listener))
 
 
 def named_filters(given: list[str]) -> dict[str, str]:
@@ -135,12 +131,12 @@ def _run_one(settings: Settings, listener: socket.socket, place: str) -> None:
     make_server(app).run(sockets=[listener])
 
 
-def _run_several(settings: Settings, workers: int, listener: socket.socket, place: str) -> None:
-    """Start processes that share the socket; one that dies is replaced."""
+def _run_several(workers: int, settings: Settings, listener: socket.socket, place: str) -> None:
     for package in ("fastapi", "gunicorn", "uvicorn_worker"):
         require(package, "serve")
     from penchant.serving.workers import prepare, run_workers
 
     prepare(settings)
     typer.echo(f"serving with {workers} workers on {place} - Ctrl-C stops them", err=True)
-    run_workers(settings, listener, workers)
+    if code := run_workers(settings, listener, workers):
+        raise typer.Exit(code)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+import re
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penchant.container.tree import Tree, say
 from penchant.errors import ParameterError, PenchantError, require
 
-__all__ = ["bind_port", "serve"]
+if TYPE_CHECKING:
+    from penchant.serving.settings import Settings
+
+__all__ = ["bind_port", "serve", "worker_count"]
 
 _PORT = 8080
+_WORKERS = "SAGEMAKER_MODEL_SERVER_WORKERS"
 
 
 def serve(root: os.PathLike[str] | str | None = None) -> int:
@@ -34,6 +41,7 @@ def serve(root: os.PathLike[str] | str | None = None) -> int:
     -----
     The port is 8080, or ``SAGEMAKER_BIND_TO_PORT``. With ``SAGEMAKER_MULTI_MODEL=true`` it starts
     without a model, and ``POST /models`` loads those that lie in ``models``.
+    ``SAGEMAKER_MODEL_SERVER_WORKERS`` is how many processes answer, by default one.
     """
     tree = Tree(root)
     # The first process of a container gets no default handlers. The server has its own while it
@@ -42,16 +50,15 @@ def serve(root: os.PathLike[str] | str | None = None) -> int:
     signal.signal(signal.SIGTERM, stop)
     try:
         port = bind_port(os.environ)
-        app = _application(tree, multi=os.environ.get("SAGEMAKER_MULTI_MODEL") == "true")
-        from penchant.serving.listening import listen
-
-        listener = listen("0.0.0.0", port)
+        workers = worker_count(os.environ)
+        settings = _settings(tree, multi=os.environ.get("SAGEMAKER_MULTI_MODEL") == "true")
+        run = _run_one if workers == 1 else functools.partial(_run_several, workers)
+        code = run(settings, port, stop)
     except (PenchantError, OSError) as error:
         say(f"failed: {error}")
         return 1
-    _run(app, listener, stop)
     say("stopped")
-    return 0
+    return code
 
 
 class _Stop:
@@ -86,21 +93,62 @@ def bind_port(environment: Mapping[str, str]) -> int:
     return int(text)
 
 
-def _application(tree: Tree, *, multi: bool) -> Any:
+def worker_count(environment: Mapping[str, str]) -> int:
+    """Return how many processes answer.
+
+    Raises
+    ------
+    ParameterError
+        The variable holds no number of them.
+
+    Examples
+    --------
+    >>> worker_count({}), worker_count({"SAGEMAKER_MODEL_SERVER_WORKERS": "4"})
+    (1, 4)
+    """
+    from penchant.serving.listening import check_workers
+
+    text = environment.get(_WORKERS, "1")
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise ParameterError(f"{_WORKERS} must be a number of processes, got {text!r}")
+    return check_workers(int(text), _WORKERS)
+
+
+def _settings(tree: Tree, *, multi: bool) -> Settings:
     require("uvicorn", "serve")
     from penchant.serving.artifacts import find_artifact
-    from penchant.serving.settings import Settings, make_app
+    from penchant.serving.settings import Settings
 
     if multi:
         tree.models.mkdir(parents=True, exist_ok=True)
-        return make_app(Settings({}, models_root=str(tree.models)))
-    return make_app(Settings({"default": str(find_artifact(tree.model))}))
+        return Settings({}, models_root=str(tree.models))
+    return Settings({"default": str(find_artifact(tree.model))})
 
 
-def _run(app: Any, listener: socket.socket, stop: _Stop) -> None:
+def _run_one(settings: Settings, port: int, stop: _Stop) -> int:
     from penchant.serving.listening import make_server
+    from penchant.serving.settings import make_app
 
-    stop.server = server = make_server(app)
-    say(f"listening on port {listener.getsockname()[1]}")
-    if not stop.asked:
-        server.run(sockets=[listener])
+    app = make_app(settings)
+    with _listening(port) as listener:
+        stop.server = server = make_server(app)
+        if not stop.asked:
+            server.run(sockets=[listener])
+    return 0
+
+
+def _run_several(workers: int, settings: Settings, port: int, stop: _Stop) -> int:
+    from penchant.serving.workers import prepare, run_workers
+
+    prepare(settings)
+    with _listening(port) as listener:
+        return 0 if stop.asked else run_workers(settings, listener, workers)
+
+
+@contextlib.contextmanager
+def _listening(port: int) -> Iterator[socket.socket]:
+    from penchant.serving.listening import listen
+
+    with listen("0.0.0.0", port) as listener:
+        say(f"listening on port {listener.getsockname()[1]}")
+        yield listener

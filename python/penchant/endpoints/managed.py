@@ -20,13 +20,12 @@ from penchant.endpoints.store import keep_only, store
 from penchant.errors import EndpointError, EndpointExistsError, ParameterError, require
 from penchant.home import home, make_private
 from penchant.serving.catalog import check_name
+from penchant.serving.listening import check_workers
 
 if TYPE_CHECKING:
     from penchant.models import Recommender
 
 __all__ = ["deploy", "get", "list", "names"]
-
-_MAX_WORKERS = 256
 
 
 class _Endpoints(builtins.list[Predictor]):
@@ -181,8 +180,8 @@ def names() -> builtins.list[str]:
 
 def _check(name: str, workers: int | None, port: int) -> None:
     check_name(name)
-    if workers is not None and not 1 <= workers <= _MAX_WORKERS:
-        raise ParameterError(f"workers={workers} is not from 1 to {_MAX_WORKERS}")
+    if workers is not None:
+        check_workers(workers)
     if not 0 <= port <= 65535:
         raise ParameterError(f"port={port} is not from 0 to 65535")
 

@@ -7,10 +7,18 @@ from typing import Any
 
 from penchant.errors import ParameterError, require
 
-__all__ = ["DRAIN_SECONDS", "address", "listen", "make_server", "uvicorn_options"]
+__all__ = ["DRAIN_SECONDS", "address", "check_workers", "listen", "make_server", "uvicorn_options"]
 
 _BACKLOG = 4096
+_MAX_WORKERS = 256
 DRAIN_SECONDS = 25  # of the 30 that SageMaker and most container hosts give
+
+
+def check_workers(count: int, name: str = "workers") -> int:
+    """Return a number of processes, or raise a ParameterError that calls it `name`."""
+    if not 1 <= count <= _MAX_WORKERS:
+        raise ParameterError(f"{name}={count} is not from 1 to {_MAX_WORKERS}")
+    return count
 
 
 def listen(host: str, port: int, hint: str = "") -> socket.socket:

@@ -6,13 +6,16 @@ weighs by itself, they have once. Models are mapped from the artifact, by each w
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import importlib
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -123,22 +126,40 @@ def _open_models(settings: Settings) -> None:
         open_served(artifact)
 
 
-def run_workers(settings: Settings, listener: socket.socket, count: int) -> None:
+def run_workers(settings: Settings, listener: socket.socket, count: int) -> int:
     """Serve until SIGTERM or Ctrl-C, after `prepare`; a worker that dies is replaced.
 
     Parameters
     ----------
     settings : Settings
+        Without a pointer: the workers follow one of their own.
     listener : socket
         Listens already; all workers accept from it. Closed when this ends.
     count : int
         Workers.
 
+    Returns
+    -------
+    int
+        Exit code.
+
     Raises
     ------
     SystemExit
-        Always, in the end, with gunicorn's exit code.
+        In a worker, when it ends.
     """
+    parent = os.getpid()
+    folder = tempfile.mkdtemp(prefix="penchant-serve-")
+    shared = dataclasses.replace(settings, pointer=f"{folder}/models.json")
     gc.collect()
     gc.freeze()  # or the workers' collections would write to, and so copy, the pages they share
-    _Workers(settings, listener, count).run()
+    try:
+        _Workers(shared, listener, count).run()
+    except SystemExit as ended:
+        if os.getpid() != parent:  # a worker's end comes by here too
+            raise
+        return ended.code if isinstance(ended.code, int) else 0
+    finally:
+        if os.getpid() == parent:
+            shutil.rmtree(folder, ignore_errors=True)
+    return 0
