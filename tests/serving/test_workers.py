@@ -87,7 +87,8 @@ def test_the_others_go_on_where_no_replacement_can_start(artifact, tmp_path, mon
         expected, before = asked(server), children(server.process.pid)
         mine.rename(tmp_path / "away")
         os.kill(before[0], signal.SIGKILL)
-        waited_for(lambda: "error: " in "".join(server.log))
+        waited_for(lambda: "exited with code 1" in "".join(server.log))
+        assert "error: no Penchant artifact" in "".join(server.log)
         assert [asked(server) for _ in range(20)] == [expected] * 20
         (tmp_path / "away").rename(mine)
         said = len(server.log)
