@@ -61,6 +61,8 @@ isas() { # the instruction sets that this machine can run
   if has_flags avx512f avx512bw avx512cd avx512dq avx512vl avx512_vnni; then echo avx512; fi
 }
 
+runs_avx512() { isas | grep -c avx512 || true; } # 1 or 0: sanitizers check what runs, and these kernels compile for long
+
 has_flags() {
   local flag
   for flag in "$@"; do grep -qw -m 1 "$flag" /proc/cpuinfo || return 1; done
@@ -70,6 +72,7 @@ has_flags() {
 run_cpp_tests() { # run_cpp_tests COMMAND...: the test program, behind what runs it, before options that choose cases
   local cases
   cases=$("$@" --count | sed -n 's/.*current filters: //p')
+  ((cases > 0))
   export -f run_cpp_case
   seq "$cases" | OMP_WAIT_POLICY=passive xargs -P "$(nproc)" -I{} bash -euc 'run_cpp_case "$@"' run_cpp_case {} "$@"
   echo "$cases test cases passed"
@@ -90,12 +93,12 @@ stage_cpp() {
 }
 
 stage_asan() {
-  build_cpp asan RelWithDebInfo -DPENCHANT_SANITIZE=address
+  build_cpp asan RelWithDebInfo -DPENCHANT_SANITIZE=address -DPENCHANT_AVX512="$(runs_avx512)"
   ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 run_cpp_tests "$CACHE/build-asan/penchant_tests"
 }
 
 stage_tsan() { # libgomp's barriers look like races to TSan: the std::thread backend runs the same loops
-  build_cpp tsan RelWithDebInfo -DPENCHANT_SANITIZE=thread -DPENCHANT_PARALLEL=threads
+  build_cpp tsan RelWithDebInfo -DPENCHANT_SANITIZE=thread -DPENCHANT_PARALLEL=threads -DPENCHANT_AVX512="$(runs_avx512)"
   local fixed_addresses=()
   # Older TSan runtimes cannot place their shadow memory when the kernel randomizes addresses with 32 bits.
   if setarch -R true 2>/dev/null; then fixed_addresses=(setarch -R); fi
@@ -182,7 +185,7 @@ stage_oldest() {
   if [[ $(cat "$venv/requirements.key" 2>/dev/null) != "$key" ]]; then
     rm -rf "$venv"
     "$python" -m venv "$venv"
-    "$venv/bin/pip" install -q -r "$CACHE/oldest.txt" -r tests/requirements-libraries.txt "httpx<0.28"
+    pip_install "$venv" -r "$CACHE/oldest.txt" -r tests/requirements-libraries.txt "httpx<0.28"
     echo "$key" >"$venv/requirements.key"
   fi
   "$venv/bin/pip" install -q --force-reinstall --no-deps .
