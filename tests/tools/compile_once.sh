@@ -25,7 +25,12 @@ case "$object ${options[*]}" in
   # tests, which are compiled only once.
   *.gch\ * | *\ -g* | *cmTC_* | *penchant_tests*) exec "${command[@]}" ;;
 esac
-key=$({ "${command[0]}" --version && echo "${options[@]}" && "${preprocess[@]}" "$source"; } | sha256sum) || exec "${command[@]}"
+# g++ and c++ are one compiler, and messages of pybind11 name its headers, whose folder is another in each build.
+key=$({
+  "${command[0]}" --version | sed '1s/^[^ ]* //'
+  echo "${options[@]}"
+  "${preprocess[@]}" "$source" | sed 's,"[^"]*/site-packages/,",g'
+} | sha256sum) || exec "${command[@]}"
 kept=$store/${key%% *}.o
 if cp "$kept" "$object" 2>/dev/null; then
   touch "$kept"
