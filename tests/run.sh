@@ -14,6 +14,8 @@ CACHE=$ROOT/.cache
 LOGS=$CACHE/logs
 VENV=$CACHE/venv
 export ROOT CACHE LOGS VENV
+# The core is compiled in several stages: what comes out the same is compiled once.
+export CMAKE_CXX_COMPILER_LAUNCHER=$ROOT/tests/tools/compile_once.sh
 # shellcheck source=tests/tools/setup.sh
 source tests/tools/setup.sh
 # shellcheck source=tests/tools/stages.sh
@@ -57,7 +59,8 @@ if [[ ${1:-} == --list ]]; then
 fi
 CHOSEN=()
 choose_stages "$@"
-mkdir -p "$LOGS"
+mkdir -p "$LOGS" "$CACHE/objects"
+find "$CACHE/objects" -type f -mtime +7 -delete  # what compile_once.sh kept and no build asked for in a week
 rm -f "$LOGS"/*.log
 began=$SECONDS
 set_up_machine

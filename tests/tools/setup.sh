@@ -44,9 +44,14 @@ set_up_venv() { # made anew when the interpreter or a requirement changes
     rm -rf "$VENV"
     "$python" -m venv "$VENV"
     "$VENV/bin/python" tests/tools/dependencies.py pyproject.toml >"$CACHE/dependencies.txt"
-    "$VENV/bin/pip" install -q -r tests/requirements.txt -r tests/requirements-libraries.txt -r "$CACHE/dependencies.txt"
+    pip_install "$VENV" -r tests/requirements.txt -r tests/requirements-libraries.txt -r "$CACHE/dependencies.txt"
     echo "$key" >"$VENV/requirements.key"
   fi
   export PATH=$VENV/bin:$PATH
   unset PYTHONPATH PYTHONHOME PENCHANT_ISA
+}
+
+pip_install() { # pip_install ENVIRONMENT ARGUMENTS...; pip itself would compile to bytecode on one core only
+  "$1/bin/pip" install -q --no-compile "${@:2}"
+  "$1/bin/python" -W ignore -m compileall -qq -j 0 "$1/lib" || true # test files of some libraries are no valid Python
 }

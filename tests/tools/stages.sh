@@ -61,37 +61,55 @@ isas() { # the instruction sets that this machine can run
   if has_flags avx512f avx512bw avx512cd avx512dq avx512vl avx512_vnni; then echo avx512; fi
 }
 
+runs_avx512() { isas | grep -c avx512 || true; } # 1 or 0: sanitizers check what runs, and these kernels compile for long
+
 has_flags() {
   local flag
   for flag in "$@"; do grep -qw -m 1 "$flag" /proc/cpuinfo || return 1; done
+}
+
+# Each case in a process of its own, one for each core at a time: few cases keep more than one busy.
+run_cpp_tests() { # run_cpp_tests COMMAND...: the test program, behind what runs it, before options that choose cases
+  local cases
+  cases=$("$@" --count | sed -n 's/.*current filters: //p')
+  ((cases > 0))
+  export -f run_cpp_case
+  seq "$cases" | OMP_WAIT_POLICY=passive xargs -P "$(nproc)" -I{} bash -euc 'run_cpp_case "$@"' run_cpp_case {} "$@"
+  echo "$cases test cases passed"
+}
+
+run_cpp_case() { # run_cpp_case NUMBER COMMAND...: a line with its time if it ran and passed, else all that it says
+  local said
+  said=$("${@:2}" --first="$1" --last="$1" --minimal --duration 2>&1) || { echo "$said"; return 1; }
+  grep '^[0-9.]* s: ' <<<"$said"
 }
 
 stage_cpp() {
   build_cpp plain Release
   for isa in $(isas); do
     echo "PENCHANT_ISA=$isa"
-    PENCHANT_ISA=$isa "$CACHE/build-plain/penchant_tests"
+    PENCHANT_ISA=$isa run_cpp_tests "$CACHE/build-plain/penchant_tests"
   done
 }
 
 stage_asan() {
-  build_cpp asan RelWithDebInfo -DPENCHANT_SANITIZE=address
-  ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$CACHE/build-asan/penchant_tests"
+  build_cpp asan RelWithDebInfo -DPENCHANT_SANITIZE=address -DPENCHANT_AVX512="$(runs_avx512)"
+  ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 run_cpp_tests "$CACHE/build-asan/penchant_tests"
 }
 
 stage_tsan() { # libgomp's barriers look like races to TSan: the std::thread backend runs the same loops
-  build_cpp tsan RelWithDebInfo -DPENCHANT_SANITIZE=thread -DPENCHANT_PARALLEL=threads
+  build_cpp tsan RelWithDebInfo -DPENCHANT_SANITIZE=thread -DPENCHANT_PARALLEL=threads -DPENCHANT_AVX512="$(runs_avx512)"
   local fixed_addresses=()
   # Older TSan runtimes cannot place their shadow memory when the kernel randomizes addresses with 32 bits.
   if setarch -R true 2>/dev/null; then fixed_addresses=(setarch -R); fi
-  TSAN_OPTIONS=halt_on_error=1 "${fixed_addresses[@]}" "$CACHE/build-tsan/penchant_tests"
+  TSAN_OPTIONS=halt_on_error=1 run_cpp_tests "${fixed_addresses[@]}" "$CACHE/build-tsan/penchant_tests"
 }
 
 stage_qemu() {
   [[ $(uname -m) == x86_64 ]] || { echo "this machine is no x86-64"; return "$SKIP"; }
   build_cpp plain Release
   # Emulated threads take minutes to show what the other stages show: bits that do not depend on them.
-  qemu-x86_64 -cpu Nehalem "$CACHE/build-plain/penchant_tests" --test-case-exclude='*number of threads*'
+  run_cpp_tests qemu-x86_64 -cpu Nehalem "$CACHE/build-plain/penchant_tests" --test-case-exclude='*number of threads*'
 }
 
 stage_symbols() {
@@ -167,7 +185,7 @@ stage_oldest() {
   if [[ $(cat "$venv/requirements.key" 2>/dev/null) != "$key" ]]; then
     rm -rf "$venv"
     "$python" -m venv "$venv"
-    "$venv/bin/pip" install -q -r "$CACHE/oldest.txt" -r tests/requirements-libraries.txt "httpx<0.28"
+    pip_install "$venv" -r "$CACHE/oldest.txt" -r tests/requirements-libraries.txt "httpx<0.28"
     echo "$key" >"$venv/requirements.key"
   fi
   "$venv/bin/pip" install -q --force-reinstall --no-deps .
