@@ -250,3 +250,46 @@ def test_all_the_rules_read_texts():
     assert pc.BPR.from_texts({"factors": "32.0", "learning_rate": "1e-2"}).factors == 32
     with pytest.raises(ParameterError, match=r"retrieve must be a model such as .* got 'bpx'"):
         pc.Pipeline.from_texts({"retrieve": "bpx"})
+
+
+NAMES = [f"taste {taste} item {item}" for taste in (0, 1) for item in range(8)]
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
+def test_tables_of_items_and_users(tmp_path, kind):
+    items = pd.DataFrame({"item_id": NAMES, "taste": [0] * 8 + [1] * 8})
+    users = pd.DataFrame({"user_id": [f"0{user}" for user in range(17000, 17040)], "age": 40})
+    events = "".join(f"0{user},{item}\n" for user, item in rows())
+    root = make_tree(tmp_path, {"model": "popularity"}, {"training": {"a.csv": events}})
+    for name, table in (("items", items), ("users", users)):
+        path = root / "input" / "data" / name / f"a.{kind}"
+        path.parent.mkdir()
+        if kind == "parquet":
+            table.to_parquet(path)
+        else:
+            table.to_csv(path, index=False, sep="\t" if kind == "tsv" else ",")
+    assert train(root) == 0
+    model = pc.load(root / "model")
+    asked = {"where": "taste == 0", "with_columns": ["taste"], "exclude_seen": False}
+    found = model.recommend("017001", k=8, **asked)
+    assert set(found["taste"]) == {0}
+    assert len(found) == 8
+    audience = model.recommend_users(where="taste == 0", k=3, with_columns=["age"])
+    assert audience["age"].tolist() == [40] * 3
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"a.csv": "item,taste\nx,1\n"}, "items/a.csv has no column 'item_id'"),
+        ({"a.csv": "item_id,taste\nx,1,2\n"}, "items/a.csv cannot be read"),
+        ({"a.csv": ""}, "items/a.csv cannot be read"),
+        ({"a.parquet": "no"}, "items/a.parquet cannot be read"),
+        ({"a.csv": "item_id,t\nx,1\nx,2\n"}, "more than one row for item_id 'x'"),
+        ({"a.csv": "item_id,t\nx,1\n", "b.csv": "item_id,t\ny,z\n"}, "do not match"),
+        ({".a.csv": "item_id,t\nx,1\n"}, "the channel 'items' has no file"),
+    ],
+)
+def test_wrong_tables_of_items(refused, files, message):
+    events = {"a.csv": "1,x\n2,y\n"}
+    assert message in refused({"model": "popularity"}, {"training": events, "items": files})

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -217,6 +218,28 @@ def test_inputs_of_files(state, tmp_path):
     (folder / "link.csv").symlink_to("/etc/passwd")
     with pytest.raises(JobError, match="is a link that leads out of the channel"):
         pc.jobs.train("itemknn", inputs, said, progress=False)
+
+
+def test_tables_of_items_and_times_go_with_interactions(state, tmp_path):
+    events = frame().assign(at=1_300_000_000 + np.arange(200))
+    items = pd.DataFrame({"product": events["product"].unique()})
+    items["taste"] = items["product"].str[6].astype(int)
+    data = pc.Interactions.from_frame(
+        events, user="customer", item="product", timestamp="at", timestamp_unit="s",
+        item_features=items,
+    )  # fmt: skip
+    job = pc.jobs.train("popularity", {"training": data}, progress=False)
+    found = job.model().recommend(k=8, where="taste == 1", exclude_seen=False)
+    assert set(found["product"].str[6]) == {"1"}
+    assert "items: 16 rows, product, taste" in job.logs()
+    items.to_csv(tmp_path / "items.csv", index=False)
+    given = {"training": data, "items": tmp_path / "items.csv"}
+    again = pc.jobs.train("popularity", given, progress=False).model()
+    pd.testing.assert_frame_equal(
+        again.recommend(k=8, where="taste == 1", exclude_seen=False), found
+    )
+    with pytest.raises(ParameterError, match="is a table with a row for each"):
+        pc.jobs.train("popularity", {"training": data, "items": data}, progress=False)
 
 
 def test_a_file_may_be_rewritten_when_the_job_has_begun(state, tmp_path):

@@ -16,7 +16,7 @@ from penchant.container.tree import say
 from penchant.data.written_ids import read_ids
 from penchant.errors import ColumnError, DataError, MissingFileError, closest
 
-__all__ = ["DEFAULTS", "Plan", "read_channel"]
+__all__ = ["DEFAULTS", "Plan", "files_of", "is_parquet", "read_channel"]
 
 # What columns are called where nobody says; the last two are read where they are there.
 DEFAULTS = {"user": "user_id", "item": "item_id", "value": "value", "timestamp": "timestamp"}
@@ -85,12 +85,12 @@ def read_channel(
     content_type = str((settings or {}).get("ContentType") or "").lower().replace(" ", "")
     form = _form(plan, content_type)
     tables, text_ids = [], False
-    for path in _files(folder):
+    for path in files_of(folder):
         where = f"{folder.name}/{path.relative_to(folder)}"
         if path.stat().st_size == 0:
             say(f"note: {where} is empty")
             continue
-        if _is_parquet(path, where, content_type):
+        if is_parquet(path, where, content_type):
             table = _read_parquet(path, where, plan)
         else:
             text_ids = True
@@ -115,7 +115,7 @@ def _form(plan: Plan, content_type: str) -> CsvForm:
     )
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def files_of(folder: Path) -> Iterator[Path]:
     """Yield the files of a channel, sorted; whatever is not one of its own plain files is refused.
 
     A link could name any file of the machine, and what is learnt from it could be asked back.
@@ -156,7 +156,8 @@ def _passed_over(folder: Path) -> str:
     return f"; passed over, as names that begin with '.' or '_' are: {', '.join(found[:5])}{more}"
 
 
-def _is_parquet(path: Path, where: str, content_type: str) -> bool:
+def is_parquet(path: Path, where: str, content_type: str) -> bool:
+    """Tell Parquet from CSV by the name, the channel's type of content, or the first bytes."""
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     kind = suffixes[-1] if suffixes else ""
     if kind in _PARQUET:

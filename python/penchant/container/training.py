@@ -7,6 +7,7 @@ import json
 import os
 import traceback
 import warnings
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from penchant._version import __version__
 from penchant.container.channels import DEFAULTS, Plan, read_channel
 from penchant.container.epoch_reports import EpochReport, HeldOut, Stop, metric_line
+from penchant.container.features import read_features
 from penchant.container.settings import Settings, read_settings
 from penchant.container.tree import Tree, say
 from penchant.errors import (
@@ -139,7 +141,7 @@ def _data(
     if settings.url is not None:
         if "training" in channels:
             raise ParameterError("there are a channel 'training' and a data_url: give one of them")
-        training = _from_database(settings)
+        training = _from_database(tree, channels, settings)
     elif "training" not in channels:
         found = f"; there are {', '.join(channels)}" if channels else ""
         raise MissingFileError(
@@ -169,12 +171,30 @@ def _channel(
     plan = dataclasses.replace(plan, ids_only=name != "training")
     table, columns = read_channel(tree.data / name, plan, channels[name])
     said: dict[str, Any] = {**columns, **settings.reading}
+    if name == "training":
+        said |= _features(tree, channels, columns)
     data = Interactions.from_frame(table, backend="pandas", **said)
     _tell(name, data)
     return data
 
 
-def _from_database(settings: Settings) -> Interactions:
+def _features(
+    tree: Tree, channels: dict[str, dict[str, Any]], columns: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the tables of items and users, where there are such channels."""
+    found = {}
+    for part in ("item", "user"):
+        channel = f"{part}s"
+        if channel in channels:
+            table = read_features(tree.data / channel, columns[part], channels[channel])
+            say(f"{channel}: {table.num_rows:,} rows, {', '.join(table.column_names):.200}")
+            found[f"{part}_features"] = table
+    return found
+
+
+def _from_database(
+    tree: Tree, channels: dict[str, dict[str, Any]], settings: Settings
+) -> Interactions:
     from penchant.data.interactions import Interactions
 
     columns = {part: settings.columns.get(part, DEFAULTS[part]) for part in ("user", "item")}
@@ -183,6 +203,7 @@ def _from_database(settings: Settings) -> Interactions:
     with ExitStack() as stack:
         connection = stack.enter_context(opened(str(settings.url), settings.secret))
         said: dict[str, Any] = {**columns, **settings.reading}
+        said |= _features(tree, channels, columns)
         data = Interactions.from_sql(connection, query, **said)
     _tell("training", data)
     return data

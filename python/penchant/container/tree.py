@@ -16,7 +16,7 @@ from penchant.warehouse.credentials import hide
 
 __all__ = ["CHANNELS", "Tree", "now", "say"]
 
-CHANNELS = ("training", "validation", "testing")
+CHANNELS = ("training", "validation", "testing", "items", "users")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _FAILURE = 1024  # characters that SageMaker shows
 _DEFAULT = "/opt/ml"

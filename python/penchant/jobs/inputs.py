@@ -10,12 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from penchant.container.tree import CHANNELS
+from penchant.data import arrow
+from penchant.data.frames import to_arrow
 from penchant.data.interactions import Interactions
 from penchant.errors import DataError, MissingFileError, ParameterError, closest
 
 __all__ = ["write_channels"]
 
-_CHANNELS = ("training", "validation", "testing")
+_TABLES = ("items", "users")
 _FICLONE = 0x40049409  # of linux/fs.h: a copy that shares its blocks until one of both changes
 _PARTS = ("user", "item", "value", "timestamp")
 
@@ -28,8 +33,8 @@ def write_channels(data: Path, inputs: Mapping[str, Any]) -> dict[str, str]:
     data : Path
         The folder of the channels.
     inputs : mapping
-        Paths of files or folders, frames, or `Interactions`. All of them are copied: what
-        becomes of a file later is nothing to the job.
+        Paths of files or folders, frames, or `Interactions`, whose tables of items and users go
+        with them. All of them are copied: what becomes of a file later is nothing to the job.
 
     Returns
     -------
@@ -49,21 +54,25 @@ def write_channels(data: Path, inputs: Mapping[str, Any]) -> dict[str, str]:
         raise ParameterError('inputs must be a mapping such as {"training": "sales.parquet"}')
     said: dict[str, str] = {}
     for name, source in inputs.items():
-        if name not in _CHANNELS:
+        if name not in CHANNELS:
             raise ParameterError(
-                f"there is no use for an input {name!r:.80}{closest(name, _CHANNELS)}; inputs are "
-                f"{', '.join(_CHANNELS)}"
+                f"there is no use for an input {name!r:.80}{closest(name, CHANNELS)}; inputs are "
+                f"{', '.join(CHANNELS)}"
             )
         folder = data / name
         folder.mkdir(parents=True)
         if isinstance(source, str | os.PathLike):
             _copy(Path(source).expanduser(), folder)
         elif isinstance(source, Interactions):
+            if name in _TABLES:
+                raise ParameterError(f"inputs[{name!r}] is a table with a row for each, not events")
             for part, column in _named(source).items():
                 said.setdefault(f"{part}_column", column)
-            _write(source.to_frame(), folder)
+            _write(_with_moments(source), folder)
+            if name == "training":
+                _write_features(source, data, inputs)
         else:
-            _write(source, folder)
+            _write(_table(source), folder)
     return said
 
 
@@ -71,12 +80,35 @@ def _named(data: Interactions) -> dict[str, str]:
     return {part: name for part, name in data.columns if part in _PARTS}
 
 
-def _write(frame: Any, folder: Path) -> None:
+def _write_features(training: Interactions, data: Path, inputs: Mapping[str, Any]) -> None:
+    """Give the job the tables of items and users that the events bring along."""
+    pairs = (
+        ("items", training.items, training.item_features),
+        ("users", training.users, training.user_features),
+    )
+    for channel, ids, table in pairs:
+        if table is not None and channel not in inputs:
+            (data / channel).mkdir()
+            _write(table.add_column(0, ids.name, ids.to_arrow()), data / channel)
+
+
+def _with_moments(data: Interactions) -> pa.Table:
+    """Return the events, with times where the caller had numbers: files have no unit for those."""
+    table = _table(data.to_frame())
+    name = data.columns.timestamp
+    if name is not None and arrow.holds_numbers(table[name].type):
+        times = data.events["timestamp"].cast(pa.timestamp("us", "UTC"))
+        table = table.set_column(table.column_names.index(name), name, times)
+    return table
+
+
+def _table(frame: Any) -> pa.Table:
+    return to_arrow(frame)[0]
+
+
+def _write(table: pa.Table, folder: Path) -> None:
     import pyarrow.parquet as pq
 
-    from penchant.data.frames import to_arrow
-
-    table, _ = to_arrow(frame)
     pq.write_table(table, folder / "part-0.parquet")
 
 

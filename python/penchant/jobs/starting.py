@@ -41,7 +41,8 @@ def train(
         The name of a model, or an unfitted one whose hyperparameters are numbers and texts.
     inputs : mapping, optional
         ``"training"`` and, to measure every epoch on, ``"testing"`` or ``"validation"``: paths of
-        CSV or Parquet files or folders of them, frames, or `Interactions`. Without
+        CSV or Parquet files or folders of them, frames, or `Interactions`; ``"items"`` and
+        ``"users"``: tables with a row for each, which filters ask for. Without
         `Interactions`, the columns are ``user_id``, ``item_id`` and, where they are there,
         ``value`` and ``timestamp``, or those that the hyperparameters ``user_column`` and so on
         name; CSV may lack a row of names.
