@@ -80,7 +80,7 @@ def test_bad_lines_go_to_a_side_file(run, number_model, tmp_path):
     assert records[1]["input"] == "nonsense \\xff"
     assert "line 1: user_id is missing\nline 3: not UTF-8" in said
     assert f"skipped 7 bad lines, 2 more like these: see {side}\n" in said
-    assert "2 recommendations for 1 requests" in said
+    assert "2 recommendations for 1 request;" in said
     run(GOOD)  # the file of the run before would mislead
     assert not side.exists()
 
@@ -186,7 +186,7 @@ def test_pipes(command, artifact, number_model):
     wanted = answer(number_model, ("17850", 2), ("17860", 3))
     assert done.stdout == b"user_id,item_id,score\n" + wanted
     assert "line 3: not JSON" in said
-    assert "skipped 1 bad lines\n" in said
+    assert "skipped 1 bad line\n" in said
 
 
 def test_the_command_line_reports_in_one_line(command, artifact, tmp_path):

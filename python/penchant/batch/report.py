@@ -60,13 +60,17 @@ class Report:
     model: str = ""
 
     def __str__(self) -> str:
-        text = f"{self.rows:,} recommendations for {self.requests:,} requests"
+        text = f"{_counted(self.rows, 'recommendation')} for {_counted(self.requests, 'request')}"
         if self.unknown:
             text += f"; {self.unknown:,} of them for users unknown to the model: popular items"
         if self.failed:
-            text += f"; {self.failed:,} {'line' if self.failed == 1 else 'lines'} not answered"
+            text += f"; {_counted(self.failed, 'line')} not answered"
         return text
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         return dataclasses.asdict(self) | {"first_errors": list(self.first_errors)}
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -98,7 +98,7 @@ def transform(
     ...     print(out.read_text(), report, sep="")
     1,jam,2
     1,milk,1
-    2 recommendations for 1 requests
+    2 recommendations for 1 request
     """
     if type(top_n) is not int or not 1 <= top_n <= MAX_TOP_N:
         raise ParameterError(f"top_n must be from 1 to {MAX_TOP_N}, got {top_n}")

@@ -315,7 +315,8 @@ def _say(report: Report) -> None:
         more = f", {left:,} more like these" if left else ""
         what = "skipped" if report.job == "transform" else "could not answer"
         where = f": see {report.errors}" if report.errors is not None else ""
-        typer.echo(f"{what} {report.failed:,} bad lines{more}{where}", err=True)
+        lines = "bad line" if report.failed == 1 else "bad lines"
+        typer.echo(f"{what} {report.failed:,} {lines}{more}{where}", err=True)
     typer.echo(str(report), err=True)
 
 
