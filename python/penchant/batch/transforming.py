@@ -20,8 +20,9 @@ from penchant.batch.runner import Piece, run
 from penchant.batch.sources import Block, Source
 from penchant.errors import DataError, ParameterError
 from penchant.serving import Requests, Service
-from penchant.serving.decode import MAX_LINE_BYTES, BadLine
+from penchant.serving.decode import MAX_LINE_BYTES
 from penchant.serving.json_lines import split_lines
+from penchant.serving.plain_requests import BadLine
 
 if TYPE_CHECKING:
     from penchant.models import Recommender
@@ -54,10 +55,11 @@ def transform(
     model : Recommender or path
         A fitted model, or the artifact of one. Only jobs with an artifact can be continued.
     source : path
-        Users, by suffix as JSON Lines (``{"user_id": "17850", "top_n": 5}``), CSV or Parquet (with
-        columns ``user_id``, or the user column of the training data, and perhaps ``top_n``); JSON
-        Lines and CSV may be compressed as ``.gz``; ``"-"`` is stdin. Users may repeat: each line
-        is answered. Users the model does not know get the most popular items.
+        Users, by suffix as JSON Lines (``{"user_id": "17850", "k": 5}``), CSV or Parquet (with
+        columns ``user_id``, or the user column of the training data, and perhaps ``k``, or
+        ``top_n``, which means the same); JSON Lines and CSV may be compressed as ``.gz``; ``"-"``
+        is stdin. Users may repeat: each line is answered. Users the model does not know get the
+        most popular items.
     out : path
         ``user_id,item_id,score`` in the order of the input and best first, by suffix as CSV, JSON
         Lines or Parquet; ``"-"`` is stdout.

@@ -101,8 +101,8 @@ def _whole_lines(file: IO[bytes]) -> Iterator[bytes]:
 
 def _answer(service: Service, chunk: list[tuple[int, bytes]], sink: IO[bytes]) -> None:
     """Write an answer for each line that is not blank."""
-    from penchant.serving.decode import decode_lines
     from penchant.serving.encode import to_json_lines
+    from penchant.serving.plain_requests import decode_lines
 
     requests, bad = decode_lines(chunk, max_top_n=_MAX_TOP_N)
     answers = (

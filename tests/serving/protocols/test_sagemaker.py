@@ -94,7 +94,7 @@ def test_tasks(body, media, attributes, expected):
         (b'[{"user_id": 1}, {"item_id": 1}]', JSON, None, 'request 2: unknown field "item_id"'),
         (b'[{"user_id": 1, "item_id": 2}, {"user_id": 1}]', JSON, None,
          "request 2: item_id is missing"),
-        (b'{"item_id": 2, "top_n": 0}', JSON, None, "top_n must be a whole number from 1, got 0"),
+        (b'{"item_id": 2, "top_n": 0}', JSON, None, "^top_n must be .* 1 to 1000, got 0"),
         (b'{"item_id": null}', JSON, None, "item_id is missing"),
         (b'{"user_id": 1, "item": 2}', JSON, "task=predict", "did you mean 'item_id'"),
         (b'{"user_id": 1}', JSON, "top_n=1000000000", "top_n must be a whole number from 1 to"),
@@ -266,6 +266,15 @@ def test_the_query_comes_first_when_asked():
     ]
 
 
+@pytest.mark.parametrize("name", ["k", "top_n"])
+def test_instances_say_how_many(name):
+    users = tensorflow.decode({"instances": [{"user_id": "u1", name: 2}, {"user_id": 2}], name: 3})
+    assert users.requests.user_ids == ["u1", "2"]
+    assert users.requests.top_n.tolist() == [2, 3]
+    items = tensorflow.decode({"instances": [{"item_id": "a", name: 2.0}, "b", [7]]}, top_n=4)
+    assert (items.items, items.top_n.tolist()) == (["a", "b", "7"], [2, 4, 4])
+
+
 def test_instances_of_users(service):
     call = sagemaker.decode(
         b'{"instances": [{"user_id": "u1", "top_n": 2}], "signature_name": "s"}'
@@ -285,6 +294,12 @@ def test_instances_of_users(service):
         ({"instances": [{"item_id": "a", "user_id": 1}]}, r"instances\[0\]: give user_id or"),
         ({"instances": [{"item_id": "a", "topn": 1}]}, "did you mean 'top_n'"),
         ({"instances": ["a"], "top_n": 0}, "top_n must be a whole number from 1 to 1000, got 0"),
+        ({"instances": ["a"], "k": 0}, "^k must be a whole number from 1 to 1000, got 0"),
+        ({"instances": ["a"], "k": 1, "top_n": 1}, "^give k or top_n, not both"),
+        ({"instances": [{"user_id": 1, "k": 1, "top_n": 1}]}, r"\[0\]: give k or top_n, not both"),
+        ({"instances": [{"item_id": 1, "k": "x"}]}, r"\[0\]: k must be .* got \"x\""),
+        ({"instances": [{"user_id": 1, "where": "x"}]}, "fields: user_id, k, top_n"),
+        ({"instances": [{"item_id": 1, "where": "x"}]}, "fields: item_id, k, top_n"),
         ({"instances": ["a"], "include_query": 1}, "include_query must be true or false, got 1"),
         ({"instances": ["a"], "signature": 1}, "did you mean 'signature_name'"),
     ],
