@@ -18,9 +18,11 @@ from penchant.serving.json_lines import Lines, read_lines
 from penchant.serving.plain_requests import BadLine, decode_lines, requests_of
 from penchant.serving.questions import PLAIN_FIELDS, read_question
 
-__all__ = ["MAX_TOP_N", "Asked", "from_lines", "from_table"]
+__all__ = ["MAX_TOP_N", "Asked", "cut", "from_lines", "from_table"]
 
 MAX_TOP_N = 100_000
+_PART_REQUESTS = 2048
+_PART_RECORDS = 1_000_000
 
 
 class Asked(NamedTuple):
@@ -95,6 +97,23 @@ def from_table(table: pa.Table, numbers: NDArray[np.int64], top_n: int) -> Asked
         )
         return _joined(list(halves))
     return _rows_one_by_one(table, numbers, top_n)
+
+
+def cut(requests: Requests) -> list[Requests]:
+    """Cut requests into parts, in order, that are answered at a time.
+
+    Examples
+    --------
+    >>> requests = Requests.of([("1", 10)] * 3000)
+    >>> [len(part) for part in cut(requests)]
+    [2048, 952]
+    """
+    parts: list[Requests] = []
+    for start in range(0, len(requests), _PART_REQUESTS):
+        end = start + _PART_REQUESTS
+        some = Requests(requests.user_ids[start:end], requests.top_n[start:end])
+        parts += some.split(_PART_RECORDS)
+    return parts
 
 
 def _rows_one_by_one(table: pa.Table, numbers: NDArray[np.int64], top_n: int) -> Asked:

@@ -15,7 +15,7 @@ from penchant.batch.formats import csv_header, encode, output_format, to_parquet
 from penchant.batch.jobs import check_paths, opened, report_of
 from penchant.batch.models import loaded
 from penchant.batch.report import Report
-from penchant.batch.requests import MAX_TOP_N, from_lines, from_table
+from penchant.batch.requests import MAX_TOP_N, cut, from_lines, from_table
 from penchant.batch.runner import Piece, run
 from penchant.batch.sources import Block, Source
 from penchant.errors import DataError, ParameterError
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from penchant.models import Recommender
 
 __all__ = ["transform"]
-
-_PART_REQUESTS = 2048
-_PART_RECORDS = 1_000_000
 
 
 def transform(
@@ -143,12 +140,7 @@ class _Transform:
             asked = from_lines(split_lines(block.data, block.first), self._top_n)
         else:
             asked = from_table(block.data, block.row_numbers(), self._top_n)
-        parts = []
-        for start in range(0, len(asked.requests), _PART_REQUESTS):
-            end = start + _PART_REQUESTS
-            some = Requests(asked.requests.user_ids[start:end], asked.requests.top_n[start:end])
-            parts += list(some.split(_PART_RECORDS))
-        return parts, asked.bad
+        return cut(asked.requests), asked.bad
 
     def answer(self, part: Requests, num_threads: int | None) -> Piece:
         """Recommend, and encode it."""
