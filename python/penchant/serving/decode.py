@@ -138,7 +138,7 @@ def read_count(said: Mapping[str, Any], default: int, most: int) -> int:
             return min(default, most)
     elif said.get("top_n") is not None:
         raise RequestError("give k or top_n, not both: they mean the same")
-    wanted = whole_number(value)
+    wanted = value if type(value) is int else whole_number(value)
     if wanted is None or not 1 <= wanted <= most:
         raise RequestError(f"{name} must be a whole number from 1 to {most}, got {show(value)}")
     return wanted

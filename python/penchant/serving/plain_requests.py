@@ -60,7 +60,7 @@ def decode_lines(
     pairs = []
     bad = []
     for number, line in lines:
-        if not line.strip():
+        if not line or line.isspace():
             continue
         try:
             if len(line) > MAX_LINE_BYTES:
@@ -69,7 +69,7 @@ def decode_lines(
             question = read_question(
                 record, "recommend", k=top_n, max_k=max_top_n, fields=PLAIN_FIELDS
             )
-            pairs.append((str(question.user_id), question.k))
+            pairs.append((question.user_id or "", question.k))
         except RequestError as error:
             text = line[:MAX_LINE_BYTES].decode("utf-8", "backslashreplace").rstrip("\r\n")
             bad.append(BadLine(number, str(error), text))

@@ -254,6 +254,7 @@ FIELDS: dict[str, Field] = {
 # Of a question that says no more than who and how many, as most of those in large bodies do.
 PLAIN_FIELDS = ("user_id", *COUNTS)
 _PLAIN = frozenset(PLAIN_FIELDS)
+_WITH_PLAIN = (None, PLAIN_FIELDS)  # what may be allowed so that these are
 
 _SHOWN = ("where", "where_values", "candidates", "exclude", "exclude_seen", "scores")
 # The fields that each kind of question may have.
@@ -303,7 +304,7 @@ def read_question(
     """
     if not isinstance(record, dict):
         raise RequestError(f"expected an object, got {show(record)}")
-    if kind == "recommend" and record.keys() <= _PLAIN and fields in (None, PLAIN_FIELDS):
+    if kind == "recommend" and record.keys() <= _PLAIN and fields in _WITH_PLAIN:
         user = record.get("user_id")
         if user is not None:  # a third of the time that the same takes below
             return Question(read_count(record, k, max_k), id_text(user))

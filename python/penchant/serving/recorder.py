@@ -90,9 +90,14 @@ class Recorder:
         self.write_many(model, version, 1, lambda: ((question, reply),))
 
     def write_many(self, model: str, version: str, n: int, make: Callable[[], _Pairs]) -> None:
-        """Put questions and their replies in the queue: `n` of them, which `make` gives later.
+        """Put `n` questions and their replies in the queue.
 
-        It is called in the thread that writes.
+        Parameters
+        ----------
+        model, version : str
+        n : int
+        make : callable
+            Returns them as (`Question`, bytes or PenchantError); called in the thread that writes.
         """
         with self._counting:
             full = self._held >= _MOST_WAITING
