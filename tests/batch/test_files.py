@@ -91,6 +91,8 @@ def test_texts_survive(text_model, tmp_path):
         b"\xef\xbb\xbfuser_id\r\n17850\r\n17860\r\n",
         b'"who","x"\n"17850","1,2"\n17860,"line\nbreak"\n',
         b"top_n,user_id\n10.0,17850.0\n,17860",
+        b"k,user_id\n10.0,17850.0\n,17860",
+        b"k,user_id,top_n\n,17850,10\n10,17860,",
     ],
 )
 def test_csv_of_many_kinds(number_model, tmp_path, data):
@@ -99,6 +101,50 @@ def test_csv_of_many_kinds(number_model, tmp_path, data):
     assert report.failed == 0
     wanted = answer(number_model, ("17850", 10), ("17860", 10))
     assert (tmp_path / "o.csv").read_bytes() == wanted
+
+
+@pytest.mark.parametrize("given", ["a.jsonl", "a.csv", "a.parquet"])
+@pytest.mark.parametrize("rows", [4, 400])  # one by one, and by columns where none is odd
+def test_k_is_another_name_of_top_n(number_model, tmp_path, given, rows):
+    frame = pd.DataFrame({"user_id": [17850, 17860] * (rows // 2), "k": [1, 3] * (rows // 2)})
+
+    def answered(frame):
+        path = tmp_path / given
+        if given == "a.jsonl":
+            said = [
+                {name: int(v) for name, v in row.dropna().items()} for _, row in frame.iterrows()
+            ]
+            path.write_text("".join(json.dumps(one) + "\n" for one in said))
+        else:
+            frame.to_csv(path, index=False) if given == "a.csv" else frame.to_parquet(path)
+        report = pc.batch.transform(number_model, path, tmp_path / "o.csv")
+        return report, (tmp_path / "o.csv").read_bytes()
+
+    asked = [("17850", 1), ("17860", 3)] * (rows // 2)
+    report, out = answered(frame)
+    assert (report.failed, out) == (0, answer(number_model, *asked))
+    # Now the one, now the other; in one row both, which is an error as of a question.
+    both = pd.DataFrame({"user_id": frame["user_id"], "k": [1, None] * (rows // 2)})
+    both["top_n"] = [None, 3] * (rows // 2)
+    report, out = answered(both)
+    assert (report.failed, out) == (0, answer(number_model, *asked))
+    both.loc[1, "k"] = 3
+    report, out = answered(both)
+    place = 3 if given == "a.csv" else 2  # the row of names is one
+    assert report.first_errors == (f"line {place}: give k or top_n, not both: they mean the same",)
+    assert out == answer(number_model, *(asked[:1] + asked[2:]))
+    frame.loc[0, "k"] = 0
+    report, out = answered(frame)
+    assert "k must be a whole number from 1 to 100000, got" in report.first_errors[0]
+    assert out == answer(number_model, *asked[1:])
+
+
+def test_a_user_column_may_be_called_k(tmp_path):
+    frame = pd.DataFrame({"k": ["x", "y"], "what": ["tea", "jam"]})
+    model = pc.Popularity().fit(pc.Interactions.from_frame(frame, user="k", item="what"))
+    (tmp_path / "a.csv").write_text("k,top_n\nx,1\n")
+    pc.batch.transform(model, tmp_path / "a.csv", tmp_path / "o.csv")
+    assert (tmp_path / "o.csv").read_bytes() == answer(model, ("x", 1))
 
 
 def test_rows_that_are_no_requests(number_model, tmp_path):

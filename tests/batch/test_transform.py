@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from penchant.batch import sources, transforming
+from penchant.batch import requests, sources
 from penchant.cli import batch as module
 from penchant.errors import ArtifactError, DataError, ParameterError
 from penchant.serving import Requests, Service, to_csv
@@ -52,8 +52,8 @@ def test_options(run, number_model):
 
 def test_chunks_do_not_show(run, number_model, monkeypatch):
     monkeypatch.setattr(sources, "BLOCK_BYTES", 130)
-    monkeypatch.setattr(transforming, "_PART_REQUESTS", 7)
-    monkeypatch.setattr(transforming, "_PART_RECORDS", 25)
+    monkeypatch.setattr(requests, "_PART_REQUESTS", 7)
+    monkeypatch.setattr(requests, "_PART_RECORDS", 25)
     users = number_model.users_.to_list()
     lines = b"".join(b'{"user_id": %d}\n' % user for user in users)
     written, said = run(lines + b"bad\n")

@@ -14,7 +14,7 @@ from model_support import N_ITEMS, assert_same_model, bits, events, interactions
 from penchant.errors import ArtifactError, ParameterError, UnsupportedError
 from penchant.models.ranker import Ranker
 from penchant.models.two_stages import NO_SCORE
-from penchant.serving import Service, decode_body
+from penchant.serving import Requests, Service
 from penchant.storage import read_artifact, write_artifact
 
 
@@ -217,7 +217,7 @@ def test_it_is_measured_and_served_as_any_model(model, tmp_path):
     assert value == alone > 0  # another order of the same eight
     model.save(tmp_path)
     service = Service(tmp_path)
-    records = service.answer(decode_body(b'{"user_id": "1000", "top_n": "5"}'))
+    records = service.answer(Requests.of([("1000", 5)]))
     shown = model.recommend(1000, k=5)
     assert records.scores.tolist() == shown["score"].tolist()
 

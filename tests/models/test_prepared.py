@@ -250,9 +250,9 @@ def test_a_server_can_leave_pandas_out(bpr, tmp_path):
         "import sys\nfrom penchant.data.arrow import leave_pandas_out\n"
         "leave_pandas_out()\n"
         "from penchant.models.prepared import open_served\n"
-        "from penchant.serving import Service, decode_body, to_json\n"
+        "from penchant.serving import Requests, Service, to_json\n"
         "service = Service(open_served(sys.argv[1]))\n"
-        'print(to_json(service.answer(decode_body(b\'{"user_id": "1000"}\'))))\n'
+        'print(to_json(service.answer(Requests.of([("1000", 10)]))))\n'
         f"assert {OLD_PYARROW} or 'pandas' not in sys.modules\n"
         "frame = service.model.recommend(k=3)\n"
         "assert type(frame).__module__.startswith('pandas')\n"

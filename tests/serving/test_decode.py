@@ -3,13 +3,20 @@ import json
 import pytest
 
 from penchant.errors import PenchantError, RequestError
-from penchant.serving import Requests, decode_body, decode_lines
-from penchant.serving.decode import MAX_LINE_BYTES, decode_record
+from penchant.serving import Requests, decode_lines
+from penchant.serving.decode import MAX_LINE_BYTES
+from penchant.serving.protocols import sagemaker
+from penchant.serving.questions import PLAIN_FIELDS, read_question
 
 
-def decoded(body, **options):
-    requests = decode_body(body, **options)
+def decoded(body, top_n=10, media="application/json"):
+    requests = sagemaker.decode(body, media, f"top_n={top_n}").task.requests
     return list(zip(requests.user_ids, requests.top_n.tolist(), strict=True))
+
+
+def read(record, **options):
+    question = read_question(record, "recommend", fields=PLAIN_FIELDS, **options)
+    return question.user_id, question.k
 
 
 @pytest.mark.parametrize(
@@ -17,6 +24,8 @@ def decoded(body, **options):
     [
         (b'{"user_id": "17850", "top_n": "10"}', [("17850", 10)]),
         (b'{"user_id": 17850, "top_n": 3}', [("17850", 3)]),
+        (b'{"user_id": 17850, "k": 3}', [("17850", 3)]),
+        (b'{"k": "3", "user_id": 17850, "top_n": null}', [("17850", 3)]),
         (b'{"user_id": 17850.0, "top_n": 3.0}', [("17850", 3)]),
         (b'{"user_id": 1.5, "top_n": " 3.0 "}', [("1.5", 3)]),
         (b'{"user_id": "x", "top_n": null}', [("x", 7)]),
@@ -35,16 +44,22 @@ def test_bodies(body, expected):
 
 
 def test_lines_are_read_as_lines():
-    assert decoded(b'{"user_id": "a"}', lines=True) == [("a", 10)]
-    with pytest.raises(RequestError, match="line 1: expected an object with the field user_id"):
-        decode_body(b'[{"user_id": "a"}]', lines=True)
+    assert decoded(b'{"user_id": "a"}', media="application/jsonlines") == [("a", 10)]
+    with pytest.raises(RequestError, match="line 1: expected an object, got"):
+        decoded(b'[{"user_id": "a"}]', media="application/jsonlines")
 
 
 @pytest.mark.parametrize(
     ("record", "message"),
     [
         ({}, "user_id is missing"),
-        ({"user_id": None}, "user_id must be text or a number, got null"),
+        ({"user_id": None}, "user_id is missing$"),
+        ({"k": 3}, "user_id is missing$"),
+        ({"history": ["a"]}, 'unknown field "history"; fields: user_id, k, top_n'),
+        ({"user_id": "a", "where": "x = 1"}, 'unknown field "where"; fields: user_id, k, top_n'),
+        ({"user_id": "a", "context": None}, 'unknown field "context"'),
+        ({"user_id": "a", "k": 5, "top_n": 5}, "give k or top_n, not both: they mean the same"),
+        ({"user_id": "a", "k": 0}, "k must be a whole number from 1 to 1000, got 0"),
         ({"user_id": True}, "user_id must be text or a number, got true"),
         ({"user_id": ""}, 'user_id must be text or a number, got ""'),
         ({"user_id": ["a"]}, r'user_id must be text or a number, got \["a"\]'),
@@ -62,26 +77,47 @@ def test_lines_are_read_as_lines():
         ({"user_id": "a", "top_n": "9" * 99}, "top_n must be a whole number"),
         ({"user_id": "a", "top_n": float("nan")}, "got NaN"),
         ({"user_id": "a", "topn": 5}, "unknown field \"topn\", did you mean 'top_n'"),
-        ({"user_id": "a", "zzz": 5}, 'unknown field "zzz"; fields: user_id, top_n'),
-        ("a", 'expected an object with the field user_id, got "a"'),
+        ({"user_id": "a", "zzz": 5}, 'unknown field "zzz"; fields: user_id, k, top_n'),
+        ("a", 'expected an object, got "a"'),
         (None, "got null"),
     ],
 )
 def test_wrong_records(record, message):
     with pytest.raises(RequestError, match=message) as caught:
-        decode_record(record)
+        read(record)
     assert isinstance(caught.value, PenchantError)
     assert isinstance(caught.value, ValueError)
     assert len(str(caught.value)) < 200
 
 
+@pytest.mark.parametrize("fields", [None, PLAIN_FIELDS])
+def test_a_plain_request_is_a_question_of_the_same_values(fields):
+    """Those of a user and a length are read by a shorter way."""
+    for said in ({}, {"k": 3}, {"top_n": "3"}, {"k": None}, {"k": None, "top_n": 3.0}):
+        for user in ("a", "ü", 7, 7.0, 1.5):
+            record = {"user_id": user, **said}
+            short = read_question(record, "recommend", fields=fields)
+            if fields is None:
+                assert short == read_question({**record, "history": None}, "recommend")
+            assert (short.user_id, short.k) == (
+                str(user).removesuffix(".0"),
+                3 if any(said.values()) else 10,
+            )
+
+
+def test_what_does_not_say_wants_no_more_than_it_may():
+    assert read({"user_id": "a"}, max_k=5) == ("a", 5)
+    assert read({"user_id": "a"}, k=3, max_k=5) == ("a", 3)
+    assert read_question({"item_id": "a"}, "similar", max_k=5).k == 5
+
+
 def test_the_place_is_named():
     with pytest.raises(RequestError, match=r"^request 2: user_id is missing"):
-        decode_body(b'[{"user_id": 1}, {}]')
+        decoded(b'[{"user_id": 1}, {}]')
     with pytest.raises(RequestError, match=r"^line 3: top_n must be"):
-        decode_body(b'{"user_id": 1}\n\n{"user_id": 1, "top_n": "x"}')
+        decoded(b'{"user_id": 1}\n\n{"user_id": 1, "top_n": "x"}')
     with pytest.raises(RequestError, match=r"^user_id is missing"):
-        decode_body(b"{}")
+        decoded(b"{}")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +136,7 @@ def test_the_place_is_named():
 )
 def test_wrong_bodies(body, message):
     with pytest.raises(RequestError, match=message):
-        decode_body(body)
+        decoded(body)
 
 
 def test_wrong_lines_are_set_aside():

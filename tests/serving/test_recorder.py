@@ -96,6 +96,31 @@ def test_lines_that_are_dropped_are_logged_once_and_told(tmp_path, monkeypatch, 
     assert f"{recorder.dropped} questions are not in" in caplog.text
 
 
+def test_many_lines_are_dropped_together_and_counted(tmp_path, monkeypatch):
+    """A body is taken whole while there is room; of one that fails half-way, the rest is lost."""
+    monkeypatch.setattr(recorder_module, "_LINES", 2)
+    monkeypatch.setattr(recorder_module, "_MOST_WAITING", 6)
+    recorder = Recorder(tmp_path / "record.jsonl")
+    door = threading.Event()
+    question = read_question({"user_id": "1"}, "recommend")
+
+    def pairs(n):
+        assert door.wait(600)
+        for number in range(n):
+            if number == 7:
+                raise OSError("no more")
+            yield question, b"{}"
+
+    recorder.write_many("shop", "0", 5, lambda: pairs(5))
+    recorder.write_many("shop", "1", 9, lambda: pairs(9))  # there is room for one
+    recorder.write_many("shop", "2", 4, lambda: pairs(4))
+    assert recorder.dropped == 4
+    door.set()
+    recorder.close()
+    assert [line["version"] for line in lines(tmp_path / "record.jsonl")] == ["0"] * 5 + ["1"] * 6
+    assert recorder.dropped == 4 + 3
+
+
 async def ping(app):
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
@@ -116,7 +141,28 @@ def test_everything_answered_is_recorded_when_the_server_ends(artifact, tmp_path
         for _ in range(5):
             with urllib.request.urlopen(f"{address}/v1/recommend", body) as response:
                 assert len(json.load(response)) == 900
+        # Plain bodies, which are answered a column at a time, however long they are.
+        for media, plain in PLAIN.items():
+            headers = {"Content-Type": media, "X-Amzn-SageMaker-Custom-Attributes": "k=1"}
+            request = urllib.request.Request(f"{address}/invocations", plain, headers)
+            with urllib.request.urlopen(request) as response:
+                assert len(json.load(response)) == 20_000
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(120)
-    assert len(lines(record)) == 4500
+    found = lines(record)
+    assert len(found) == 4500 + len(PLAIN) * 20_000
+    for start in range(4500, len(found), 20_000):
+        some = found[start : start + 20_000]
+        assert [line["question"] for line in some] == [
+            {"user_id": str(user), "k": 1} for user in range(20_000)
+        ]
+        assert all(len(line["answer"]["items"]) == 1 for line in some)
+        assert all(str(line["answer"]["user_id"]) == line["question"]["user_id"] for line in some)
+
+
+PLAIN = {
+    "application/json": json.dumps([{"user_id": user} for user in range(20_000)]).encode(),
+    "application/jsonlines": b"\n".join(b'{"user_id": %d}' % user for user in range(20_000)),
+    "text/csv": b"\n".join(b"%d" % user for user in range(20_000)),
+}

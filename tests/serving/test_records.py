@@ -127,6 +127,69 @@ def test_context_is_recorded(ask):
 
 
 @pytest.mark.parametrize(
+    ("kind", "body", "headers", "questions"),
+    [
+        ("recommend", '[{"user_id": 7, "k": 2}, {"user_id": "nobody"}]', {},
+         [{"user_id": 7, "k": 2}, {"user_id": "nobody"}]),
+        ("recommend", '{"user_id": 7}\n{"user_id": 8, "top_n": 3}',
+         {"content_type": "application/jsonlines", "accept": "text/csv"},
+         [{"user_id": 7}, {"user_id": 8, "k": 3}]),
+        ("recommend", 'user_id,k\n7,2\nü,1\n', {"content_type": "text/csv"},
+         [{"user_id": 7, "k": 2}, {"user_id": "ü", "k": 1}]),
+        ("recommend", '{"instances": [{"user_id": 7}, {"user_id": 8}], "k": 4}', {},
+         [{"user_id": 7, "k": 4}, {"user_id": 8, "k": 4}]),
+        ("similar", '[{"item_id": 3, "k": 2}, {"item_id": 4, "k": 1}]', {},
+         [{"item_id": 3, "k": 2}, {"item_id": 4, "k": 1}]),
+        ("similar", '{"instances": [3, 4], "k": 2}', {},
+         [{"item_id": 3, "k": 2}, {"item_id": 4, "k": 2}]),
+        ("predict", "7,3\n7,999\nnobody,3", {"content_type": "text/csv"},
+         [{"user_id": 7, "item_id": 3}, {"user_id": 7, "item_id": 999},
+          {"user_id": "nobody", "item_id": 3}]),
+        ("predict", '[{"user_id": 7, "item_id": 3}, {"user_id": 8, "item_id": 3}]', {},
+         [{"user_id": 7, "item_id": 3}, {"user_id": 8, "item_id": 3}]),
+    ],
+)  # fmt: skip
+def test_plain_bodies_are_recorded_as_questions_of_v1_are(ask, kind, body, headers, questions):
+    assert ask("/invocations", body, **headers).status_code == 200
+    assert ask(f"/v1/{kind}", questions).status_code == 200
+    lines = ask.recorded()
+    plain, own = lines[: len(questions)], lines[len(questions) :]
+    assert len(own) == len(questions)
+    for line, wanted in zip(plain, own, strict=True):
+        assert line.pop("time") <= wanted.pop("time")
+        assert line == wanted
+        assert list(line["answer"]) == list(wanted["answer"])
+
+
+def test_what_the_record_has_of_items_like_others(ask):
+    attributes = {"x_amzn_sagemaker_custom_attributes": "include_query=true,k=2"}
+    answer = ask("/invocations", [{"item_id": 3}, {"item_id": "x"}], **attributes).json()
+    first, second = ask.recorded()
+    assert first["question"] == {"item_id": "3", "k": 2}
+    assert flat(first["answer"], "item_id", "neighbor") == answer  # as it was answered
+    assert (second["answer"]["item_id"], second["answer"]["items"]) == ("x", [])
+
+
+def test_plain_bodies_that_fail_are_recorded_with_the_error(tmp_path):
+    data = pc.Interactions.from_sequences([["tea", "jam"], ["tea"], ["tea", "jam", "milk"]])
+    recorder = Recorder(tmp_path / "record.jsonl")
+    app = create_app(pc.Popularity().fit(data), recorder=recorder)
+
+    async def post():
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            body = [{"item_id": "tea"}, {"item_id": "jam", "k": 2}]
+            return await client.post("/invocations", json=body)
+
+    answer = asyncio.run(post())
+    app.state.server.close()
+    lines = [json.loads(line) for line in (tmp_path / "record.jsonl").read_text().splitlines()]
+    assert answer.status_code == 400
+    assert [line["question"]["item_id"] for line in lines] == ["tea", "jam"]
+    assert {line["error"] for line in lines} == {answer.json()["error"]}
+
+
+@pytest.mark.parametrize(
     ("query", "record"),
     [
         ("user_id=7&k=3", {"user_id": 7, "k": 3}),

@@ -13,7 +13,7 @@ from small_models import ITEMS
 
 import penchant as pc
 from penchant.errors import ArtifactError, ParameterError, UnsupportedError
-from penchant.serving import Requests, Service, decode_body, service, to_csv, to_json
+from penchant.serving import Requests, Service, service, to_csv, to_json
 from penchant.serving.tasks import Similar
 
 
@@ -152,7 +152,7 @@ def test_unknown_users_can_be_dropped(number_model):
 
 
 def test_nothing_asked_nothing_answered(number_model):
-    records = Service(number_model).answer(decode_body(b"[]"))
+    records = Service(number_model).answer(Requests.of([]))
     assert len(records) == 0
     assert to_json(records) == b"[]"
     assert to_csv(records) == b""

@@ -19,8 +19,8 @@ from penchant.batch.sources import Block, Source
 from penchant.errors import DataError, ParameterError
 from penchant.retrieval.expression_parser import parse_personalize, parse_where
 from penchant.retrieval.tokens import tokenize
-from penchant.serving.decode import BadLine
 from penchant.serving.json_lines import split_lines
+from penchant.serving.plain_requests import BadLine
 from penchant.serving.protocols.personalize_lines import (
     MAX_LINE_BYTES,
     MAX_RESULTS,

@@ -13,20 +13,16 @@ from numpy.typing import NDArray
 
 from penchant.data import arrow
 from penchant.errors import RequestError
-from penchant.serving.decode import (
-    MAX_ID_BYTES,
-    MAX_LINE_BYTES,
-    BadLine,
-    Requests,
-    decode_lines,
-    decode_record,
-)
+from penchant.serving.decode import COUNTS, MAX_ID_BYTES, MAX_LINE_BYTES, Requests
 from penchant.serving.json_lines import Lines, read_lines
+from penchant.serving.plain_requests import BadLine, decode_lines, requests_of
+from penchant.serving.questions import PLAIN_FIELDS, read_question
 
-__all__ = ["MAX_TOP_N", "Asked", "from_lines", "from_table"]
+__all__ = ["MAX_TOP_N", "Asked", "cut", "from_lines", "from_table"]
 
 MAX_TOP_N = 100_000
-_FIELDS = ("user_id", "top_n")
+_PART_REQUESTS = 2048
+_PART_RECORDS = 1_000_000
 
 
 class Asked(NamedTuple):
@@ -37,7 +33,7 @@ class Asked(NamedTuple):
 
 
 def from_lines(lines: Lines, top_n: int) -> Asked:
-    r"""Decode lines such as ``{"user_id": "17850", "top_n": 10}``.
+    r"""Decode lines such as ``{"user_id": "17850", "k": 10}``.
 
     Parameters
     ----------
@@ -64,11 +60,11 @@ def from_lines(lines: Lines, top_n: int) -> Asked:
         requests, bad = decode_lines(part, top_n=top_n, max_top_n=MAX_TOP_N)
         return Asked(Requests(_text(requests.user_ids), requests.top_n), bad)
 
-    return _joined(read_lines(lines, _FIELDS, MAX_LINE_BYTES, by_columns, one_by_one))
+    return _joined(read_lines(lines, PLAIN_FIELDS, MAX_LINE_BYTES, by_columns, one_by_one))
 
 
 def from_table(table: pa.Table, numbers: NDArray[np.int64], top_n: int) -> Asked:
-    """Decode a table with a column ``user_id`` and, perhaps, ``top_n``.
+    """Decode a table with a column ``user_id`` and, perhaps, ``k`` or ``top_n``.
 
     Parameters
     ----------
@@ -103,19 +99,38 @@ def from_table(table: pa.Table, numbers: NDArray[np.int64], top_n: int) -> Asked
     return _rows_one_by_one(table, numbers, top_n)
 
 
+def cut(requests: Requests) -> list[Requests]:
+    """Cut requests into parts, in order, that are answered at a time.
+
+    Examples
+    --------
+    >>> requests = Requests.of([("1", 10)] * 3000)
+    >>> [len(part) for part in cut(requests)]
+    [2048, 952]
+    """
+    parts: list[Requests] = []
+    for start in range(0, len(requests), _PART_REQUESTS):
+        end = start + _PART_REQUESTS
+        some = Requests(requests.user_ids[start:end], requests.top_n[start:end])
+        parts += some.split(_PART_RECORDS)
+    return parts
+
+
 def _rows_one_by_one(table: pa.Table, numbers: NDArray[np.int64], top_n: int) -> Asked:
-    pairs, bad = [], []
+    questions, bad = [], []
     for number, row in zip(numbers.tolist(), table.to_pylist(), strict=True):
         record = {name: _decoded(value) for name, value in row.items() if value is not None}
         try:
-            pairs.append(decode_record(record, top_n=top_n, max_top_n=MAX_TOP_N))
+            questions.append(
+                read_question(record, "recommend", k=top_n, max_k=MAX_TOP_N, fields=PLAIN_FIELDS)
+            )
         except RequestError as error:
             line = json.dumps(record, ensure_ascii=False, default=str)
             bad.append(BadLine(number, str(error), line[:MAX_LINE_BYTES]))
         except TypeError:  # no value that JSON has, such as bytes
             shown = f"user_id must be text or a number, got {record.get('user_id')!r:.60}"
             bad.append(BadLine(number, shown, repr(record)[:MAX_LINE_BYTES]))
-    requests = Requests.of(pairs)
+    requests = requests_of(questions)
     return Asked(Requests(_text(requests.user_ids), requests.top_n), bad)
 
 
@@ -146,24 +161,30 @@ def _plain_ids(ids: Any) -> Any | None:
 
 
 def _counts(table: pa.Table, top_n: int) -> NDArray[np.int64] | None:
-    """Return how many are wanted; None where one is out of range or no whole number."""
-    if "top_n" not in table.column_names:
-        return np.full(table.num_rows, top_n, np.int64)
-    column = arrow.combine(table["top_n"])
+    """Return how many are wanted; None where one is out of range, no whole number or said twice."""
+    columns = [_whole(table[name]) for name in COUNTS if name in table.column_names]
+    said = sum((np.asarray(column.is_valid()) for column in columns if column is not None), 0)
+    if any(column is None for column in columns) or np.any(said > 1):
+        return None
+    counts = np.full(table.num_rows, top_n, np.int64)
+    for column in columns:
+        counts = np.asarray(pc.coalesce(column, pa.array(counts)))
+    within = not len(counts) or (counts.min() >= 1 and counts.max() <= MAX_TOP_N)
+    return counts if within else None
+
+
+def _whole(column: Any) -> Any | None:
+    """Return a column as integers, with gaps where it has them; None where one is no integer."""
+    column = arrow.combine(column)
     if arrow.is_bytes(column.type):
         column = arrow.cast_or_none(column, pa.large_string())
-    if column is None or not (arrow.is_text(column.type) or arrow.holds_numbers(column.type)):
-        return None
-    if pa.types.is_boolean(column.type):
+    if column is None or pa.types.is_boolean(column.type):
         return None
     if arrow.is_text(column.type):  # "10.0" out of a float column
         column = pc.replace_substring_regex(pc.utf8_trim_whitespace(column), r"\.0*$", "")
-    numbers = arrow.cast_or_none(column, pa.int64())
-    if numbers is None:
+    elif not arrow.holds_numbers(column.type):
         return None
-    counts = np.asarray(pc.fill_null(numbers, top_n))
-    within = not len(counts) or (counts.min() >= 1 and counts.max() <= MAX_TOP_N)
-    return counts.astype(np.int64, copy=False) if within else None
+    return arrow.cast_or_none(column, pa.int64())
 
 
 def _joined(parts: list[Asked]) -> Asked:

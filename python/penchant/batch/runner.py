@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple, Protocol
 from penchant.batch.sources import Block, Source
 from penchant.batch.work import Place, Stream, Work
 from penchant.retrieval.exact import worker_count
-from penchant.serving.decode import BadLine
+from penchant.serving.plain_requests import BadLine
 
 __all__ = ["Job", "Piece", "run"]
 

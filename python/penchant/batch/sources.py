@@ -21,6 +21,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from penchant.errors import ColumnError, DataError
+from penchant.serving.decode import COUNTS
+from penchant.serving.questions import PLAIN_FIELDS
 
 if TYPE_CHECKING:
     from penchant.models import Recommender
@@ -225,7 +227,7 @@ class Source:
         return {"user_id", self._model.columns_.user}
 
     def _columns(self, names: list[str], data: bytes | None) -> dict[str, str | None]:
-        """Return what each column of a file is: user_id, top_n, or None."""
+        """Return what each column of a file is: user_id, k, top_n, or None."""
         user = next((name for name in ("user_id", self._model.columns_.user) if name in names), "")
         if not user and len(names) == 1 and data is None:
             user = names[0]
@@ -237,8 +239,7 @@ class Source:
             )
         found: dict[str, str | None] = dict.fromkeys(names)
         found[user] = "user_id"
-        if "top_n" in found and user != "top_n":
-            found["top_n"] = "top_n"
+        found |= {name: name for name in COUNTS if name in found and name != user}
         return found
 
 
@@ -314,7 +315,7 @@ def _parse_csv(data: bytes, names: list[str], first: int) -> tuple[pa.Table, lis
         odd.append((first + (row.number or 1) - 1, row.text))
         return "skip"
 
-    wanted = [name for name in names if name in ("user_id", "top_n")]
+    wanted = [name for name in names if name in PLAIN_FIELDS]
     if not data.strip():
         return pa.table({name: pa.array([], pa.large_string()) for name in wanted}), odd
     table = arrow_csv.read_csv(

@@ -15,21 +15,19 @@ from penchant.batch.formats import csv_header, encode, output_format, to_parquet
 from penchant.batch.jobs import check_paths, opened, report_of
 from penchant.batch.models import loaded
 from penchant.batch.report import Report
-from penchant.batch.requests import MAX_TOP_N, from_lines, from_table
+from penchant.batch.requests import MAX_TOP_N, cut, from_lines, from_table
 from penchant.batch.runner import Piece, run
 from penchant.batch.sources import Block, Source
 from penchant.errors import DataError, ParameterError
 from penchant.serving import Requests, Service
-from penchant.serving.decode import MAX_LINE_BYTES, BadLine
+from penchant.serving.decode import MAX_LINE_BYTES
 from penchant.serving.json_lines import split_lines
+from penchant.serving.plain_requests import BadLine
 
 if TYPE_CHECKING:
     from penchant.models import Recommender
 
 __all__ = ["transform"]
-
-_PART_REQUESTS = 2048
-_PART_RECORDS = 1_000_000
 
 
 def transform(
@@ -54,10 +52,11 @@ def transform(
     model : Recommender or path
         A fitted model, or the artifact of one. Only jobs with an artifact can be continued.
     source : path
-        Users, by suffix as JSON Lines (``{"user_id": "17850", "top_n": 5}``), CSV or Parquet (with
-        columns ``user_id``, or the user column of the training data, and perhaps ``top_n``); JSON
-        Lines and CSV may be compressed as ``.gz``; ``"-"`` is stdin. Users may repeat: each line
-        is answered. Users the model does not know get the most popular items.
+        Users, by suffix as JSON Lines (``{"user_id": "17850", "k": 5}``), CSV or Parquet (with
+        columns ``user_id``, or the user column of the training data, and perhaps ``k``, or
+        ``top_n``, which means the same); JSON Lines and CSV may be compressed as ``.gz``; ``"-"``
+        is stdin. Users may repeat: each line is answered. Users the model does not know get the
+        most popular items.
     out : path
         ``user_id,item_id,score`` in the order of the input and best first, by suffix as CSV, JSON
         Lines or Parquet; ``"-"`` is stdout.
@@ -141,12 +140,7 @@ class _Transform:
             asked = from_lines(split_lines(block.data, block.first), self._top_n)
         else:
             asked = from_table(block.data, block.row_numbers(), self._top_n)
-        parts = []
-        for start in range(0, len(asked.requests), _PART_REQUESTS):
-            end = start + _PART_REQUESTS
-            some = Requests(asked.requests.user_ids[start:end], asked.requests.top_n[start:end])
-            parts += list(some.split(_PART_RECORDS))
-        return parts, asked.bad
+        return cut(asked.requests), asked.bad
 
     def answer(self, part: Requests, num_threads: int | None) -> Piece:
         """Recommend, and encode it."""

@@ -179,7 +179,7 @@ _GROUPS = {
         batch,
         """
   penchant batch transform users.jsonl recommendations.csv --model artifact/
-      where users.jsonl has lines such as {"user_id": "17850", "top_n": "10"}
+      where users.jsonl has lines such as {"user_id": "17850", "k": 10}
   penchant batch recommend users.jsonl --model artifact/    Amazon Personalize's format""",
     ),
     "jobs": (

@@ -19,7 +19,7 @@ __all__ = ["batch"]
 _EXAMPLES = {
     "transform": """
   penchant batch transform users.jsonl recommendations.csv --model artifact/
-      where users.jsonl has lines such as {"user_id": "17850", "top_n": "10"}
+      where users.jsonl has lines such as {"user_id": "17850", "k": 10}
   penchant batch transform users.parquet recommendations.parquet --model artifact/""",
     "recommend": """
   penchant batch recommend users.jsonl --model artifact/      the answers: users.jsonl.out
@@ -111,10 +111,11 @@ def transform(
 ) -> None:
     """Recommend to every user in a file, in bounded memory.
 
-    A line is {"user_id": "17850"} or {"user_id": "17850", "top_n": "5"}; a user gives up to top_n
-    rows user_id,item_id,score. CSV and Parquet have the columns user_id and, perhaps, top_n. Users
-    the model does not know get the most popular items. Lines that are no requests are reported and
-    skipped. OUT appears when it is complete; the same command continues a run that was cut short.
+    A line is {"user_id": "17850"} or {"user_id": "17850", "k": 5}; a user gives up to k rows
+    user_id,item_id,score. CSV and Parquet have the columns user_id and, perhaps, k. (top_n is the
+    same as k.) Users the model does not know get the most popular items. Lines that are no requests
+    are reported and skipped. OUT appears when it is complete; the same command continues a run that
+    was cut short.
     """
     with _telling(notify, "transform", source, out) as told:
         report = told(_jobs().transform)(

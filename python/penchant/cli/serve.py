@@ -56,7 +56,8 @@ _StateOption = Annotated[
 _RecordOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Append questions of /v1, their context and answers, as JSON Lines."
+        metavar="FILE",
+        help="Append the questions of /v1 and /invocations and their answers, as JSON Lines.",
     ),
 ]
 

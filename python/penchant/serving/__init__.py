@@ -1,6 +1,6 @@
 """Answering requests with a model: decode, recommend, encode; and the web application around it.
 
-`decode`, `service` and `encode` know no web framework; `app` (FastAPI) and the command line use
+`questions`, `service` and `encode` know no web framework; `app` (FastAPI) and the command line use
 them, so every way to ask gives the same bytes.
 """
 
@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from penchant.errors import require
-from penchant.serving.decode import Requests, decode_body, decode_lines
+from penchant.serving.decode import Requests
 from penchant.serving.encode import Records, to_csv, to_json
+from penchant.serving.plain_requests import decode_lines
 from penchant.serving.service import Service
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ __all__ = [
     "Requests",
     "Service",
     "create_app",
-    "decode_body",
     "decode_lines",
     "to_csv",
     "to_json",

@@ -24,6 +24,7 @@ __all__ = [
     "Fragments",
     "Ids",
     "Records",
+    "score_texts",
     "scores_to_csv",
     "to_columns",
     "to_csv",
@@ -209,25 +210,44 @@ def _json_rows(records: Records, names: tuple[str, str], end: str) -> bytes:
     return _rows(records, Ids.json, fields, "null")
 
 
-def to_json_lines(records: Records, name: str = "user_id") -> bytes:
+def to_json_lines(
+    records: Records,
+    name: str = "user_id",
+    *,
+    unknown: NDArray[np.bool_] | None = None,
+    about: str = "",
+) -> bytes:
     """Return a line ``{"user_id", "items": [{"item_id", "score"}, ...]}`` for each of the users.
 
     Those without an answer have an empty list, so that lines match the requests one by one.
+
+    Parameters
+    ----------
+    records : Records
+    name : str
+        What the users are called.
+    unknown : bool array of shape (len(records.users.text),), optional
+        Users who are told to be, by ``"unknown": true``.
+    about : str
+        Fields at the end of each line, such as ``"model": "shop"``.
     """
-    before, middle, after, end, nothing = map(
-        _text, ('{"item_id": ', ', "score": ', "}", "]}\n", "")
-    )
+    end = f"], {about}}}\n" if about else "]}\n"
+    before, middle, after, nothing = map(_text, ('{"item_id": ', ', "score": ', "}", ""))
+    marks = nothing
+    if unknown is not None:
+        marks = pc.if_else(pa.array(unknown), _text(', "unknown": true'), nothing)
     items = records.items.json().take(pa.array(records.item_rows))
     entries = pc.binary_join_element_wise(
-        before, items, middle, _score_texts(records.scores, "null"), after, nothing
+        before, items, middle, score_texts(records.scores, "null"), after, nothing
     )
     lists = pc.binary_join(_lists(records, entries), _text(", "))
     lines = pc.binary_join_element_wise(
         _text(f'{{"{name}": '),
         records.users.json(),
+        marks,
         _text(', "items": ['),
         lists,
-        end,
+        _text(end),
         nothing,
     )
     return bytes(text_buffers(lines)[1])
@@ -242,7 +262,7 @@ def to_columns(records: Records) -> tuple[list[str], list[str]]:
         JSON such as ``[0.5, 0.25]`` and ``["tea", "jam"]``.
     """
     items = records.items.json().take(pa.array(records.item_rows))
-    scores = _score_texts(records.scores, "null")
+    scores = score_texts(records.scores, "null")
     joined = (pc.binary_join(_lists(records, column), _text(", ")) for column in (scores, items))
     first, second = ([f"[{text}]" for text in column.to_pylist()] for column in joined)
     return first, second
@@ -250,7 +270,7 @@ def to_columns(records: Records) -> tuple[list[str], list[str]]:
 
 def scores_to_csv(records: Records) -> bytes:
     """Return a line for each score and nothing else: what predictions look like in CSV."""
-    texts = _score_texts(records.scores, "nan")
+    texts = score_texts(records.scores, "nan")
     return bytes(text_buffers(pc.binary_join_element_wise(texts, _text("\n"), _text("")))[1])
 
 
@@ -274,7 +294,7 @@ def _rows(
         first,
         quote(records.items).take(pa.array(records.item_rows)),
         second,
-        _score_texts(records.scores, missing),
+        score_texts(records.scores, missing),
         after,
         _text(""),  # the separator
     )
@@ -286,7 +306,8 @@ def _text(value: str) -> Any:
     return pa.scalar(value, pa.large_string())
 
 
-def _score_texts(scores: NDArray[np.float32], missing: str) -> Any:
+def score_texts(scores: NDArray[np.float32], missing: str) -> Any:
+    """Return scores as Arrow text: the fewest digits that give them back; `missing` for NaN."""
     texts = pa.array(scores).cast(pa.large_string())
     known = np.isfinite(scores)
     return texts if known.all() else pc.if_else(pa.array(known), texts, _text(missing))

@@ -32,10 +32,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from penchant.errors import PenchantError, RequestError, RequestTooLargeError, UnsupportedError
-from penchant.serving.decode import Requests, decode_record
+from penchant.serving.decode import Requests, id_text
 from penchant.serving.external_ddl import ddl
 from penchant.serving.idempotent_runs import Run, Runs
 from penchant.serving.protocols import snowflake
+from penchant.serving.questions import PLAIN_FIELDS, read_question
 from penchant.serving.service import Service
 from penchant.serving.warehouse_training import TrainingRun
 
@@ -339,7 +340,7 @@ def _read_question(
         raise RequestError(f"model_name must be text, got {name!r:.60}")
     if rest and not isinstance(rest[0], dict):
         missing = user is None or rest[0] is None
-        return name, None if missing else (_id(user, "user_id"), _id(rest[0], "item_id"))
+        return name, None if missing else (id_text(user, "user_id"), id_text(rest[0], "item_id"))
     options = rest[0] if rest else {}
     for option in options:
         if option != "k":
@@ -348,17 +349,8 @@ def _read_question(
 
 
 def _user_and_k(user: Any, k: Any) -> tuple[str, int]:
-    try:
-        return decode_record({"user_id": user, "top_n": k})
-    except RequestError as error:
-        raise RequestError(str(error).replace("top_n", "k", 1)) from None
-
-
-def _id(value: Any, field: str) -> str:
-    try:
-        return decode_record({"user_id": value})[0]
-    except RequestError as error:
-        raise RequestError(str(error).replace("user_id", field, 1)) from None
+    question = read_question({"user_id": user, "k": k}, "recommend", fields=PLAIN_FIELDS)
+    return str(question.user_id), question.k
 
 
 def _scores(service: Service, pairs: list[tuple[str, str]]) -> list[str]:

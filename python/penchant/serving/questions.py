@@ -5,6 +5,7 @@ A field is declared once, in `FIELDS`: the decoder and the OpenAPI document both
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from penchant.errors import RequestError, closest
-from penchant.serving.decode import id_text, load_json, show, whole_number
+from penchant.serving.decode import COUNTS, id_text, load_json, read_count, show
 
-__all__ = ["FIELDS", "KINDS", "Field", "Options", "Question", "read_question", "read_questions"]
+__all__ = ["FIELDS", "KINDS", "PLAIN_FIELDS", "Field", "Options", "Question"]
+__all__ += ["read_question", "read_questions"]
 
 _MAX_LIST = 100_000  # ids in one list of a question
 _MAX_COLUMNS = 1000
@@ -194,11 +196,9 @@ def _pairs(name: str, value: Any) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _count(name: str, value: Any) -> int:
-    wanted = whole_number(value)
-    if wanted is None or wanted < 1:
-        raise RequestError(f"{name} must be a whole number from 1, got {show(value)}")
-    return wanted
+def _count(name: str, value: Any) -> Any:
+    """Leave it to `read_count`, which knows both names and the range."""
+    return value
 
 
 @dataclass(frozen=True)
@@ -251,6 +251,11 @@ FIELDS: dict[str, Field] = {
     "min_score": Field(_number, {"type": "number"}, "Only users with this score or more."),
 }
 
+# Of a question that says no more than who and how many, as most of those in large bodies do.
+PLAIN_FIELDS = ("user_id", *COUNTS)
+_PLAIN = frozenset(PLAIN_FIELDS)
+_WITH_PLAIN = (None, PLAIN_FIELDS)  # what may be allowed so that these are
+
 _SHOWN = ("where", "where_values", "candidates", "exclude", "exclude_seen", "scores")
 # The fields that each kind of question may have.
 KINDS: dict[str, tuple[str, ...]] = {
@@ -271,11 +276,9 @@ _WAYS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
-_WHOLE_WAYS = {kind: [set(way) for way in ways] for kind, ways in _WAYS.items()}
-_WHO = {kind: set().union(*ways) for kind, ways in _WHOLE_WAYS.items()}
-
-
-def read_question(record: Any, kind: str, *, k: int = 10, max_k: int = 1000) -> Question:
+def read_question(
+    record: Any, kind: str, *, k: int = 10, max_k: int = 1000, fields: tuple[str, ...] | None = None
+) -> Question:
     """Check one question of a kind of `KINDS`.
 
     Parameters
@@ -284,7 +287,10 @@ def read_question(record: Any, kind: str, *, k: int = 10, max_k: int = 1000) -> 
         Decoded JSON.
     kind : str
     k, max_k : int
-        How many answers a question without `k` wants, and the most that one may want.
+        How many answers a question without `k` wants (but no more than `max_k`), and the most that
+        one may want.
+    fields : tuple of str, optional
+        Those that it may have. Default: all of its kind.
 
     Raises
     ------
@@ -298,7 +304,11 @@ def read_question(record: Any, kind: str, *, k: int = 10, max_k: int = 1000) -> 
     """
     if not isinstance(record, dict):
         raise RequestError(f"expected an object, got {show(record)}")
-    allowed = KINDS[kind]
+    if kind == "recommend" and record.keys() <= _PLAIN and fields in _WITH_PLAIN:
+        user = record.get("user_id")
+        if user is not None:  # a third of the time that the same takes below
+            return Question(read_count(record, k, max_k), id_text(user))
+    allowed = KINDS[kind] if fields is None else fields
     said: dict[str, Any] = {}
     for name, value in record.items():
         if name not in allowed:
@@ -306,35 +316,36 @@ def read_question(record: Any, kind: str, *, k: int = 10, max_k: int = 1000) -> 
             raise RequestError(f"unknown field {show(name)}{hint}")
         if value is not None:
             said[name] = FIELDS[name].read(name, value)
-    wanted = said.pop("top_n", None)
-    if wanted is not None:
-        if "k" in said:
-            raise RequestError("give k or top_n, not both: they mean the same")
-        said["k"] = wanted
-    if said.setdefault("k", k) > max_k:
-        name = "k" if wanted is None else "top_n"
-        raise RequestError(
-            f"{name} must be a whole number from 1 to {max_k}, got {show(record[name])}"
-        )
-    _check_who(said, kind)
+    said["k"] = read_count(said, k, max_k)
+    said.pop("top_n", None)
+    chosen = _options_of(kind, fields, tuple(said))
     if "where_values" in said:
-        if "where" not in said:
-            raise RequestError("where_values says what $NAME in where stands for: give where too")
         said["where_values"] = json.dumps(said["where_values"], sort_keys=True)
     if kind == "predict" and "pairs" not in said:
         said["pairs"] = ((said.pop("user_id"), said.pop("item_id")),)
-    if said.keys().isdisjoint(Options._fields):  # most have none: bodies may hold many
+    if not chosen:
         return Question(**said)
-    chosen = {name: said.pop(name) for name in Options._fields if name in said}
-    return Question(**said, options=Options(**chosen))
+    return Question(options=Options(**{name: said.pop(name) for name in chosen}), **said)
 
 
-def _check_who(said: dict[str, Any], kind: str) -> None:
+@functools.lru_cache(1024)  # a body may hold many questions that say the same things
+def _options_of(
+    kind: str, fields: tuple[str, ...] | None, said: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Check that fields go together; return those that are `Options`."""
+    _check_who(kind, fields, said)
+    if "where_values" in said and "where" not in said:
+        raise RequestError("where_values says what $NAME in where stands for: give where too")
+    return tuple(name for name in said if name in Options._fields)
+
+
+def _check_who(kind: str, fields: tuple[str, ...] | None, said: tuple[str, ...]) -> None:
     """Check that the question says about whom or what it is, once."""
-    ways = _WAYS[kind]
-    if said.keys() & _WHO[kind] in _WHOLE_WAYS[kind]:
+    ways = [way for way in _WAYS[kind] if fields is None or set(way) <= set(fields)]
+    who = {name for way in ways for name in way if name in said}
+    if who in map(set, ways):
         return
-    given = [way for way in ways if not said.keys().isdisjoint(way)]
+    given = [way for way in ways if not who.isdisjoint(way)]
     options = " or ".join(" and ".join(way) for way in ways)
     if len(given) > 1:
         raise RequestError(f"give {options}, not both")
@@ -369,12 +380,11 @@ def read_questions(
             f"{len(document):,} questions in one request, more than {most:,}: send fewer at a "
             "time, or use `penchant batch`"
         )
-    limits = {"k": k, "max_k": max_k}
-    return [_at(place, record, kind, limits) for place, record in enumerate(document, 1)], True
+    return [_at(place, record, kind, k, max_k) for place, record in enumerate(document, 1)], True
 
 
-def _at(place: int, record: Any, kind: str, limits: dict[str, int]) -> Question:
+def _at(place: int, record: Any, kind: str, k: int, max_k: int) -> Question:
     try:
-        return read_question(record, kind, **limits)
+        return read_question(record, kind, k=k, max_k=max_k)
     except RequestError as error:
         raise RequestError(f"question {place}: {error}") from None

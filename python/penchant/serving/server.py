@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import anyio
@@ -15,10 +16,13 @@ from penchant.config import read_config
 from penchant.errors import PenchantError, RequestError
 from penchant.serving.batching import Batcher
 from penchant.serving.catalog import Catalog, Version
+from penchant.serving.encode import Records
 from penchant.serving.http import Answer, Call, error_message, json_error
 from penchant.serving.questions import Question
 from penchant.serving.recorder import Recorder
 from penchant.serving.replies import Reply
+from penchant.serving.task_replies import questions_of, replies_of
+from penchant.serving.tasks import Recommend, Task
 
 __all__ = ["Limits", "Route", "Server"]
 
@@ -168,6 +172,23 @@ class Server:
         """Record what was answered outside a micro-batch, where the server records."""
         if self._recorder is not None:
             self._record(version, questions, replies)
+
+    def record_task(self, version: Version, task: Task, answer: Records | PenchantError) -> None:
+        """Record a task and its answer, question by question, where the server records."""
+        if self._recorder is None:
+            return
+        unknown = None
+        if isinstance(task, Recommend) and isinstance(answer, Records) and answer.unknown:
+            unknown = version.service.codes_of(task.requests.user_ids) < 0
+        about = version.about
+
+        def lines() -> Iterable[tuple[Question, Reply]]:
+            """Give them in the recorder's thread: nobody's answer waits for that."""
+            if isinstance(answer, PenchantError):
+                return zip(questions_of(task), itertools.repeat(answer), strict=False)
+            return zip(questions_of(task), replies_of(task, answer, unknown, about), strict=True)
+
+        self._recorder.write_many(version.name, version.version, len(task), lines)
 
     def _record(self, version: Version, questions: list[Question], replies: list[Reply]) -> None:
         assert self._recorder is not None

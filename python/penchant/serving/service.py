@@ -49,11 +49,10 @@ class Service:
     Examples
     --------
     >>> import penchant as pc
-    >>> from penchant.serving import Service, decode_body, to_csv
+    >>> from penchant.serving import Requests, Service, to_csv
     >>> data = pc.Interactions.from_sequences([["tea", "jam"], ["tea"], ["tea", "jam", "milk"]])
     >>> service = Service(pc.Popularity().fit(data))
-    >>> requests = decode_body(b'{"user_id": "1", "top_n": "2"}')
-    >>> print(to_csv(service.answer(requests)).decode(), end="")
+    >>> print(to_csv(service.answer(Requests.of([("1", 2)]))).decode(), end="")
     1,jam,2
     1,milk,1
     """

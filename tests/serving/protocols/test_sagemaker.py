@@ -64,6 +64,9 @@ def plain(task):
         ("who,what\n1,MUG", CSV, None, ("predict", [("1", "MUG")])),
         ("what, Who\nMUG,1", CSV, None, ("predict", [("1", "MUG")])),
         ("user_id,top_n\n1,3\n2,", CSV, None, ("recommend", [("1", 3), ("2", 10)])),
+        ("K,user_id\n3,1\n,2", CSV, "k=4", ("recommend", [("1", 3), ("2", 4)])),
+        ("item_id,k\n1,3", CSV, None, ("similar", [("1", 3)])),
+        ("k\nl", CSV, None, ("recommend", [("k", 10), ("l", 10)])),  # ids, not a row of names
         ("item_id\nMUG", CSV, None, ("similar", [("MUG", 10)])),
         ("1,3\n2,4", CSV, "task=recommend", ("recommend", [("1", 3), ("2", 4)])),
         ("MUG", CSV, "task=similar, top_n=2", ("similar", [("MUG", 2)])),
@@ -94,7 +97,7 @@ def test_tasks(body, media, attributes, expected):
         (b'[{"user_id": 1}, {"item_id": 1}]', JSON, None, 'request 2: unknown field "item_id"'),
         (b'[{"user_id": 1, "item_id": 2}, {"user_id": 1}]', JSON, None,
          "request 2: item_id is missing"),
-        (b'{"item_id": 2, "top_n": 0}', JSON, None, "top_n must be a whole number from 1, got 0"),
+        (b'{"item_id": 2, "top_n": 0}', JSON, None, "^top_n must be .* 1 to 1000, got 0"),
         (b'{"item_id": null}', JSON, None, "item_id is missing"),
         (b'{"user_id": 1, "item": 2}', JSON, "task=predict", "did you mean 'item_id'"),
         (b'{"user_id": 1}', JSON, "top_n=1000000000", "top_n must be a whole number from 1 to"),
@@ -114,6 +117,9 @@ def test_tasks(body, media, attributes, expected):
         (b"user_id\na\n" + b"x" * 5000, CSV, None, "row 2: user_id has 5000 bytes"),
         (b"1,2", CSV, "task=recommend,header=true", 'row of names has a column "1"'),
         (b"user_id,top_n\n1,many", CSV, None, 'row 1: top_n must be .* got "many"'),
+        (b"user_id,k\n1,2\n2,0", CSV, None, 'row 2: k must be .* from 1 to 1000, got "0"'),
+        (b"1", CSV, "k=0", 'k must be a whole number from 1 to 1000, got "0"'),
+        (b"1", CSV, "k=1,top_n=1", "give k or top_n, not both"),
         (b"user_id,user_id\n1,1", CSV, None, "cannot tell what to do with the columns"),
         (b"user_id,item_id\n1,1", CSV, "task=recommend", "cannot recommend with the columns"),
     ],
@@ -266,6 +272,15 @@ def test_the_query_comes_first_when_asked():
     ]
 
 
+@pytest.mark.parametrize("name", ["k", "top_n"])
+def test_instances_say_how_many(name):
+    users = tensorflow.decode({"instances": [{"user_id": "u1", name: 2}, {"user_id": 2}], name: 3})
+    assert users.requests.user_ids == ["u1", "2"]
+    assert users.requests.top_n.tolist() == [2, 3]
+    items = tensorflow.decode({"instances": [{"item_id": "a", name: 2.0}, "b", [7]]}, top_n=4)
+    assert (items.items, items.top_n.tolist()) == (["a", "b", "7"], [2, 4, 4])
+
+
 def test_instances_of_users(service):
     call = sagemaker.decode(
         b'{"instances": [{"user_id": "u1", "top_n": 2}], "signature_name": "s"}'
@@ -285,6 +300,12 @@ def test_instances_of_users(service):
         ({"instances": [{"item_id": "a", "user_id": 1}]}, r"instances\[0\]: give user_id or"),
         ({"instances": [{"item_id": "a", "topn": 1}]}, "did you mean 'top_n'"),
         ({"instances": ["a"], "top_n": 0}, "top_n must be a whole number from 1 to 1000, got 0"),
+        ({"instances": ["a"], "k": 0}, "^k must be a whole number from 1 to 1000, got 0"),
+        ({"instances": ["a"], "k": 1, "top_n": 1}, "^give k or top_n, not both"),
+        ({"instances": [{"user_id": 1, "k": 1, "top_n": 1}]}, r"\[0\]: give k or top_n, not both"),
+        ({"instances": [{"item_id": 1, "k": "x"}]}, r"\[0\]: k must be .* got \"x\""),
+        ({"instances": [{"user_id": 1, "where": "x"}]}, "fields: user_id, k, top_n"),
+        ({"instances": [{"item_id": 1, "where": "x"}]}, "fields: item_id, k, top_n"),
         ({"instances": ["a"], "include_query": 1}, "include_query must be true or false, got 1"),
         ({"instances": ["a"], "signature": 1}, "did you mean 'signature_name'"),
     ],

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from penchant.errors import RequestError, closest
-from penchant.serving.decode import show, whole_number
+from penchant.serving.decode import COUNTS, read_count, show
 
 __all__ = ["ATTRIBUTES_HEADER", "Attributes", "parse_attributes"]
 
 ATTRIBUTES_HEADER = "X-Amzn-SageMaker-Custom-Attributes"
 _TASKS = ("recommend", "predict", "similar")
-_NAMES = ("task", "top_n", "include_query", "header")
+_NAMES = ("task", *COUNTS, "include_query", "header")
 
 
 class Attributes(NamedTuple):
@@ -22,7 +22,7 @@ class Attributes(NamedTuple):
     task : {"recommend", "predict", "similar"} or None
         None goes by the body.
     top_n : int
-        For requests that do not say.
+        For requests that do not say; given as ``k`` or ``top_n``.
     include_query : bool
         Similar items begin with the item itself.
     header : bool or None
@@ -51,6 +51,7 @@ def parse_attributes(text: str | None, *, max_top_n: int = 1000) -> Attributes:
     Attributes(task='predict', top_n=10, include_query=False, header=None)
     """
     found: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
     for part in (text or "").replace(";", ",").split(","):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if name not in _NAMES:
@@ -60,15 +61,10 @@ def parse_attributes(text: str | None, *, max_top_n: int = 1000) -> Attributes:
             if value not in _TASKS:
                 raise RequestError(f"task must be one of {', '.join(_TASKS)}, got {show(value)}")
             found[name] = value
-        elif name == "top_n":
-            wanted = whole_number(value)
-            if wanted is None or not 1 <= wanted <= max_top_n:
-                raise RequestError(
-                    f"top_n must be a whole number from 1 to {max_top_n}, got {show(value)}"
-                )
-            found[name] = wanted
+        elif name in COUNTS:
+            counts[name] = value
         else:
             if value.lower() not in ("true", "false"):
                 raise RequestError(f"{name} must be true or false, got {show(value)}")
             found[name] = value.lower() == "true"
-    return Attributes(**found)
+    return Attributes(top_n=read_count(counts, 10, max_top_n), **found)

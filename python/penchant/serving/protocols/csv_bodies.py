@@ -11,23 +11,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from penchant.errors import RequestError, closest
-from penchant.serving.decode import MAX_ID_BYTES, Requests, show, whole_number
+from penchant.serving.decode import COUNTS, MAX_ID_BYTES, Requests, read_count, show
 from penchant.serving.tasks import Predict, Recommend, Similar, Task
 
 __all__ = ["decode_csv"]
 
 _MEANINGS = {"user_id": "user", "item_id": "item", "userid": "user", "itemid": "item"}
-_MEANINGS["top_n"] = "top_n"
+_MEANINGS |= {name: name for name in COUNTS}
 # Bytes of a row: two ids as long as they may be, in quotes, each byte of them a doubled quote.
 _MAX_ROW_BYTES = 2 * (2 * MAX_ID_BYTES + 2) + 2
 # What the columns ask for; pandas and spreadsheets may have put them in another order.
 _BY_COLUMNS = {
     frozenset(["user"]): "recommend",
-    frozenset(["user", "top_n"]): "recommend",
     frozenset(["user", "item"]): "predict",
     frozenset(["item"]): "similar",
-    frozenset(["item", "top_n"]): "similar",
 }
+_BY_COLUMNS |= {frozenset(["user", count]): "recommend" for count in COUNTS}
+_BY_COLUMNS |= {frozenset(["item", count]): "similar" for count in COUNTS}
 
 
 def decode_csv(
@@ -49,8 +49,9 @@ def decode_csv(
     task : {"recommend", "predict", "similar"}, optional
         Overrides that: a second column is then `top_n` of the first.
     header : bool, optional
-        Whether the first row is one of names, such as ``user_id``, ``item_id`` and ``top_n``,
-        which then tell what the columns are; None finds out whether all of it are such names.
+        Whether the first row is one of names, such as ``user_id``, ``item_id`` and ``k`` (or
+        ``top_n``), which then tell what the columns are; None finds out whether all of it are such
+        names.
     columns : pair of str
         Other names of the user and the item column.
     top_n, max_top_n, include_query
@@ -77,7 +78,7 @@ def decode_csv(
     if task == "predict":
         return Predict(parts["user"].to_pylist(), parts["item"].to_pylist())
     ids = parts["item" if task == "similar" else "user"].to_pylist()
-    wanted = _counts(parts.get("top_n"), len(ids), top_n, max_top_n)
+    wanted = _counts(parts, len(ids), top_n, max_top_n)
     return (
         Similar(ids, wanted, include_query)
         if task == "similar"
@@ -138,7 +139,11 @@ def _names(table: list[Any], columns: tuple[str, str], header: bool | None) -> l
     if header and wrong:
         hint = closest(wrong[0], meanings) or f"; known are {', '.join(meanings)}"
         raise RequestError(f"the row of names has a column {show(wrong[0])}{hint}")
-    return None if wrong else [meanings[name.casefold()] for name in first]
+    if wrong or (
+        header is None and {name.casefold() for name in first} == {"k"}
+    ):  # which may well be an id
+        return None
+    return [meanings[name.casefold()] for name in first]
 
 
 def _arrange(
@@ -154,7 +159,7 @@ def _arrange(
     if found is None or found != (task or found):
         raise RequestError(
             f"cannot {task or 'tell what to do'} with the columns {', '.join(named)}: send "
-            "user_id, or user_id and top_n, or user_id and item_id"
+            "user_id, or user_id and k, or user_id and item_id"
         )
     return found, parts
 
@@ -169,17 +174,18 @@ def _check_ids(ids: Any, name: str) -> None:
         raise RequestError(f"row {row + 1}: {name} {problem}")
 
 
-def _counts(texts: Any, n: int, top_n: int, max_top_n: int) -> Any:
-    if texts is None:
-        return np.full(n, top_n, np.int64)
+def _counts(parts: dict[str, Any], n: int, top_n: int, max_top_n: int) -> Any:
+    name = next((name for name in COUNTS if name in parts), None)
+    if name is None:
+        return np.full(n, min(top_n, max_top_n), np.int64)
+    texts = parts[name]
     distinct = texts.dictionary_encode()
     values = []
     for text in distinct.dictionary.to_pylist():
-        wanted = top_n if not text.strip() else whole_number(text)
-        if wanted is None or not 1 <= wanted <= max_top_n:
+        said = {name: text} if text.strip() else {}
+        try:
+            values.append(read_count(said, top_n, max_top_n))
+        except RequestError as error:
             row = texts.to_pylist().index(text) + 1
-            raise RequestError(
-                f"row {row}: top_n must be a whole number from 1 to {max_top_n}, got {show(text)}"
-            )
-        values.append(wanted)
+            raise RequestError(f"row {row}: {error}") from None
     return np.array(values, np.int64)[np.asarray(distinct.indices)]

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from penchant.errors import RequestError
-from penchant.serving.decode import MAX_LINE_BYTES, Requests, load_json
+from penchant.serving.decode import MAX_LINE_BYTES, load_json
+from penchant.serving.plain_requests import requests_of
 from penchant.serving.protocols.attributes import Attributes
 from penchant.serving.questions import PLAIN, Question, read_question
 from penchant.serving.tasks import Asked, Recommend, Similar, Task
@@ -81,10 +82,10 @@ def decode_records(
         return asked
     if kind == "predict":
         return asked.pairs
+    if kind == "recommend":
+        return Recommend(requests_of(questions))
     wanted = np.array([question.k for question in questions], np.int64)
-    if kind == "similar":
-        return Similar([str(one.item_id) for one in questions], wanted, said.include_query)
-    return Recommend(Requests([str(one.user_id) for one in questions], wanted))
+    return Similar([str(one.item_id) for one in questions], wanted, said.include_query)
 
 
 def _kind_of(record: Any) -> str:

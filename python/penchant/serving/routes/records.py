@@ -47,14 +47,20 @@ def answer_records(
 ) -> Answer:
     """Answer decoded requests with one version of a model, in the form that the client accepts.
 
-    Questions that say more than a task are recorded, where the server records, and are answered by
-    what answers ``/v1``; the first error among them is that of the request.
+    Questions that say more than a task are answered by what answers ``/v1``; the first error among
+    them is that of the request. All are recorded, where the server records.
     """
     service, task = version.service, invocation.task
     server.check_records(_count(task, len(service.model.items_)))
     if isinstance(task, Asked):
         return _answer_asked(server, version, task, accept)
-    content, media = sagemaker.encode(invocation, service.perform(task), accept)
+    try:
+        records = service.perform(task)
+    except PenchantError as error:
+        server.record_task(version, task, error)
+        raise
+    content, media = sagemaker.encode(invocation, records, accept)
+    server.record_task(version, task, records)
     return Answer(content, media=media)
 
 

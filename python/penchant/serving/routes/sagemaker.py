@@ -1,8 +1,7 @@
 """Amazon SageMaker: a container's ``/invocations`` and ``/models``, and the runtime API itself.
 
 ``boto3.client("sagemaker-runtime", endpoint_url=...)`` speaks to ``/endpoints/{name}/invocations``.
-Records in JSON have the fields of ``/v1``: filters, a history, a context, ... Those that say no
-more than an id and a length are not recorded.
+Records in JSON have the fields of ``/v1``: filters, a history, a context, ...
 """
 
 from __future__ import annotations
