@@ -10,12 +10,11 @@ import subprocess
 import sys
 import time
 
-import numpy as np
-import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 import penchant as pc
+from job_support import frame, interactions
 from penchant.cli.app import app
 from penchant.errors import DataError, JobError, MissingFileError, ParameterError
 from penchant.jobs import starting
@@ -24,36 +23,6 @@ from refusing_postgres import refusing_postgres
 
 ENDLESS = {"factors": 4, "epochs": 1_000_000}
 QUICK = {"factors": 8, "epochs": 5, "metrics": "precision,ndcg", "k": 3}
-
-
-def frame(held_out=False):
-    """Forty users of two tastes, five items each, and one item of the same taste held out."""
-    rows = [
-        (17000 + user, f"taste {user % 2} item {(user + step) % 8}")
-        for user in range(40)
-        for step in (range(5, 6) if held_out else range(5))
-    ]
-    return pd.DataFrame(rows, columns=["customer", "product"])
-
-
-def interactions(held_out=False):
-    return pc.Interactions.from_frame(frame(held_out), user="customer", item="product")
-
-
-@pytest.fixture(scope="module")
-def state(tmp_path_factory):
-    """A state directory for all the tests here; whatever still runs at the end is ended."""
-    path = tmp_path_factory.mktemp("state")
-    before = os.environ.get("PENCHANT_HOME")
-    os.environ["PENCHANT_HOME"] = str(path)
-    yield path
-    for job in pc.jobs.list():
-        if job.status == "InProgress":
-            os.kill(json.loads((job.folder / "job.json").read_text())["pid"], signal.SIGKILL)
-    if before is None:
-        del os.environ["PENCHANT_HOME"]
-    else:
-        os.environ["PENCHANT_HOME"] = before
 
 
 @pytest.fixture(scope="module")
@@ -201,78 +170,6 @@ def test_a_job_outlives_who_started_it(state):
     job = pc.jobs.get("kept").wait(progress=False)
     assert job.status == "Completed"
     assert len(job.metrics()) == 10
-
-
-def test_inputs_of_files(state, tmp_path):
-    folder = tmp_path / "sales"
-    folder.mkdir()
-    frame().iloc[:100].to_csv(folder / "a.csv", index=False, header=False)
-    frame().iloc[100:].to_csv(folder / "b.csv", index=False, header=False)
-    frame(held_out=True).to_parquet(tmp_path / "test.parquet")
-    said = {"user_column": "customer", "item_column": "product", "header": "false"}
-    inputs = {"training": str(folder), "testing": tmp_path / "test.parquet"}
-    job = pc.jobs.train("itemknn", inputs, said, progress=False)
-    assert job.model().columns_.item == "product"
-    assert job.summary()["events"] == 200
-    assert (folder / "a.csv").exists()
-    (folder / "link.csv").symlink_to("/etc/passwd")
-    with pytest.raises(JobError, match="is a link that leads out of the channel"):
-        pc.jobs.train("itemknn", inputs, said, progress=False)
-
-
-def test_tables_of_items_and_times_go_with_interactions(state, tmp_path):
-    events = frame().assign(at=1_300_000_000 + np.arange(200))
-    items = pd.DataFrame({"product": events["product"].unique()})
-    items["taste"] = items["product"].str[6].astype(int)
-    data = pc.Interactions.from_frame(
-        events, user="customer", item="product", timestamp="at", timestamp_unit="s",
-        item_features=items,
-    )  # fmt: skip
-    job = pc.jobs.train("popularity", {"training": data}, progress=False)
-    found = job.model().recommend(k=8, where="taste == 1", exclude_seen=False)
-    assert set(found["product"].str[6]) == {"1"}
-    assert "items: 16 rows, product, taste" in job.logs()
-    items.to_csv(tmp_path / "items.csv", index=False)
-    given = {"training": data, "items": tmp_path / "items.csv"}
-    again = pc.jobs.train("popularity", given, progress=False).model()
-    pd.testing.assert_frame_equal(
-        again.recommend(k=8, where="taste == 1", exclude_seen=False), found
-    )
-    with pytest.raises(ParameterError, match="is a table with a row for each"):
-        pc.jobs.train("popularity", {"training": data, "items": data}, progress=False)
-
-
-def test_a_file_may_be_rewritten_when_the_job_has_begun(state, tmp_path):
-    """In place, as `to_csv` does: the job learns from what was there when it was started."""
-    folder = tmp_path / "sales"
-    folder.mkdir()
-    frame().to_csv(folder / "a.csv", index=False)
-    frame(held_out=True).to_csv(tmp_path / "test.csv", index=False)
-    said = {"user_column": "customer", "item_column": "product"}
-    inputs = {"training": folder, "testing": tmp_path / "test.csv"}
-    job = pc.jobs.train("popularity", inputs, said, wait=False)
-    kept = [job.folder / "input/data/training/a.csv", job.folder / "input/data/testing/test.csv"]
-    before = [path.read_bytes() for path in kept]
-    for path in (folder / "a.csv", tmp_path / "test.csv"):
-        frame().iloc[:3].to_csv(path, index=False)
-    assert [path.read_bytes() for path in kept] == before
-    assert job.wait(progress=False).summary()["events"] == 200
-
-
-@pytest.mark.parametrize("name", ["_sales.csv", ".sales.csv", "._"])
-def test_a_file_that_was_named_is_read_whatever_its_name(state, tmp_path, name):
-    frame().to_csv(tmp_path / name, index=False, header=False)
-    job = pc.jobs.train("popularity", {"training": tmp_path / name}, progress=False)
-    assert job.summary()["events"] == 200
-
-
-def test_an_input_that_is_no_file(state, tmp_path):
-    (tmp_path / "sales").mkdir()
-    os.mkfifo(tmp_path / "sales" / "pipe.csv")
-    for source in (tmp_path / "sales", tmp_path / "sales" / "pipe.csv"):
-        with pytest.raises(DataError, match=r"pipe\.csv is not a plain file"):
-            pc.jobs.train(inputs={"training": source}, name="piped")
-    assert not (state / "jobs" / "piped").exists()
 
 
 def test_a_model_as_an_object(state):
