@@ -135,6 +135,30 @@ def test_sigterm_before_it_serves(trained, workers):
     assert process.returncode == 0
 
 
+@pytest.mark.slow
+def test_sigterm_as_it_begins_to_listen(trained):
+    """Before gunicorn has its own handlers: the signal must not be lost."""
+    for pause in (0.0, 0.02, 0.05):
+        with serving(trained, SAGEMAKER_MODEL_SERVER_WORKERS="2") as (process, _):
+            time.sleep(pause)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+            assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_a_model_that_was_loaded_is_there_whichever_worker_is_asked(trained, tmp_path):
+    shutil.copytree(trained / "model", tmp_path / "models" / "shop" / "model")
+    environment = {"SAGEMAKER_MULTI_MODEL": "true", "SAGEMAKER_MODEL_SERVER_WORKERS": "2"}
+    with serving(tmp_path, **environment) as (_, place):
+        healthy(place)
+        for number in range(5):
+            name = f"shop{number}"
+            ask(f"{place}/models", {"model_name": name, "url": str(tmp_path / "models" / "shop")})
+            for _ in range(20):
+                assert len(ask(f"{place}/models/{name}/invoke", {"user_id": "17000", "k": 1})) == 1
+
+
 def test_many_models(trained, tmp_path):
     shutil.copytree(trained / "model", tmp_path / "models" / "shop" / "model")
     with serving(tmp_path, SAGEMAKER_MULTI_MODEL="true") as (_, place):

@@ -4,7 +4,7 @@ import pytest
 
 from penchant.errors import PenchantError, RequestError
 from penchant.serving import Requests, decode_lines
-from penchant.serving.decode import MAX_LINE_BYTES
+from penchant.serving.decode import MAX_LINE_BYTES, load_json
 from penchant.serving.protocols import sagemaker
 from penchant.serving.questions import PLAIN_FIELDS, read_question
 
@@ -181,3 +181,13 @@ def test_splitting(records):
     assert all(part.top_n[1:].sum() <= records for part in parts)
     assert (len(parts) == 1) == (records == 100)
     assert list(Requests.of([]).split(records)) == []
+
+
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a": ', "}")])
+def test_depth(opened, closed):
+    allowed = load_json((opened * 100 + "1" + closed * 100).encode())
+    assert json.dumps(allowed) == opened * 100 + "1" + closed * 100
+    for depth in (101, 500, 1020, 100_000):
+        with pytest.raises(RequestError, match="not usable JSON"):
+            load_json((opened * depth + "1" + closed * depth).encode())
+    assert len(load_json(b"[" + b'{"a": ["[[[["]}, ' * 1000 + b"1]")) == 1001

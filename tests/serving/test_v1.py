@@ -131,7 +131,7 @@ def test_columns_of_the_table_come_along(ask, tables):
 
 def test_columns_do_not_take_the_place_of_the_answers_own_fields(ask, taken):
     """They are called what the frames of `recommend` call them."""
-    names = ["score", "item_id", "user_id", "rank", "year", "year"]
+    names = ["score", "item_id", "user_id", "rank", "year"]
     text = ask("/v1/models/taken/recommend", {"user_id": 7, "k": 3, "with_columns": names}).text
     keys = []
 
@@ -141,11 +141,11 @@ def test_columns_do_not_take_the_place_of_the_answers_own_fields(ask, taken):
 
     found = json.loads(text, object_pairs_hook=keep)["items"]
     own = ["item_id", "score"]
-    assert keys[:3] == [[*own, "score_", "item_id_", "user_id_", "rank_", "year", "year_"]] * 3
+    assert keys[:3] == [[*own, "score_", "item_id_", "user_id_", "rank_", "year"]] * 3
     plain = ask("/v1/models/taken/recommend", {"user_id": 7, "k": 3}).json()["items"]
     assert [{name: one[name] for name in own} for one in found] == plain
-    frame = taken.recommend(7, k=3, with_columns=["score", "rank", "year", "year"])
-    for name in ("score_", "rank_", "year_"):
+    frame = taken.recommend(7, k=3, with_columns=["score", "rank", "year"])
+    for name in ("score_", "rank_", "year"):
         assert [one[name] for one in found] == frame[name].tolist()
 
 
@@ -203,6 +203,14 @@ def test_concurrent_questions_are_answered_like_single_ones(ask):
         ("recommend", {"user_id": 1, "where": "what == '\ud800'"}, "Unicode"),
         ("recommend", {"user_id": 1, "where": "what == $A", "where_values": {"A": "\ud800"}}, "A"),
         ("recommend", {"user_id": 1, "with_columns": ["\ud800"]}, "Unicode"),
+        ("recommend", {"user_id": 1, "with_columns": ["a", "b", "a"]}, '"a" more than once'),
+        ("recommend", {"user_id": 1, "with_columns": [f"c{i}" for i in range(101)]}, "101 names"),
+        (
+            "recommend",
+            [{"user_id": 1, "k": 1000, "with_columns": [f"c{i}" for i in range(100)]}] * 11,
+            "k (or top_n) adds up to 1100000 recommendations, with_columns counted",
+        ),
+        ("recommend", {"user_id": json.loads("[" * 101 + "]" * 101)}, "nested more than 100 deep"),
         ("users", {"item_id": "LAMP", "min_score": 10**400}, "finite"),
         ("similar", [{"item_id": "LAMP"}] * 1001, "1,001 questions"),
         ("recommend", 3, "object"),
@@ -216,6 +224,15 @@ def test_wrong_questions_are_refused_and_named(ask, kind, body, message):
     response = ask(f"/v1/{kind}", body)
     assert response.status_code == 400, response.text
     assert message in response.json()["error"]
+
+
+@pytest.mark.parametrize("user", ["7\n", "999999\n", "007", "-0", "+7", "7.0"])
+def test_odd_numbers_are_json_all_the_same(ask, tables, user):
+    """A line feed behind the digits tore the answer, and the file that questions are kept in."""
+    response = ask("/v1/models/films/recommend", {"user_id": user, "k": 1})
+    assert "\n" not in response.text
+    known = tables.users_.code(user)
+    assert response.json()["user_id"] == (user if known < 0 else tables.users_[known])
 
 
 def test_a_bug_is_the_answer_of_its_own_question(ask, monkeypatch, caplog):

@@ -6,16 +6,23 @@ import json
 import os
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 import time
+import urllib.error
 import urllib.request
+from http.client import HTTPConnection
 
 import pytest
 from hostile_support import PATIENCE, children, serving
-from small_models import TOKEN
+from small_models import TOKEN, WARNINGS
 
 import penchant as pc
+from penchant.serving import workers
 
-pytestmark = pytest.mark.slow
+SLOW = pytest.mark.slow
+WORKERS = ("--workers", "2")
 
 
 def asked(server):
@@ -56,35 +63,60 @@ def is_alive(pid):
         return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_all_end_with_the_first(artifact, number):
-    with serving(artifact, "--workers", "2") as server:
-        assert len(asked(server)) == 2
-        waited_for(lambda: len(children(server.process.pid)) == 2)
-        workers = children(server.process.pid)
-        assert server.stop(number) == 0
-        assert not any(map(is_alive, workers))
+def both(server):
+    """The workers' numbers, when both are there and one of them answers."""
+    waited_for(lambda: len(children(server.process.pid)) == 2)
+    asked(server)
+    return children(server.process.pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=SLOW)])
+def test_all_end_with_the_first_when_they_have_answered(artifact, number):
+    with serving(artifact, *WORKERS) as server:
+        pids = both(server)
+        with open(f"/proc/{server.process.pid}/maps") as maps:
+            assert str(artifact) not in maps.read()
+        body = b'{"user_id": "u1"}'
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as slow:
+            head = f"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+            slow.sendall(head.encode() + body[:5])
+            time.sleep(0.5)  # a worker has begun with it
+            server.process.send_signal(number)
+            time.sleep(0.5)
+            slow.sendall(body[5:])
+            answer = b""
+            while part := slow.recv(65_536):
+                answer += part
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert server.process.wait(PATIENCE) == 0
+        assert server.stop() == 0
+        assert not any(map(is_alive, pids))
         assert "Traceback" not in "".join(server.log)
 
 
+@SLOW
 def test_a_worker_that_dies_is_replaced(artifact):
-    with serving(artifact, "--workers", "2") as server:
-        waited_for(lambda: len(children(server.process.pid)) == 2)
-        expected, before = asked(server), children(server.process.pid)
-        os.kill(before[0], signal.SIGKILL)
-        waited_for(lambda: len(set(children(server.process.pid)) - {before[0]}) == 2)
+    with serving(artifact, *WORKERS) as server:
+        before = both(server)
+        expected = asked(server)
+        for pid in before:  # both, so that it is the new ones that answer
+            os.kill(pid, signal.SIGKILL)
+            waited_for(lambda pid=pid: pid not in children(server.process.pid))
+            waited_for(lambda: len(children(server.process.pid)) == 2)
+        assert not set(before) & set(children(server.process.pid))
         assert [asked(server) for _ in range(20)] == [expected] * 20
         assert server.stop() == 0
 
 
+@SLOW
 def test_the_others_go_on_where_no_replacement_can_start(artifact, tmp_path, monkeypatch):
     monkeypatch.setenv("PENCHANT_ADMIN_TOKEN", TOKEN)
     mine, other = tmp_path / "artifact", tmp_path / "other"
     pc.Popularity().fit(pc.Interactions.from_sequences([["tea", "jam"]])).save(other)
     shutil.copytree(artifact, mine)
-    with serving(mine, "--workers", "2") as server:
-        waited_for(lambda: len(children(server.process.pid)) == 2)
-        expected, before = asked(server), children(server.process.pid)
+    with serving(mine, *WORKERS) as server:
+        before = both(server)
+        expected = asked(server)
         mine.rename(tmp_path / "away")
         os.kill(before[0], signal.SIGKILL)
         waited_for(lambda: "exited with code 1" in "".join(server.log))
@@ -103,11 +135,83 @@ def test_the_others_go_on_where_no_replacement_can_start(artifact, tmp_path, mon
         assert "Traceback" not in "".join(server.log[said:])
 
 
+@SLOW
+def test_whatever_it_is_that_keeps_a_replacement_from_starting(artifact, tmp_path):
+    folder = tmp_path / "records"
+    folder.mkdir()
+    with serving(artifact, *WORKERS, "--record", str(folder / "a.jsonl")) as server:
+        before = both(server)
+        shutil.rmtree(folder)
+        os.kill(before[0], signal.SIGKILL)
+        waited_for(lambda: "exited with code 1" in "".join(server.log))
+        assert len(asked(server)) == 2
+        folder.mkdir()
+        waited_for(lambda: server.log and len(set(both(server)) - set(before)) == 1)
+        assert server.stop() == 0
+
+
+@SLOW
 def test_workers_end_when_their_parent_is_killed(artifact):
-    with serving(artifact, "--workers", "2") as server:
-        waited_for(lambda: len(children(server.process.pid)) == 2)
-        asked(server)
-        workers = children(server.process.pid)
+    with serving(artifact, *WORKERS) as server:
+        pids = both(server)
         os.kill(server.process.pid, signal.SIGKILL)
-        waited_for(lambda: not any(map(is_alive, workers)))
+        waited_for(lambda: not any(map(is_alive, pids)))
         assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+
+
+@SLOW
+def test_signals_that_mean_more_to_gunicorn_do_not_here(artifact):
+    with serving(artifact, *WORKERS) as server:
+        pids = both(server)
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU):
+            server.process.send_signal(number)
+        time.sleep(2.5)
+        assert children(server.process.pid) == pids
+        assert server.stop(signal.SIGHUP) == 0
+        assert not any(map(is_alive, pids))
+
+
+@SLOW
+@pytest.mark.parametrize("options", [(), WORKERS])
+def test_connections_are_kept_as_long_with_workers_as_without(artifact, options):
+    with serving(artifact, *options) as server:
+        asked(server)
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+        for pause in (3.0, 0.0):
+            connection.request("GET", "/ping")
+            assert connection.getresponse().read()
+            kept = connection.sock
+            time.sleep(pause)
+        assert connection.sock is kept
+        connection.close()
+        server.stop()
+
+
+@pytest.mark.parametrize("options", [(), WORKERS])
+def test_what_cannot_be_recorded_in(artifact, options, tmp_path):
+    command = [sys.executable, *WARNINGS, "-m", "penchant", "serve", str(artifact), "--port", "0"]
+    command += ["--record", str(tmp_path / "no" / "a.jsonl"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        f"error: --record: cannot write to {tmp_path}/no/a.jsonl: No such"
+    )
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_folders_of_servers_that_were_killed_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers.tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / "penchant-serve-left"
+    left.mkdir()
+    (left / "models.json").write_text("{}")
+    with workers._shared_folder() as used:
+        os.utime(used, (1, 1))
+        with workers._shared_folder() as mine:  # nobody knows yet whether `left` is used
+            assert left.exists()
+            assert used.exists()
+            assert mine.exists()
+        os.utime(left, (1, 1))
+        with workers._shared_folder():
+            assert not left.exists()
+            assert used.exists()
+    assert list(tmp_path.iterdir()) == []

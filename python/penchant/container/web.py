@@ -41,7 +41,9 @@ def serve(root: os.PathLike[str] | str | None = None) -> int:
     -----
     The port is 8080, or ``SAGEMAKER_BIND_TO_PORT``. With ``SAGEMAKER_MULTI_MODEL=true`` it starts
     without a model, and ``POST /models`` loads those that lie in ``models``.
-    ``SAGEMAKER_MODEL_SERVER_WORKERS`` is how many processes answer, by default one.
+    ``SAGEMAKER_MODEL_SERVER_WORKERS`` is how many processes answer, by default one: what is loaded
+    or unloaded in one of them reaches the others within a quarter of a second and the time that
+    loading takes.
     """
     tree = Tree(root)
     # The first process of a container gets no default handlers. The server has its own while it
@@ -138,11 +140,13 @@ def _run_one(settings: Settings, port: int, stop: _Stop) -> int:
 
 
 def _run_several(workers: int, settings: Settings, port: int, stop: _Stop) -> int:
+    require("gunicorn", "serve")
+    require("uvicorn_worker", "serve")
     from penchant.serving.workers import prepare, run_workers
 
     prepare(settings)
     with _listening(port) as listener:
-        return 0 if stop.asked else run_workers(settings, listener, workers)
+        return 0 if stop.asked else run_workers(settings, listener, workers, lambda: stop.asked)
 
 
 @contextlib.contextmanager

@@ -51,12 +51,17 @@ class _App(FastAPI):
     with parts, wrong methods, the documentation, and whatever is mounted or added later.
     """
 
-    def __init__(self, routes: Iterable[Route], limits: Limits) -> None:
+    def __init__(self, routes: Iterable[Route], server: Server) -> None:
         self._listed = list(routes)
         self._at_once: dict[tuple[str, str], Endpoint] = {}
         super().__init__(title="Penchant", version=__version__, lifespan=_closing)
         for route in self._listed:
-            endpoint = Endpoint(route.handle, body_bytes=limits.body_bytes, as_error=route.as_error)
+            endpoint = Endpoint(
+                route.handle,
+                body_bytes=server.limits.body_bytes,
+                as_error=route.as_error,
+                catch_up=server.catch_up,
+            )
             if "{" not in route.path:
                 self._at_once[route.method, route.path] = endpoint
             self.router.routes.append(StarletteRoute(route.path, endpoint, methods=[route.method]))
@@ -131,7 +136,7 @@ def create_app(
         *personalize.routes(server),
         *snowflake.routes(server, connect, state),
     ]
-    app = _App(listed, limits)
+    app = _App(listed, server)
     app.state.server = server
     app.add_exception_handler(HTTPException, _answer_http_error)
     return app

@@ -108,6 +108,8 @@ class Catalog:
         # Told of every change: the name, and what it will be, or None where it is removed. What
         # raises there keeps the change from happening.
         self.changed: Callable[[str, Version | None], None] | None = None
+        # Takes what other processes have changed, now rather than at the next look.
+        self.catch_up: Callable[[], None] | None = None
         for name, model in models.items():
             self.install(name, model)
 

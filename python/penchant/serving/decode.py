@@ -31,6 +31,7 @@ __all__ = [
 COUNTS = ("k", "top_n")  # the fields that say how many answers: they mean the same
 MAX_LINE_BYTES = 2**16
 MAX_ID_BYTES = 4096
+_DEEPEST = 100  # lists and objects in each other
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _WHOLE = re.compile(r"\s*[0-9]{1,18}(\.0*)?\s*")  # "10", and "10.0" out of a float column
 
@@ -81,6 +82,14 @@ def load_json(text: bytes) -> Any:
     orjson is ten times as quick as the standard library, which has what it refuses (a byte order
     mark, NaN, halves of surrogate pairs), what it rounds (long integers), and better messages.
     """
+    document = _loaded(text)
+    if text.count(b"[") + text.count(b"{") > _DEEPEST and _is_deep(document):
+        # What recursion can read it may not be able to write, to show it in a message for one.
+        raise RequestError(f"not usable JSON: nested more than {_DEEPEST} deep")
+    return document
+
+
+def _loaded(text: bytes) -> Any:
     quick = _quick_loads()
     if quick is not None and not _LONG_NUMBER.search(text):
         try:  # contextlib.suppress would take as long as the parsing of a line
@@ -95,6 +104,20 @@ def load_json(text: bytes) -> Any:
         raise RequestError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits, 10,000 brackets
         raise RequestError(f"not usable JSON: {error}") from None
+
+
+def _is_deep(document: Any) -> bool:
+    level = [document] if isinstance(document, dict | list) else []
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def whole_number(value: Any) -> int | None:

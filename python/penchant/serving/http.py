@@ -155,6 +155,9 @@ class Endpoint:
         Largest body; larger ones are answered 413.
     as_error : callable
         The form that errors have.
+    catch_up : coroutine function, optional
+        Called where there is no such model: another worker may have loaded it just now. It tells
+        whether to look once more.
     """
 
     def __init__(
@@ -163,10 +166,12 @@ class Endpoint:
         *,
         body_bytes: int,
         as_error: Callable[[BaseException, Call], Answer] = json_error,
+        catch_up: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self._handle = handle
         self._body_bytes = body_bytes
         self._as_error = as_error
+        self._catch_up = catch_up
         self._reading: dict[asyncio.Task[Any], float] = {}  # since when a body is waited for
         self._late: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -179,12 +184,20 @@ class Endpoint:
             if body is None:
                 return  # the client has gone
             call.body = body
-            answer = await self._handle(call)
+            answer = await self._answer(call)
         except Exception as error:
             if not isinstance(error, PenchantError):
                 _log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
             answer = self._as_error(error, call)
         await _send(answer, scope, send)
+
+    async def _answer(self, call: Call) -> Answer:
+        try:
+            return await self._handle(call)
+        except UnknownModelError:
+            if self._catch_up is None or not await self._catch_up():
+                raise
+        return await self._handle(call)
 
     async def _read(self, receive: Receive) -> bytes | None:
         """Return the body; None where the client has gone."""

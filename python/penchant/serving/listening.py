@@ -63,6 +63,7 @@ def uvicorn_options() -> dict[str, Any]:
         "access_log": False,
         "server_header": False,
         "timeout_graceful_shutdown": DRAIN_SECONDS,
+        "timeout_keep_alive": 5,  # uvicorn's own; gunicorn would say otherwise
         "backlog": _BACKLOG,
     }
 

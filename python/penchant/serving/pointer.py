@@ -11,6 +11,7 @@ what it said before: whatever was missed, or failed, is made up for at the next 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -103,6 +104,7 @@ class Follower:
         # What was changed by another worker while this one was loading.
         self._take(catalog)
         catalog.changed = self._changed
+        catalog.catch_up = functools.partial(self._take, catalog)
         thread = threading.Thread(
             target=self._watch, args=(catalog,), name="penchant-follow", daemon=True
         )

@@ -19,7 +19,7 @@ __all__ = ["FIELDS", "KINDS", "PLAIN_FIELDS", "Field", "Options", "Question"]
 __all__ += ["read_question", "read_questions"]
 
 _MAX_LIST = 100_000  # ids in one list of a question
-_MAX_COLUMNS = 1000
+_MAX_COLUMNS = 100
 _MAX_TEXT = 10_000  # characters of an expression
 
 
@@ -80,6 +80,11 @@ class Question(NamedTuple):
     min_score: float | None = None
     context: Mapping[str, Any] | None = None
     options: Options = PLAIN
+
+    @property
+    def weight(self) -> int:
+        """Rows of its answer, as many times as they have columns of a table."""
+        return self.k * max(1, len(self.options.with_columns))
 
 
 def _id(name: str, value: Any) -> str:
@@ -166,7 +171,12 @@ def _context(name: str, value: Any) -> dict[str, Any]:
 def _names(name: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise RequestError(f"{name} must be a list of column names, got {show(value)}")
-    return tuple(_unicode(name, one) for one in value[:_MAX_COLUMNS])
+    if len(value) > _MAX_COLUMNS:
+        raise RequestError(f"{name} has {len(value):,} names, more than {_MAX_COLUMNS}")
+    if len(set(value)) < len(value):
+        twice = next(one for one in value if value.count(one) > 1)
+        raise RequestError(f"{name} has {show(twice)} more than once")
+    return tuple(_unicode(name, one) for one in value)
 
 
 def _scores(name: str, value: Any) -> str:
@@ -238,9 +248,9 @@ FIELDS: dict[str, Field] = {
     ),
     "with_columns": Field(
         _names,
-        {"type": "array", "items": {"type": "string"}, "maxItems": 100},
+        {"type": "array", "items": {"type": "string"}, "maxItems": _MAX_COLUMNS},
         "Columns of the item (or user) table to add to the answer; one named like a field of it "
-        "(item_id, user_id, score, rank) or given twice has an underscore more.",
+        "(item_id, user_id, score, rank) has an underscore more.",
     ),
     "context": Field(_context, _OBJECT, "Recorded with the question, where the server records."),
     "pairs": Field(

@@ -74,7 +74,8 @@ _Answer = Callable[[Service, Sequence[Question], bytes], list[bytes]]
 def _grouped(questions: Sequence[Question]) -> list[_Group]:
     groups: dict[Hashable, _Group] = {}
     for place, question in enumerate(questions):
-        key = (question.options, type(question.history), question.min_score)
+        options = None if question.options is PLAIN else question.options
+        key = (options, type(question.history), question.min_score)
         group = groups.setdefault(key, _Group([], []))
         group.places.append(place)
         group.questions.append(question)

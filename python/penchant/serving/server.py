@@ -114,6 +114,13 @@ class Server:
         call = functools.partial(work, *arguments)
         return await anyio.to_thread.run_sync(call, limiter=self._slots)
 
+    async def catch_up(self) -> bool:
+        """Take what other workers have changed; False where there are none."""
+        if self.catalog.catch_up is None:
+            return False
+        await self.run_slow(self.catalog.catch_up)
+        return True
+
     async def run_slow(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Run something that takes seconds, such as loading a model, beside all requests."""
         call = functools.partial(work, *arguments)
@@ -141,7 +148,7 @@ class Server:
             They ask for too much.
         UnknownModelError
         """
-        self.check_records(sum(question.k for question in questions))
+        self.check_records(sum(question.weight for question in questions))
         version, ask = self.catalog.get(model), self.batcher.ask
         futures = [ask(version, kind, question) for question in questions]
         try:
@@ -164,8 +171,9 @@ class Server:
         """
         if records > self.limits.records:
             raise RequestError(
-                f"top_n adds up to {records} recommendations, more than {self.limits.records}: "
-                "send fewer users at a time, or use `penchant batch transform`"
+                f"k (or top_n) adds up to {records} recommendations, with_columns counted, more "
+                f"than {self.limits.records}: send fewer users at a time, or use `penchant batch "
+                "transform`"
             )
 
     def record(self, version: Version, questions: list[Question], replies: list[Reply]) -> None:

@@ -107,15 +107,18 @@ class Service:
             codes = users.few_codes(asked)
         else:
             codes = np.array([self._user_codes.get(one, -1) for one in asked], np.int32)
+        if not users.is_integer:
+            return codes, list(map(orjson.dumps, asked))
+        # Known ones as the model has them: they may have been asked for as "07".
+        numbers = users.integers[codes].tolist() if len(users) else [0] * len(asked)
         texts = [
-            one.encode() if users.is_integer and _IS_INTEGER.match(one) else orjson.dumps(one)
-            for one in asked
+            b"%d" % number
+            if code >= 0
+            else one.encode()
+            if _IS_INTEGER.fullmatch(one)
+            else orjson.dumps(one)
+            for code, number, one in zip(codes.tolist(), numbers, asked, strict=True)
         ]
-        if users.is_integer:  # such as "07"
-            known = np.flatnonzero(codes >= 0)
-            numbers = users.integers[codes[known]].tolist()
-            for place, number in zip(known.tolist(), numbers, strict=True):
-                texts[place] = b"%d" % number
         return codes, texts
 
     def warm_up(self) -> None:

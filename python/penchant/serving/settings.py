@@ -6,6 +6,7 @@ import dataclasses
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penchant.data.arrow import leave_pandas_out
@@ -69,11 +70,19 @@ class Settings:
         Raises
         ------
         PenchantError
-            The state file is none; the warehouse is of no known kind, or not there.
+            The state file is none; nothing can be recorded; the warehouse is of no known kind, or
+            not there.
         """
         from penchant.serving.idempotent_runs import Runs
         from penchant.warehouse import opener
 
+        if self.record is not None and not Path(self.record).is_fifo():
+            try:
+                open(self.record, "ab").close()
+            except OSError as error:
+                raise ParameterError(
+                    f"--record: cannot write to {self.record}: {error.strerror}"
+                ) from None
         if self.state is not None:
             Runs({}, lost=b"", state=self.state)
         if self.warehouse is not None:

@@ -69,7 +69,9 @@ def _count(task: Task | Asked, n_items: int) -> int:
     if isinstance(task, Asked):
         if task.kind == "predict":
             return len(task.pairs)
-        return sum(min(question.k, n_items) for question in task.questions)
+        return sum(
+            question._replace(k=min(question.k, n_items)).weight for question in task.questions
+        )
     if isinstance(task, Predict):
         return len(task)
     top_n = task.requests.top_n if isinstance(task, Recommend) else task.top_n
