@@ -139,9 +139,10 @@ def _names(table: list[Any], columns: tuple[str, str], header: bool | None) -> l
     if header and wrong:
         hint = closest(wrong[0], meanings) or f"; known are {', '.join(meanings)}"
         raise RequestError(f"the row of names has a column {show(wrong[0])}{hint}")
-    if wrong or (
-        header is None and {name.casefold() for name in first} == {"k"}
-    ):  # which may well be an id
+    # A lone k may well be an id, where no column of the model is called so.
+    own = {name.casefold() for name in columns}
+    lone = {name.casefold() for name in first} == {"k"} and "k" not in own
+    if wrong or (header is None and lone):
         return None
     return [meanings[name.casefold()] for name in first]
 
