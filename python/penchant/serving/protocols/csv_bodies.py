@@ -11,7 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from penchant.errors import RequestError, closest
-from penchant.serving.decode import COUNTS, MAX_ID_BYTES, Requests, read_count, show
+from penchant.serving.decode import (
+    COUNTS,
+    DEFAULT_COUNT,
+    MAX_ID_BYTES,
+    Requests,
+    read_count,
+    show,
+)
 from penchant.serving.tasks import Predict, Recommend, Similar, Task
 
 __all__ = ["decode_csv"]
@@ -36,7 +43,7 @@ def decode_csv(
     header: bool | None = None,
     *,
     columns: tuple[str, str] = ("user_id", "item_id"),
-    top_n: int = 10,
+    top_n: int = DEFAULT_COUNT,
     max_top_n: int = 1000,
     include_query: bool = False,
 ) -> Task:
