@@ -12,16 +12,16 @@ import time
 import pytest
 
 import penchant as pc
-from penchant.batch import sources, work
+from penchant.batch import line_by_line, sources, work
 from penchant.errors import ArtifactWriteError, DataError, PenchantWarning
 from penchant.serving import Requests, Service, to_csv
 
 CHILD = """
 import sys
 import penchant as pc
-from penchant.batch import sources, work
+from penchant.batch import line_by_line, sources, work
 sources.BLOCK_BYTES, work.CHECKPOINT_SECONDS = 400, 0.0
-getattr(pc.batch, sys.argv[1])(*sys.argv[2:])
+getattr(pc.batch, sys.argv[1], line_by_line.answer_lines)(*sys.argv[2:])
 """
 LINES = 4500
 
@@ -89,6 +89,18 @@ def test_kill_and_run_again(users, artifact, tmp_path, form):
     side = (tmp_path / f"out.{form}.errors.jsonl").read_text().splitlines()
     side = [json.loads(line)["line"] for line in side]
     assert side == [11, 4001]
+    assert not hidden(out).exists()
+
+
+def test_kill_and_answer_the_same_lines_again(users, artifact, number_model, tmp_path):
+    source, _ = users
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    killed(out, "answer_lines", artifact, source, out)
+    report = line_by_line.answer_lines(artifact, source, out)
+    assert report.continued
+    assert (report.requests, report.failed) == (LINES - 2, 2)
+    assert not line_by_line.answer_lines(number_model, source, whole).continued
+    assert out.read_bytes() == whole.read_bytes()
     assert not hidden(out).exists()
 
 

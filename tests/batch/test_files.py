@@ -1,9 +1,11 @@
 """Formats of `transform`: what goes in by one suffix comes out the same by another."""
 
 import csv
+import datetime
 import gzip
 import io
 import json
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -145,6 +147,65 @@ def test_a_user_column_may_be_called_k(tmp_path):
     (tmp_path / "a.csv").write_text("k,top_n\nx,1\n")
     pc.batch.transform(model, tmp_path / "a.csv", tmp_path / "o.csv")
     assert (tmp_path / "o.csv").read_bytes() == answer(model, ("x", 1))
+
+
+@pytest.mark.parametrize("given", ["a.jsonl", "a.csv", "a.parquet"])
+@pytest.mark.parametrize(
+    "text", ["0x3", "0X3", "+3", "-3", "3e0", "1_0", "", " ", ".0", "٣", "2.5"]
+)
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_count_is_read_by_one_rule(number_model, tmp_path, given, text, rows):
+    """Whether the file is read by columns or, as a row of another kind makes it, one by one."""
+    frame = pd.DataFrame({"user_id": ["17850", ""][:rows], "k": [text] * rows})
+    if given == "a.jsonl":
+        frame.to_json(tmp_path / given, orient="records", lines=True)
+    else:
+        frame.to_csv(tmp_path / given, index=False) if given == "a.csv" else frame.to_parquet(
+            tmp_path / given
+        )
+    if text == "" and given == "a.csv":  # where nothing is said
+        report = pc.batch.transform(number_model, tmp_path / given, tmp_path / "o.csv")
+        assert (report.requests, report.failed) == (1, rows - 1)
+        return
+    with pytest.raises(DataError, match="k must be a whole number from 1 to 100000, got"):
+        pc.batch.transform(number_model, tmp_path / given, tmp_path / "o.csv")
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_counts_as_a_warehouse_has_them(number_model, tmp_path, rows):
+    """Text with space around it or a point, and decimals, by columns and one by one."""
+    users = ["17850", ""][:rows]
+    wanted = answer(number_model, ("17850", 3))
+    for counts in ([" 3 "] * rows, ["3."] * rows, ["003.00"] * rows, [Decimal("3.0")] * rows):
+        pq.write_table(pa.table({"user_id": users, "k": counts}), tmp_path / "a.parquet")
+        report = pc.batch.transform(number_model, tmp_path / "a.parquet", tmp_path / "o.csv")
+        assert report.failed == rows - 1
+        assert (tmp_path / "o.csv").read_bytes() == wanted
+
+
+@pytest.mark.parametrize("name", ["k", "top_n", "user_id"])
+def test_a_column_twice(number_model, tmp_path, name):
+    names = ["user_id", "k", "top_n", name]
+    arrays = [pa.array([17850]), pa.array([1]), pa.array([None], pa.int64()), pa.array([17850])]
+    pq.write_table(pa.Table.from_arrays(arrays, names), tmp_path / "a.parquet")
+    (tmp_path / "a.csv").write_text(f"{','.join(names)}\n17850,1,,17850\n")
+    for given in ("a.parquet", "a.csv"):
+        with pytest.raises(ColumnError, match=rf"{given}' has 2 columns named '{name}'$"):
+            pc.batch.transform(number_model, tmp_path / given, tmp_path / "o.csv")
+
+
+def test_values_that_json_lacks_are_named(number_model, tmp_path):
+    day = datetime.date(2024, 1, 31)
+    ask = {"user_id": ["17850", "17860"], "k": [day, None]}
+    pq.write_table(pa.table(ask), tmp_path / "a.parquet")
+    report = pc.batch.transform(number_model, tmp_path / "a.parquet", tmp_path / "o.csv")
+    shown = "got datetime.date(2024, 1, 31)"
+    assert report.first_errors == (f"line 1: k must be a whole number from 1 to 100000, {shown}",)
+    assert (tmp_path / "o.csv").read_bytes() == answer(number_model, ("17860", 10))
+    ask = {"user_id": [b"\xff", b"17860"], "k": [1, 1]}
+    pq.write_table(pa.table(ask), tmp_path / "a.parquet")
+    report = pc.batch.transform(number_model, tmp_path / "a.parquet", tmp_path / "o.csv")
+    assert report.first_errors == ("line 1: user_id must be text or a number, got b'\\xff'",)
 
 
 def test_rows_that_are_no_requests(number_model, tmp_path):

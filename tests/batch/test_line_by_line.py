@@ -47,6 +47,22 @@ def test_errors_stand_where_their_lines_are(number_model, tmp_path, monkeypatch,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out"]
 
 
+@pytest.mark.parametrize("depth", [400, 1000, 20_000])
+@pytest.mark.parametrize("line", ['{"user_id": %s}', '{"user_id": 1, "k": %s}'])
+def test_one_line_nested_deep_ends_no_job(artifact, number_model, tmp_path, depth, line):
+    users = [str(user) for user in number_model.users_.to_list()[:2]]
+    lines = [json.dumps({"user_id": user, "k": 2}) for user in users]
+    path, out = tmp_path / "in.jsonl", tmp_path / "out.csv"
+    path.write_text("\n".join([line % ("[" * depth + "]" * depth), *lines]))  # the form of all
+    pc.jobs.Transformer(artifact).transform(path, tmp_path / "out")
+    error, *found = (tmp_path / "out").read_text().splitlines()
+    assert json.loads(error)["error"].startswith("line 1: ")
+    assert found == wanted(number_model, *((user, 2) for user in users))
+    report = pc.batch.transform(number_model, path, out)
+    assert (report.requests, report.failed) == (2, 1)
+    assert len(out.read_text().splitlines()) == 4
+
+
 def test_an_empty_file_has_an_empty_answer(number_model, tmp_path):
     (tmp_path / "in").write_text("\n \n")
     answer_lines(number_model, tmp_path / "in", tmp_path / "out")

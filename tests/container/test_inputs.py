@@ -283,13 +283,58 @@ def test_tables_of_items_and_users(tmp_path, kind):
     [
         ({"a.csv": "item,taste\nx,1\n"}, "items/a.csv has no column 'item_id'"),
         ({"a.csv": "item_id,taste\nx,1,2\n"}, "items/a.csv cannot be read"),
-        ({"a.csv": ""}, "items/a.csv cannot be read"),
+        ({"a.csv": ""}, "the channel 'items' has no file with anything in it"),
+        ({"a.csv": "\n\n"}, "items/a.csv has no rows"),
+        ({"a.csv": b"item_id,name\nx,M\xfcsli\n"},
+         "items/a.csv cannot be read: the column 'name' is not UTF-8 text"),
+        ({"a.csv": b"item_id,name\nM\xfcsli,1\n"}, "items/a.csv cannot be read"),
+        ({"a.csv": b"item_id,n\xe4me\nx,1\n"},
+         "items/a.csv cannot be read: its names are not UTF-8 text"),
+        ({"a.csv": b"item_id,t\nx,\x00\n"}, "items/a.csv is no text"),
+        ({"a.csv.gz": b"\x1f\x8bnonsense"}, "items/a.csv.gz cannot be read"),
+        ({"a.csv": "item_id, item_id \nx,1\n"}, "items/a.csv has 2 columns named 'item_id'"),
+        ({"a.csv": "item_id,t\nx,1\n,2\n"}, "items/a.csv has no 'item_id' in row 2"),
+        ({"a.csv": 'item_id,t\n"",1\n'}, "items/a.csv has no 'item_id' in row 1"),
+        ({"a.dat": "item_id,t\nx,1\n"}, "items/a.dat is neither Parquet"),
         ({"a.parquet": "no"}, "items/a.parquet cannot be read"),
         ({"a.csv": "item_id,t\nx,1\nx,2\n"}, "more than one row for item_id 'x'"),
         ({"a.csv": "item_id,t\nx,1\n", "b.csv": "item_id,t\ny,z\n"}, "do not match"),
         ({".a.csv": "item_id,t\nx,1\n"}, "the channel 'items' has no file"),
     ],
-)
+)  # fmt: skip
 def test_wrong_tables_of_items(refused, files, message):
     events = {"a.csv": "1,x\n2,y\n"}
     assert message in refused({"model": "popularity"}, {"training": events, "items": files})
+
+
+def items_of(tmp_path, text, hyperparameters=None, **channels):
+    """Train with a file of items, and return the table that the model has of them."""
+    events = {"a.csv": "1,x\n2,y\n", "b.csv": ""}
+    channels = {"training": events, "items": {"a.csv": text, "b.csv": ""}, **channels}
+    root = make_tree(tmp_path, {"model": "popularity", **(hyperparameters or {})}, channels)
+    assert train(root) == 0
+    found = pc.load(root / "model").recommend(k=2, exclude_seen=False, with_columns=["price"])
+    return dict(zip(found["item_id"], found["price"], strict=True))
+
+
+def test_names_with_spaces_and_empty_files(tmp_path, capsys):
+    assert items_of(tmp_path, "item_id , price\nx,1\ny,2\n") == {"x": 1, "y": 2}
+    assert "note: items/b.csv is empty" in capsys.readouterr().out
+
+
+def test_a_delimiter_is_one_of_all_channels(tmp_path):
+    events = {"a.csv": "1;x\n2;y\n"}
+    text = "item_id;price\nx;1\ny;2\n"
+    assert items_of(tmp_path, text, {"delimiter": ";"}, training=events) == {"x": 1, "y": 2}
+
+
+def test_a_content_type_says_what_a_table_of_items_is(tmp_path, refused):
+    files = {"a.dat": "item_id,price\nx,1\ny,2\n"}
+    channels = {"training": {"a.csv": "1,x\n2,y\n"}, "items": files}
+    said = {"training": {}, "items": {"ContentType": "text/csv"}}
+    root = make_tree(tmp_path / "csv", {"model": "popularity"}, channels, inputdataconfig=said)
+    assert train(root) == 0
+    said = {"training": {}, "items": {"ContentType": "application/x-parquet"}}
+    reason = refused({"model": "popularity"}, channels, inputdataconfig=said)
+    assert "items/a.dat cannot be read: " in reason
+    assert "Parquet magic bytes not found" in reason

@@ -6,11 +6,13 @@ import os
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 import penchant as pc
-from job_support import frame
+from job_support import frame, interactions
 from penchant.errors import DataError, JobError, ParameterError
+from penchant.jobs.inputs import write_channels
 
 
 def test_inputs_of_files(state, tmp_path):
@@ -50,6 +52,58 @@ def test_tables_of_items_and_times_go_with_interactions(state, tmp_path):
     )
     with pytest.raises(ParameterError, match="is a table with a row for each"):
         pc.jobs.train("popularity", {"training": data, "items": data}, progress=False)
+
+
+def written(folder, inputs, hyperparameters=None):
+    """Write the channels; return what they name, and the table of each."""
+    said = write_channels(folder, inputs, hyperparameters)
+    return said, {name: pq.read_table(folder / name / "part-0.parquet") for name in inputs}
+
+
+def test_times_are_those_of_their_events(tmp_path):
+    at = 1_300_000_000 + np.array([0, 86_400, 7, 3_600])
+    events = pd.DataFrame({"u": [1, 1, 2, 2], "i": list("abab"), "at": at})
+    data = pc.Interactions.from_frame(
+        events, user="u", item="i", timestamp="at", timestamp_unit="s"
+    )
+    said, tables = written(tmp_path, {"training": data})
+    assert said == {"user_column": "u", "item_column": "i", "timestamp_column": "at"}
+    rows = zip(*(tables["training"][name].to_pylist() for name in ("u", "i")), strict=True)
+    times = [time.timestamp() for time in tables["training"]["at"].to_pylist()]
+    assert dict(zip(rows, times, strict=True)) == {
+        (1, "a"): at[0], (1, "b"): at[1], (2, "a"): at[2], (2, "b"): at[3],
+    }  # fmt: skip
+
+
+def test_interactions_may_call_their_columns_otherwise(state):
+    """One hyperparameter names a column in all channels: the later ones are renamed."""
+    other = frame(held_out=True).rename(columns={"customer": "product", "product": "customer"})
+    test = pc.Interactions.from_frame(other, user="product", item="customer")
+    inputs = {"testing": test, "validation": test, "training": interactions()}
+    job = pc.jobs.train("itemknn", inputs, progress=False)
+    assert job.model().columns_ == interactions().columns
+    assert job.summary()["test"]["recall@10"] == 1
+
+
+def test_columns_that_only_the_test_has(tmp_path):
+    """Training need not have them, and their names may mean something else there."""
+    events = frame(held_out=True).set_axis(["u", "i"], axis=1).assign(customer=1.0)
+    test = pc.Interactions.from_frame(events, user="u", item="i", value="customer")
+    said, tables = written(tmp_path / "a", {"training": interactions(), "testing": test})
+    assert said == {"user_column": "customer", "item_column": "product"}
+    assert tables["testing"].column_names == ["customer", "product"]
+    said, tables = written(tmp_path / "b", {"validation": interactions(), "testing": test})
+    assert said == {"user_column": "customer", "item_column": "product"}
+
+
+def test_names_that_are_given_stand(tmp_path):
+    items = pd.DataFrame({"product": frame()["product"].unique()}).assign(taste=1)
+    data = pc.Interactions.from_frame(frame(), user="customer", item="product", item_features=items)
+    given = {"item_column": "sku", "factors": "8"}
+    said, tables = written(tmp_path, {"training": data, "testing": data}, given)
+    assert said == {"item_column": "sku", "user_column": "customer"}
+    assert all(table.column_names == ["customer", "sku"] for table in tables.values())
+    assert pq.read_schema(tmp_path / "items" / "part-0.parquet").names == ["sku", "taste"]
 
 
 def test_a_file_may_be_rewritten_when_the_job_has_begun(state, tmp_path):

@@ -15,10 +15,11 @@ from typer.testing import CliRunner
 
 import penchant as pc
 from job_support import frame, interactions
+from penchant import locks
 from penchant.cli.app import app
 from penchant.errors import DataError, JobError, MissingFileError, ParameterError
 from penchant.jobs import starting
-from penchant.jobs.state import is_running
+from penchant.jobs.state import is_running, spawn
 from refusing_postgres import refusing_postgres
 
 ENDLESS = {"factors": 4, "epochs": 1_000_000}
@@ -44,6 +45,33 @@ def until(condition, job):
     while not condition():
         assert time.monotonic() < end, job.logs()
         time.sleep(0.02)
+
+
+def test_a_folder_has_one_process(tmp_path):
+    with open(tmp_path / "lock", "w") as file:
+        assert locks.take(file.fileno())
+        with pytest.raises(JobError, match=f"a process of {tmp_path} is running"):
+            spawn(tmp_path, "this", [], {})
+        assert is_running(tmp_path)
+    assert not is_running(tmp_path)
+
+
+def test_two_who_ask_at_once_are_no_holders(tmp_path, monkeypatch):
+    """The second asks while the first holds the lock to find out."""
+    (tmp_path / "lock").touch()
+    answers = []
+
+    def take(*arguments, **options):
+        taken = real(*arguments, **options)
+        if not answers:
+            answers.append(None)
+            answers[0] = locks.is_held(tmp_path / "lock")
+        return taken
+
+    real = locks.take
+    monkeypatch.setattr(locks, "take", take)
+    answers.append(locks.is_held(tmp_path / "lock"))
+    assert answers == [False, False]
 
 
 def test_a_job(done, state):

@@ -160,6 +160,35 @@ def test_wrong_lines_are_set_aside():
     assert bad[1].line == '{"user_id": "\\xff"}'
 
 
+@pytest.mark.parametrize("depth", [400, 1000, 1020, 20_000])
+@pytest.mark.parametrize("line", [b'{"user_id": %s}', b'{"user_id": 1, "k": %s}', b'{"x": %s}'])
+def test_lines_nested_deep_are_set_aside(depth, line):
+    """Also where they are read, but no message can be made of what they hold."""
+    for start, end in ((b"[", b"]"), (b'{"a":', b"}")):
+        nested = line % (start * depth + b"1" + end * depth)
+        requests, bad = decode_lines([(1, nested), (2, b'{"user_id": 1}')])
+        assert requests.user_ids == ["1"]
+        assert [found.number for found in bad] == [1]
+        assert 0 < len(bad[0].error) < 200
+
+
+@pytest.mark.parametrize(
+    "digits",
+    [
+        "9999999999999999999",  # 19, as are the next two
+        "-9223372036854775808",
+        "-9999999999999999999",
+        "99999999999999999999",  # 20, more than 64 bits hold
+        "18446744073709551617",
+        "1234567890123456789012345",
+    ],
+)
+def test_long_numbers_keep_their_digits(digits):
+    assert decoded(f'{{"user_id": {digits}}}'.encode()) == [(digits, 10)]
+    requests, bad = decode_lines([(1, f'{{"k": 3, "user_id": {digits}}}'.encode())])
+    assert (requests.user_ids, bad) == ([digits], [])
+
+
 def test_a_line_cannot_smuggle_in_another():
     requests, bad = decode_lines([(1, b'{"user_id": 1}, {"user_id": 2}'), (2, b"")])
     assert len(requests) == 0

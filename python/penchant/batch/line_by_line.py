@@ -19,14 +19,12 @@ from penchant.batch.runner import Piece, run
 from penchant.batch.sources import Block, Source
 from penchant.models import Recommender
 from penchant.serving import Requests, Service
-from penchant.serving.decode import MAX_LINE_BYTES
+from penchant.serving.decode import DEFAULT_COUNT, MAX_LINE_BYTES
 from penchant.serving.encode import to_json_lines
 from penchant.serving.json_lines import split_lines
 from penchant.serving.plain_requests import BadLine
 
 __all__ = ["answer_lines"]
-
-_TOP_N = 10
 
 
 def answer_lines(
@@ -99,8 +97,10 @@ class _Job:
     def parts(self, block: Block) -> tuple[list[_Part], list[BadLine]]:
         """Decode a block; a part asks for so many records, or is one request."""
         lines = split_lines(block.data, block.first)
-        asked = from_lines(lines, _TOP_N)
-        numbers = np.setdiff1d(lines.numbers, [line.number for line in asked.bad])
+        asked = from_lines(lines, DEFAULT_COUNT)
+        numbers = lines.numbers
+        if asked.bad:  # a search for nothing in a long list takes its time too
+            numbers = np.setdiff1d(numbers, [line.number for line in asked.bad])
         parts: list[_Part] = []
         start, bad = 0, asked.bad
         for some in cut(asked.requests):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,8 @@ __all__ = ["MAX_TOP_N", "Asked", "cut", "from_lines", "from_table"]
 MAX_TOP_N = 100_000
 _PART_REQUESTS = 2048
 _PART_RECORDS = 1_000_000
+# As `decode.whole_number` reads text: Arrow alone would take "0x3" too.
+_WHOLE = r"^\s*[0-9]{1,18}(\.0*)?\s*$"
 
 
 class Asked(NamedTuple):
@@ -127,17 +130,34 @@ def _rows_one_by_one(table: pa.Table, numbers: NDArray[np.int64], top_n: int) ->
         except RequestError as error:
             line = json.dumps(record, ensure_ascii=False, default=str)
             bad.append(BadLine(number, str(error), line[:MAX_LINE_BYTES]))
-        except TypeError:  # no value that JSON has, such as bytes
-            shown = f"user_id must be text or a number, got {record.get('user_id')!r:.60}"
-            bad.append(BadLine(number, shown, repr(record)[:MAX_LINE_BYTES]))
+        except TypeError:  # no value that JSON has, such as bytes or a date
+            bad.append(BadLine(number, _no_json(record), repr(record)[:MAX_LINE_BYTES]))
     requests = requests_of(questions)
     return Asked(Requests(_text(requests.user_ids), requests.top_n), bad)
 
 
 def _decoded(value: Any) -> Any:
+    """Return a value as JSON has it, if it has."""
+    if isinstance(value, Decimal) and value.is_finite():
+        return int(value) if value == value.to_integral_value() else format(value.normalize(), "f")
     with contextlib.suppress(UnicodeDecodeError):
         return value.decode() if isinstance(value, bytes) else value
     return value
+
+
+def _no_json(record: dict[str, Any]) -> str:
+    """Return what is wrong with the first field whose value JSON cannot hold."""
+    name = next((name for name, value in record.items() if not _is_json(value)), "user_id")
+    what = f"a whole number from 1 to {MAX_TOP_N}" if name in COUNTS else "text or a number"
+    return f"{name} must be {what}, got {record.get(name)!r:.60}"
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _plain_ids(ids: Any) -> Any | None:
@@ -180,7 +200,10 @@ def _whole(column: Any) -> Any | None:
         column = arrow.cast_or_none(column, pa.large_string())
     if column is None or pa.types.is_boolean(column.type):
         return None
-    if arrow.is_text(column.type):  # "10.0" out of a float column
+    if arrow.is_text(column.type):
+        if pc.any(pc.invert(pc.match_substring_regex(column, _WHOLE))).as_py():
+            return None
+        # "10.0" out of a float column
         column = pc.replace_substring_regex(pc.utf8_trim_whitespace(column), r"\.0*$", "")
     elif not arrow.holds_numbers(column.type):
         return None

@@ -231,12 +231,15 @@ class Source:
         user = next((name for name in ("user_id", self._model.columns_.user) if name in names), "")
         if not user and len(names) == 1 and data is None:
             user = names[0]
-        if not user or names.count(user) > 1:
+        if not user:
             shown = ", ".join(repr(name) for name in names[:20])
             raise ColumnError(
                 f"{self.path!r} needs a column of users, 'user_id' or "
                 f"{self._model.columns_.user!r}; its columns are {shown:.300}"
             )
+        for name in (user, *COUNTS):
+            if names.count(name) > 1:
+                raise ColumnError(f"{self.path!r} has {names.count(name)} columns named {name!r}")
         found: dict[str, str | None] = dict.fromkeys(names)
         found[user] = "user_id"
         found |= {name: name for name in COUNTS if name in found and name != user}

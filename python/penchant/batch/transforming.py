@@ -20,7 +20,7 @@ from penchant.batch.runner import Piece, run
 from penchant.batch.sources import Block, Source
 from penchant.errors import DataError, ParameterError
 from penchant.serving import Requests, Service
-from penchant.serving.decode import MAX_LINE_BYTES
+from penchant.serving.decode import DEFAULT_COUNT, MAX_LINE_BYTES
 from penchant.serving.json_lines import split_lines
 from penchant.serving.plain_requests import BadLine
 
@@ -35,7 +35,7 @@ def transform(
     source: os.PathLike[str] | str,
     out: os.PathLike[str] | str,
     *,
-    top_n: int = 10,
+    top_n: int = DEFAULT_COUNT,
     header: bool = False,
     errors: os.PathLike[str] | str | None = None,
     num_threads: int | None = None,

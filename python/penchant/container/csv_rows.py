@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from penchant.errors import ColumnError, DataError, closest
 
-__all__ = ["CsvForm", "read_csv"]
+__all__ = ["CsvForm", "delimiter_of", "first_rows", "opened", "read_csv"]
 
 _ORDER = ("user", "item", "value", "timestamp")
 # What columns are often called: a first row with one of these is hardly one of ids.
@@ -64,8 +64,8 @@ def read_csv(path: Path, where: str, form: CsvForm) -> tuple[Any, CsvForm]:
     DataError, ColumnError
         See `channels.read_channel`.
     """
-    delimiter = form.delimiter or ("\t" if ".tsv" in path.name.lower() else ",")
-    rows = _first_rows(path, where, delimiter)
+    delimiter = delimiter_of(path, form.delimiter)
+    rows = first_rows(path, where, delimiter)
     found = _has_header(rows, where, form)
     if form.header is not None and found != form.header:
         raise DataError(
@@ -86,9 +86,15 @@ def read_csv(path: Path, where: str, form: CsvForm) -> tuple[Any, CsvForm]:
     return table, dataclasses.replace(form, header=found)
 
 
-def _first_rows(path: Path, where: str, delimiter: str) -> list[list[str]]:
+def delimiter_of(path: Path, given: str | None) -> str:
+    """Return what stands between the fields of a file: what was said, or what its name says."""
+    return given or ("\t" if ".tsv" in path.name.lower() else ",")
+
+
+def first_rows(path: Path, where: str, delimiter: str) -> list[list[str]]:
+    """Return the first two rows of a file that are not empty; an error if there is none."""
     try:
-        with _open(path) as file:
+        with opened(path) as file:
             start = file.read(_PEEK)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{where} cannot be read: {error}") from error
@@ -106,7 +112,8 @@ def _first_rows(path: Path, where: str, delimiter: str) -> list[list[str]]:
     return rows
 
 
-def _open(path: Path) -> IO[bytes]:
+def opened(path: Path) -> IO[bytes]:
+    """Open a file, unpacked if it begins as one of gzip does."""
     with open(path, "rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
     return gzip.open(path, "rb") if zipped else open(path, "rb")  # type: ignore[return-value]
@@ -187,7 +194,7 @@ def _read(
     if "value" in chosen:
         types[chosen["value"]] = pa.float64()
     try:
-        with _open(path) as file:
+        with opened(path) as file:
             table = arrow_csv.read_csv(
                 file,
                 arrow_csv.ReadOptions(column_names=None if header else names),

@@ -172,21 +172,25 @@ def _channel(
     table, columns = read_channel(tree.data / name, plan, channels[name])
     said: dict[str, Any] = {**columns, **settings.reading}
     if name == "training":
-        said |= _features(tree, channels, columns)
+        said |= _features(tree, channels, columns, settings.delimiter)
     data = Interactions.from_frame(table, backend="pandas", **said)
     _tell(name, data)
     return data
 
 
 def _features(
-    tree: Tree, channels: dict[str, dict[str, Any]], columns: Mapping[str, str]
+    tree: Tree,
+    channels: dict[str, dict[str, Any]],
+    columns: Mapping[str, str],
+    delimiter: str | None,
 ) -> dict[str, Any]:
     """Return the tables of items and users, where there are such channels."""
     found = {}
     for part in ("item", "user"):
         channel = f"{part}s"
         if channel in channels:
-            table = read_features(tree.data / channel, columns[part], channels[channel])
+            folder, settings = tree.data / channel, channels[channel]
+            table = read_features(folder, columns[part], settings, delimiter)
             say(f"{channel}: {table.num_rows:,} rows, {', '.join(table.column_names):.200}")
             found[f"{part}_features"] = table
     return found
@@ -203,7 +207,7 @@ def _from_database(
     with ExitStack() as stack:
         connection = stack.enter_context(opened(str(settings.url), settings.secret))
         said: dict[str, Any] = {**columns, **settings.reading}
-        said |= _features(tree, channels, columns)
+        said |= _features(tree, channels, columns, settings.delimiter)
         data = Interactions.from_sql(connection, query, **said)
     _tell("training", data)
     return data

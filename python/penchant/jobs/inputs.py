@@ -25,7 +25,9 @@ _FICLONE = 0x40049409  # of linux/fs.h: a copy that shares its blocks until one 
 _PARTS = ("user", "item", "value", "timestamp")
 
 
-def write_channels(data: Path, inputs: Mapping[str, Any]) -> dict[str, str]:
+def write_channels(
+    data: Path, inputs: Mapping[str, Any], hyperparameters: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Put every input into the folder of its channel.
 
     Parameters
@@ -35,11 +37,15 @@ def write_channels(data: Path, inputs: Mapping[str, Any]) -> dict[str, str]:
     inputs : mapping
         Paths of files or folders, frames, or `Interactions`, whose tables of items and users go
         with them. All of them are copied: what becomes of a file later is nothing to the job.
+    hyperparameters : mapping of str to str, optional
+        That were given; those that name columns stand.
 
     Returns
     -------
     dict of str to str
-        Hyperparameters that name the columns, where `Interactions` tell them.
+        Hyperparameters that name the columns, where they were given or `Interactions` tell them.
+        As one is for all channels, columns of `Interactions` that have other names than the first
+        (training, if that is one) are renamed.
 
     Raises
     ------
@@ -52,8 +58,10 @@ def write_channels(data: Path, inputs: Mapping[str, Any]) -> dict[str, str]:
     """
     if not isinstance(inputs, Mapping):
         raise ParameterError('inputs must be a mapping such as {"training": "sales.parquet"}')
-    said: dict[str, str] = {}
-    for name, source in inputs.items():
+    given = hyperparameters or {}
+    said = {name: given[name] for part in _PARTS if (name := f"{part}_column") in given}
+    # The model's columns are called as those of what it learns from.
+    for name, source in sorted(inputs.items(), key=lambda pair: pair[0] != "training"):
         if name not in CHANNELS:
             raise ParameterError(
                 f"there is no use for an input {name!r:.80}{closest(name, CHANNELS)}; inputs are "
@@ -66,30 +74,43 @@ def write_channels(data: Path, inputs: Mapping[str, Any]) -> dict[str, str]:
         elif isinstance(source, Interactions):
             if name in _TABLES:
                 raise ParameterError(f"inputs[{name!r}] is a table with a row for each, not events")
-            for part, column in _named(source).items():
-                said.setdefault(f"{part}_column", column)
-            _write(_with_moments(source), folder)
+            if name == "training" or not isinstance(inputs.get("training"), Interactions):
+                _say(source, said)
+            _write(_renamed(_with_moments(source), source, said), folder)
             if name == "training":
-                _write_features(source, data, inputs)
+                _write_features(source, data, inputs, said)
         else:
             _write(_table(source), folder)
     return said
 
 
-def _named(data: Interactions) -> dict[str, str]:
-    return {part: name for part, name in data.columns if part in _PARTS}
+def _say(data: Interactions, said: dict[str, str]) -> None:
+    """Add the names of columns that no other input has said, unless they mean something else."""
+    for part, name in data.columns:
+        if part in _PARTS and name not in said.values():
+            said.setdefault(f"{part}_column", name)
 
 
-def _write_features(training: Interactions, data: Path, inputs: Mapping[str, Any]) -> None:
+def _renamed(table: pa.Table, data: Interactions, said: Mapping[str, str]) -> pa.Table:
+    """Return the columns that somebody named, as they are called in the job."""
+    names = {
+        name: said[f"{part}_column"] for part, name in data.columns if f"{part}_column" in said
+    }
+    return table.select(list(names)).rename_columns(list(names.values()))
+
+
+def _write_features(
+    training: Interactions, data: Path, inputs: Mapping[str, Any], said: Mapping[str, str]
+) -> None:
     """Give the job the tables of items and users that the events bring along."""
     pairs = (
-        ("items", training.items, training.item_features),
-        ("users", training.users, training.user_features),
+        ("items", said["item_column"], training.items, training.item_features),
+        ("users", said["user_column"], training.users, training.user_features),
     )
-    for channel, ids, table in pairs:
+    for channel, name, ids, table in pairs:
         if table is not None and channel not in inputs:
             (data / channel).mkdir()
-            _write(table.add_column(0, ids.name, ids.to_arrow()), data / channel)
+            _write(table.add_column(0, name, ids.to_arrow()), data / channel)
 
 
 def _with_moments(data: Interactions) -> pa.Table:

@@ -96,7 +96,7 @@ def train(
             f"there is a job {folder.name!r} already: choose another name, or delete it"
         ) from None
     try:
-        columns = write_channels(folder / "input" / "data", inputs or {})
+        columns = write_channels(folder / "input" / "data", inputs or {}, said)
         _write_json(folder / "input" / "config" / "hyperparameters.json", {**columns, **said})
         read_settings({**columns, **said})
         started = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from penchant import locks
-from penchant.errors import ParameterError
+from penchant.errors import JobError, ParameterError
 from penchant.serving import catalog
 
 __all__ = ["check_name", "is_running", "kill", "send", "spawn"]
@@ -59,12 +59,17 @@ def spawn(folder: Path, module: str, arguments: list[str], environment: Mapping[
     -------
     int
         The process's number.
+
+    Raises
+    ------
+    JobError
+        A process of this folder is running.
     """
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     try:
         if not locks.take(lock, wait=False):
-            raise BlockingIOError(f"a process of {folder} is running")
+            raise JobError(f"a process of {folder} is running")
         command = [sys.executable, "-m", module, *arguments]
         # `subprocess` would complain when this process forgets about a child that goes on.
         pid = os.posix_spawn(

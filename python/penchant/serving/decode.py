@@ -18,6 +18,7 @@ from penchant.errors import MissingExtraError, RequestError, require
 
 __all__ = [
     "COUNTS",
+    "DEFAULT_COUNT",
     "MAX_ID_BYTES",
     "MAX_LINE_BYTES",
     "Requests",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 COUNTS = ("k", "top_n")  # the fields that say how many answers: they mean the same
+DEFAULT_COUNT = 10  # answers to a request that does not say
 MAX_LINE_BYTES = 2**16
 MAX_ID_BYTES = 4096
 _DEEPEST = 100  # lists and objects in each other

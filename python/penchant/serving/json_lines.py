@@ -172,11 +172,11 @@ def _schema_of(line: str, fields: Collection[str]) -> pa.Schema | None:
     """Return the schema of an object with some of the fields; None where it is no such object."""
     try:
         sample = json.loads(line)
+        if not isinstance(sample, dict) or not sample or not set(sample) <= set(fields):
+            return None
+        types = {name: _type_of(value) for name, value in sample.items()}
     except (ValueError, RecursionError):
         return None
-    if not isinstance(sample, dict) or not sample or not set(sample) <= set(fields):
-        return None
-    types = {name: _type_of(value) for name, value in sample.items()}
     return None if None in types.values() else pa.schema(types)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from penchant.errors import RequestError
-from penchant.serving.decode import MAX_LINE_BYTES, Requests, load_json
+from penchant.serving.decode import DEFAULT_COUNT, MAX_LINE_BYTES, Requests, load_json
 from penchant.serving.questions import PLAIN_FIELDS, Question, read_question
 
 __all__ = ["BadLine", "decode_lines", "requests_of"]
@@ -35,7 +35,7 @@ def requests_of(questions: Sequence[Question]) -> Requests:
 
 
 def decode_lines(
-    lines: Iterable[tuple[int, bytes]], *, top_n: int = 10, max_top_n: int = 1000
+    lines: Iterable[tuple[int, bytes]], *, top_n: int = DEFAULT_COUNT, max_top_n: int = 1000
 ) -> tuple[Requests, list[BadLine]]:
     """Decode JSON Lines, setting the wrong ones aside.
 
@@ -70,7 +70,10 @@ def decode_lines(
                 record, "recommend", k=top_n, max_k=max_top_n, fields=PLAIN_FIELDS
             )
             pairs.append((question.user_id or "", question.k))
-        except RequestError as error:
+        except (RequestError, RecursionError) as error:
+            # As deep as JSON may be nested, a message that shows the value may not be made of it.
+            deep = isinstance(error, RecursionError)
+            said = "nested too deep" if deep else str(error)
             text = line[:MAX_LINE_BYTES].decode("utf-8", "backslashreplace").rstrip("\r\n")
-            bad.append(BadLine(number, str(error), text))
+            bad.append(BadLine(number, said, text))
     return Requests.of(pairs), bad

@@ -85,6 +85,16 @@ def test_tasks(body, media, attributes, expected):
     assert not call.instances
 
 
+def test_a_column_of_the_model_may_be_called_k():
+    def found(text, columns):
+        return plain(sagemaker.decode(text.encode(), CSV, columns=columns).task)
+
+    assert found("k\nx\ny", ("k", "what")) == ("recommend", [("x", 10), ("y", 10)])
+    assert found("K\nx", ("k", "what")) == ("recommend", [("x", 10)])
+    assert found("k\nMUG", ("who", "K")) == ("similar", [("MUG", 10)])
+    assert found("k,top_n\nx,1", ("k", "what")) == ("recommend", [("x", 1)])
+
+
 @pytest.mark.parametrize(
     ("body", "media", "attributes", "message"),
     [

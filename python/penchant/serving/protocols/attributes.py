@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from penchant.errors import RequestError, closest
-from penchant.serving.decode import COUNTS, read_count, show
+from penchant.serving.decode import COUNTS, DEFAULT_COUNT, read_count, show
 
 __all__ = ["ATTRIBUTES_HEADER", "Attributes", "parse_attributes"]
 
@@ -30,7 +30,7 @@ class Attributes(NamedTuple):
     """
 
     task: str | None = None
-    top_n: int = 10
+    top_n: int = DEFAULT_COUNT
     include_query: bool = False
     header: bool | None = None
 
@@ -67,4 +67,4 @@ def parse_attributes(text: str | None, *, max_top_n: int = 1000) -> Attributes:
             if value.lower() not in ("true", "false"):
                 raise RequestError(f"{name} must be true or false, got {show(value)}")
             found[name] = value.lower() == "true"
-    return Attributes(top_n=read_count(counts, 10, max_top_n), **found)
+    return Attributes(top_n=read_count(counts, DEFAULT_COUNT, max_top_n), **found)

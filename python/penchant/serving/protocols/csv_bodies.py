@@ -11,7 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from penchant.errors import RequestError, closest
-from penchant.serving.decode import COUNTS, MAX_ID_BYTES, Requests, read_count, show
+from penchant.serving.decode import (
+    COUNTS,
+    DEFAULT_COUNT,
+    MAX_ID_BYTES,
+    Requests,
+    read_count,
+    show,
+)
 from penchant.serving.tasks import Predict, Recommend, Similar, Task
 
 __all__ = ["decode_csv"]
@@ -36,7 +43,7 @@ def decode_csv(
     header: bool | None = None,
     *,
     columns: tuple[str, str] = ("user_id", "item_id"),
-    top_n: int = 10,
+    top_n: int = DEFAULT_COUNT,
     max_top_n: int = 1000,
     include_query: bool = False,
 ) -> Task:
@@ -139,9 +146,10 @@ def _names(table: list[Any], columns: tuple[str, str], header: bool | None) -> l
     if header and wrong:
         hint = closest(wrong[0], meanings) or f"; known are {', '.join(meanings)}"
         raise RequestError(f"the row of names has a column {show(wrong[0])}{hint}")
-    if wrong or (
-        header is None and {name.casefold() for name in first} == {"k"}
-    ):  # which may well be an id
+    # A lone k may well be an id, where no column of the model is called so.
+    own = {name.casefold() for name in columns}
+    lone = {name.casefold() for name in first} == {"k"} and "k" not in own
+    if wrong or (header is None and lone):
         return None
     return [meanings[name.casefold()] for name in first]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from penchant.errors import RequestError, closest
-from penchant.serving.decode import COUNTS, id_text, read_count, show
+from penchant.serving.decode import COUNTS, DEFAULT_COUNT, id_text, read_count, show
 from penchant.serving.encode import Records, to_columns
 from penchant.serving.plain_requests import requests_of
 from penchant.serving.questions import PLAIN_FIELDS, Question, read_question
@@ -29,7 +29,11 @@ def is_request(document: Any) -> bool:
 
 
 def decode(
-    document: Any, *, top_n: int = 10, max_top_n: int = 1000, include_query: bool = False
+    document: Any,
+    *,
+    top_n: int = DEFAULT_COUNT,
+    max_top_n: int = 1000,
+    include_query: bool = False,
 ) -> Recommend | Similar:
     """Read a request.
 
