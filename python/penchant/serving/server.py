@@ -126,6 +126,11 @@ class Server:
             self._recorder.close()
 
     @property
+    def is_recording(self) -> bool:
+        """Whether what is asked is recorded."""
+        return self._recorder is not None
+
+    @property
     def unrecorded(self) -> int:
         """How many questions should have been recorded and were not."""
         return 0 if self._recorder is None else self._recorder.dropped
