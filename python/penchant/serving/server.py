@@ -21,7 +21,7 @@ from penchant.serving.http import Answer, Call, error_message, json_error
 from penchant.serving.questions import Question
 from penchant.serving.recorder import Recorder
 from penchant.serving.replies import Reply
-from penchant.serving.task_replies import questions_of, replies_of
+from penchant.serving.task_replies import memory_of, questions_of, replies_of
 from penchant.serving.tasks import Recommend, Task
 
 __all__ = ["Limits", "Route", "Server"]
@@ -188,17 +188,17 @@ class Server:
         about = version.about
 
         def lines() -> Iterable[tuple[Question, Reply]]:
-            """Give them in the recorder's thread: nobody's answer waits for that."""
+            """Give them in the recorder's thread, in slices: nobody's answer waits for that."""
             if isinstance(answer, PenchantError):
                 return zip(questions_of(task), itertools.repeat(answer), strict=False)
             return zip(questions_of(task), replies_of(task, answer, unknown, about), strict=True)
 
-        self._recorder.write_many(version.name, version.version, len(task), lines)
+        size = memory_of(task, answer)
+        self._recorder.write_later(version.name, version.version, len(task), size, lines)
 
     def _record(self, version: Version, questions: list[Question], replies: list[Reply]) -> None:
         assert self._recorder is not None
-        for question, found in zip(questions, replies, strict=True):
-            self._recorder.write(version.name, version.version, question, found)
+        self._recorder.write_many(version.name, version.version, questions, replies)
 
 
 def error_object(error: PenchantError) -> bytes:
