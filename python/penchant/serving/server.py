@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import anyio
@@ -173,7 +173,9 @@ class Server:
                 "send fewer users at a time, or use `penchant batch transform`"
             )
 
-    def record(self, version: Version, questions: list[Question], replies: list[Reply]) -> None:
+    def record(
+        self, version: Version, questions: Sequence[Question], replies: Sequence[Reply]
+    ) -> None:
         """Record what was answered outside a micro-batch, where the server records."""
         if self._recorder is not None:
             self._record(version, questions, replies)
@@ -196,7 +198,9 @@ class Server:
         size = memory_of(task, answer)
         self._recorder.write_later(version.name, version.version, len(task), size, lines)
 
-    def _record(self, version: Version, questions: list[Question], replies: list[Reply]) -> None:
+    def _record(
+        self, version: Version, questions: Sequence[Question], replies: Sequence[Reply]
+    ) -> None:
         assert self._recorder is not None
         self._recorder.write_many(version.name, version.version, questions, replies)
 
