@@ -113,6 +113,19 @@ def test_pairs_with_a_context_are_answered_like_those_without(ask):
     assert together == plain
 
 
+def test_pairs_with_a_context_are_scored_once(ask, model, monkeypatch):
+    predict, calls = type(model).predict, []
+    monkeypatch.setattr(type(model), "predict", lambda *a, **b: calls.append(1) or predict(*a, **b))
+    pairs = [{"user_id": "7", "item_id": item} for item in (3, 999)]
+    told = [{"pairs": pairs, "context": {"n": 1}}, {**pairs[0], "context": {"n": 2}}]
+    assert len(ask("/invocations", told).json()) == 3
+    assert len(calls) == 1
+    assert ask("/v1/predict", told).status_code == 200
+    lines = [(line["question"], line["answer"]) for line in ask.recorded()]
+    assert lines[:2] == lines[2:]
+    assert [len(answer["scores"]) for _, answer in lines[:2]] == [2, 1]
+
+
 def test_context_is_recorded(ask):
     said = {"user_id": 7, "k": 1, "context": {"device": "phone"}}
     assert ask("/endpoints/default/invocations", [said, {"user_id": 8}]).status_code == 200

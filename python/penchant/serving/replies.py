@@ -21,14 +21,14 @@ from penchant.models.histories import read_histories
 from penchant.models.item_filter import ItemFilter, read_filter
 from penchant.models.results import distinct_names
 from penchant.retrieval.filters import RowLists, take_lists
-from penchant.serving.encode import to_objects
+from penchant.serving.encode import score_texts, to_objects
 from penchant.serving.questions import PLAIN, Options, Question
 from penchant.serving.service import Service, known_ids
 
 if TYPE_CHECKING:
     from penchant.models import Recommender
 
-__all__ = ["Reply", "reply"]
+__all__ = ["Reply", "pair_replies", "reply"]
 
 _log = logging.getLogger("penchant.serving")
 Reply = bytes | PenchantError
@@ -234,9 +234,23 @@ def _audience(service: Service, question: Question, about: bytes) -> bytes:
 def _predict(service: Service, questions: Sequence[Question], about: bytes) -> list[bytes]:
     pairs = [pair for question in questions for pair in question.pairs]
     scores = service.predict([user for user, _ in pairs], [item for _, item in pairs])
-    texts = pa.array(scores).cast(pa.large_string()).to_pylist()
-    known = np.isfinite(scores).tolist()
-    texts = [text if one else "null" for text, one in zip(texts, known, strict=True)]
+    return pair_replies(questions, scores, about)
+
+
+def pair_replies(
+    questions: Sequence[Question], scores: NDArray[np.float32], about: bytes
+) -> list[bytes]:
+    """Write the scores of pairs down, each question's in one object.
+
+    Parameters
+    ----------
+    questions : sequence of Question
+    scores : float32 array
+        Of the pairs of all questions after each other; NaN where there is none.
+    about : bytes
+        As of `reply`.
+    """
+    texts = score_texts(scores, "null").to_pylist()
     replies = []
     start = 0
     for question in questions:

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import anyio
@@ -21,7 +21,7 @@ from penchant.serving.http import Answer, Call, error_message, json_error
 from penchant.serving.questions import Question
 from penchant.serving.recorder import Recorder
 from penchant.serving.replies import Reply
-from penchant.serving.task_replies import questions_of, replies_of
+from penchant.serving.task_replies import memory_of, questions_of, replies_of
 from penchant.serving.tasks import Recommend, Task
 
 __all__ = ["Limits", "Route", "Server"]
@@ -133,6 +133,11 @@ class Server:
             self._recorder.close()
 
     @property
+    def is_recording(self) -> bool:
+        """Whether what is asked is recorded."""
+        return self._recorder is not None
+
+    @property
     def unrecorded(self) -> int:
         """How many questions should have been recorded and were not."""
         return 0 if self._recorder is None else self._recorder.dropped
@@ -176,7 +181,9 @@ class Server:
                 "transform`"
             )
 
-    def record(self, version: Version, questions: list[Question], replies: list[Reply]) -> None:
+    def record(
+        self, version: Version, questions: Sequence[Question], replies: Sequence[Reply]
+    ) -> None:
         """Record what was answered outside a micro-batch, where the server records."""
         if self._recorder is not None:
             self._record(version, questions, replies)
@@ -191,17 +198,19 @@ class Server:
         about = version.about
 
         def lines() -> Iterable[tuple[Question, Reply]]:
-            """Give them in the recorder's thread: nobody's answer waits for that."""
+            """Give them in the recorder's thread, in slices: nobody's answer waits for that."""
             if isinstance(answer, PenchantError):
                 return zip(questions_of(task), itertools.repeat(answer), strict=False)
             return zip(questions_of(task), replies_of(task, answer, unknown, about), strict=True)
 
-        self._recorder.write_many(version.name, version.version, len(task), lines)
+        size = memory_of(task, answer)
+        self._recorder.write_later(version.name, version.version, len(task), size, lines)
 
-    def _record(self, version: Version, questions: list[Question], replies: list[Reply]) -> None:
+    def _record(
+        self, version: Version, questions: Sequence[Question], replies: Sequence[Reply]
+    ) -> None:
         assert self._recorder is not None
-        for question, found in zip(questions, replies, strict=True):
-            self._recorder.write(version.name, version.version, question, found)
+        self._recorder.write_many(version.name, version.version, questions, replies)
 
 
 def error_object(error: PenchantError) -> bytes:

@@ -13,7 +13,7 @@ from penchant.serving.http import Answer, error_message, error_status
 from penchant.serving.protocols import sagemaker
 from penchant.serving.protocols.sagemaker import Invocation
 from penchant.serving.questions import FIELDS, KINDS
-from penchant.serving.replies import reply
+from penchant.serving.replies import pair_replies, reply
 from penchant.serving.server import Server
 from penchant.serving.tasks import Asked, Predict, Recommend, Task
 
@@ -84,6 +84,8 @@ def _answer_asked(server: Server, version: Version, asked: Asked, accept: str | 
             f"{len(asked):,} records in one request, more than {server.limits.questions:,} that "
             "may have options, a history or a context: send fewer at a time"
         )
+    if asked.kind == "predict":
+        return _answer_pairs(server, version, asked, accept)
     answers = [b""] * len(asked)
     known = _answerable(version, asked)
     questions = [asked.questions[place] for place in known]
@@ -93,11 +95,21 @@ def _answer_asked(server: Server, version: Version, asked: Asked, accept: str | 
         if isinstance(found, PenchantError):
             raise _placed(found, asked.places[place])
         answers[place] = found
-    if asked.kind == "predict":  # as a column: its ids are spelled as the model spells them
-        task = asked.pairs
-        content, media = sagemaker.encode(Invocation(task), version.service.perform(task), accept)
-    else:
-        content, media = sagemaker.encode(Invocation(asked), answers, accept)
+    content, media = sagemaker.encode(Invocation(asked), answers, accept)
+    return Answer(content, media=media)
+
+
+def _answer_pairs(server: Server, version: Version, asked: Asked, accept: str | None) -> Answer:
+    """Score pairs as a column: its ids are spelled as the model spells them."""
+    task, questions = asked.pairs, list(asked.questions)
+    try:
+        records = version.service.perform(task)
+    except PenchantError as error:  # of no pair more than of another
+        server.record(version, questions, [error] * len(questions))
+        raise
+    content, media = sagemaker.encode(Invocation(task), records, accept)
+    if server.is_recording:
+        server.record(version, questions, pair_replies(questions, records.scores, version.about))
     return Answer(content, media=media)
 
 
