@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from penchant.errors import RequestError, closest
-from penchant.serving.decode import COUNTS, id_text, load_json, read_count, show
+from penchant.serving.decode import COUNTS, DEFAULT_COUNT, id_text, load_json, read_count, show
 
 __all__ = ["FIELDS", "KINDS", "PLAIN_FIELDS", "Field", "Options", "Question"]
 __all__ += ["read_question", "read_questions"]
 
 _MAX_LIST = 100_000  # ids in one list of a question
 _MAX_COLUMNS = 100
+_Names = tuple[str, ...] | None
 _MAX_TEXT = 10_000  # characters of an expression
 
 
@@ -174,8 +175,7 @@ def _names(name: str, value: Any) -> tuple[str, ...]:
     if len(value) > _MAX_COLUMNS:
         raise RequestError(f"{name} has {len(value):,} names, more than {_MAX_COLUMNS}")
     if len(set(value)) < len(value):
-        twice = next(one for one in value if value.count(one) > 1)
-        raise RequestError(f"{name} has {show(twice)} more than once")
+        raise RequestError(f"{name} has a name more than once: {show(value)}")
     return tuple(_unicode(name, one) for one in value)
 
 
@@ -236,7 +236,7 @@ FIELDS: dict[str, Field] = {
         {"anyOf": [_ID_LIST, {"type": "object", "additionalProperties": {"type": "number"}}]},
         "Instead of user_id: what a stranger took, oldest first, or items with their values.",
     ),
-    "k": Field(_count, _COUNT, "How many answers, 10 by default."),
+    "k": Field(_count, _COUNT, f"How many answers, {DEFAULT_COUNT} by default."),
     "top_n": Field(_count, _COUNT, "The same as k."),
     "where": Field(_text, _EXPRESSION, "Rank only items that this expression chooses."),
     "where_values": Field(_named_values, _OBJECT, "What $NAME in the expression stands for."),
@@ -287,7 +287,7 @@ _WAYS: dict[str, tuple[tuple[str, ...], ...]] = {
 
 
 def read_question(
-    record: Any, kind: str, *, k: int = 10, max_k: int = 1000, fields: tuple[str, ...] | None = None
+    record: Any, kind: str, *, k: int = DEFAULT_COUNT, max_k: int = 1000, fields: _Names = None
 ) -> Question:
     """Check one question of a kind of `KINDS`.
 
@@ -365,7 +365,7 @@ def _check_who(kind: str, fields: tuple[str, ...] | None, said: tuple[str, ...])
 
 
 def read_questions(
-    body: bytes, kind: str, *, k: int = 10, max_k: int = 1000, most: int = 1000
+    body: bytes, kind: str, *, k: int = DEFAULT_COUNT, max_k: int = 1000, most: int = 1000
 ) -> tuple[list[Question], bool]:
     """Decode a body: one question, or a list of at most `most`.
 

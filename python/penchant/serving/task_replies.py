@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penchant.errors import PenchantError
+from penchant.serving.decode import DEFAULT_COUNT
 from penchant.serving.encode import Ids, Records, score_texts, to_json_lines
 from penchant.serving.questions import Question
 from penchant.serving.tasks import Predict, Recommend, Task
@@ -19,7 +20,6 @@ __all__ = ["memory_of", "questions_of", "replies_of"]
 _QUESTIONS = 4096
 _ROWS = 40_960
 _OF_ONE = 150  # bytes of memory that a question takes in a task, about
-_K = 10  # of a question that does not say, and of pairs, where it means nothing
 
 
 def questions_of(task: Task) -> Iterator[Question]:
@@ -32,7 +32,7 @@ def questions_of(task: Task) -> Iterator[Question]:
     """
     if isinstance(task, Predict):
         for pair in zip(task.users, task.items, strict=True):
-            yield Question(_K, pairs=(pair,))
+            yield Question(DEFAULT_COUNT, pairs=(pair,))
     elif isinstance(task, Recommend):
         users, wanted = task.requests.user_ids, task.requests.top_n.tolist()
         for user, k in zip(users, wanted, strict=True):
