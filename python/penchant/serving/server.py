@@ -177,7 +177,8 @@ class Server:
         if records > self.limits.records:
             raise RequestError(
                 f"k (or top_n) adds up to {records} recommendations, more than "
-                f"{self.limits.records}: send fewer users at a time, or use `penchant batch transform`"
+                f"{self.limits.records}: send fewer users at a time, or use `penchant batch "
+                "transform`"
             )
 
     def record(
