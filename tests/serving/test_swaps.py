@@ -310,7 +310,7 @@ def test_a_bug_in_every_batch_is_logged_once_a_request(
     logger.addHandler(Lines())
     monkeypatch.setattr(http, "_log", logger)
     recorder = Recorder(tmp_path / "record.jsonl")
-    recorder.write = fails
+    recorder.write_many = fails
     shop = Shop(portal, artifacts, recorder=recorder)
     assert shop.post("/v1/recommend", MANY).status_code == 500
     assert shop.post("/v1/recommend", MANY[0]).status_code == 500  # after whatever is left of both
