@@ -338,3 +338,12 @@ def test_a_content_type_says_what_a_table_of_items_is(tmp_path, refused):
     reason = refused({"model": "popularity"}, channels, inputdataconfig=said)
     assert "items/a.dat cannot be read: " in reason
     assert "Parquet magic bytes not found" in reason
+
+
+def test_a_table_of_thousands_of_columns(tmp_path):
+    names = [f"feature number {place}" for place in range(6000)]
+    table = f"{','.join(names)},item_id\n{'1,' * 6000}x\n"
+    channels = {"training": {"a.csv": "1,x\n2,x\n"}, "items": {"a.csv": table}}
+    root = make_tree(tmp_path, {"model": "popularity"}, channels)
+    assert train(root) == 0
+    assert len(pc.load(root / "model").recommend("1", k=1, exclude_seen=False)) == 1

@@ -137,3 +137,12 @@ def test_an_input_that_is_no_file(state, tmp_path):
         with pytest.raises(DataError, match=r"pipe\.csv is not a plain file"):
             pc.jobs.train(inputs={"training": source}, name="piped")
     assert not (state / "jobs" / "piped").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "missing"),
+    [({"user_column": "product"}, "item"), ({"item_column": "customer"}, "user")],
+)
+def test_names_that_mean_another_column(state, said, missing):
+    with pytest.raises(ParameterError, match=f"{missing}_column is missing"):
+        pc.jobs.train("popularity", {"training": interactions()}, said, progress=False)

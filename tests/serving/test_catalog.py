@@ -10,11 +10,13 @@ import time
 import weakref
 from pathlib import Path
 
+import httpx
 import pytest
 from small_models import fit
 
 import penchant as pc
 from penchant.errors import ArtifactError, ParameterError, UnknownModelError
+from penchant.serving.app import create_app
 from penchant.serving.batching import Batcher
 from penchant.serving.catalog import Catalog
 from penchant.serving.pointer import LAG_SECONDS, Follower
@@ -278,3 +280,31 @@ def test_a_worker_that_was_loading_during_a_change_begins_with_it(artifacts, tmp
     early.install("shop", two)
     Follower(tmp_path / "models.json").follow(late)
     assert late.get().version == version_of(artifacts[1])
+
+
+def test_a_model_that_another_process_has_just_loaded(artifacts):
+    catalog = Catalog({"shop": artifacts[0]})
+    with pytest.raises(UnknownModelError):
+        catalog.get_after_all("more")
+    catalog.catch_up = lambda: catalog.install("more", artifacts[1])
+    assert catalog.get_after_all("more").name == "more"
+    catalog.catch_up = None  # which is not called where the model is there
+    assert catalog.get_after_all("shop").name == "shop"
+
+
+def test_every_way_to_ask_looks_once_more(artifacts):
+    """Campaigns, too, though their error has words of its own."""
+    app = create_app({"shop": artifacts[0]})
+    catalog = app.state.server.catalog
+    catalog.catch_up = lambda: catalog.install("more", artifacts[1])
+
+    async def work():
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            arn = "arn:aws:personalize:us-east-1:1:campaign/more"
+            return await client.post("/recommendations", json={"campaignArn": arn, "userId": "u1"})
+
+    found = asyncio.run(work())
+    app.state.server.close()
+    assert found.status_code == 200, found.text
+    assert len(found.json()["itemList"]) > 0

@@ -208,7 +208,7 @@ def test_concurrent_questions_are_answered_like_single_ones(ask):
         (
             "recommend",
             [{"user_id": 1, "k": 1000, "with_columns": [f"c{i}" for i in range(100)]}] * 11,
-            "k (or top_n) adds up to 1100000 recommendations",
+            "k (or top_n) adds up to 1100000 values of columns",
         ),
         ("recommend", {"user_id": json.loads("[" * 101 + "]" * 101)}, "nested more than 100 deep"),
         ("users", {"item_id": "LAMP", "min_score": 10**400}, "finite"),

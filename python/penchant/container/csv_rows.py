@@ -26,6 +26,7 @@ _USUAL = {
     "value", "rating", "score", "quantity", "count", "amount", "timestamp", "time", "date",
 }  # fmt: skip
 _PEEK = 2**16
+_LONGEST_NAMES = 2**24
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def first_rows(path: Path, where: str, delimiter: str) -> list[list[str]]:
     try:
         with opened(path) as file:
             start = file.read(_PEEK)
+            if len(start) == _PEEK and b"\n" not in start:  # thousands of columns
+                start += file.readline(_LONGEST_NAMES)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{where} cannot be read: {error}") from error
     if b"\0" in start:

@@ -89,6 +89,12 @@ def _say(data: Interactions, said: dict[str, str]) -> None:
     for part, name in data.columns:
         if part in _PARTS and name not in said.values():
             said.setdefault(f"{part}_column", name)
+    for part in ("user", "item"):
+        if f"{part}_column" not in said:
+            raise ParameterError(
+                f"{part}_column is missing: {getattr(data.columns, part)!r}, the {part} column of "
+                "the interactions, is given as another column's name"
+            )
 
 
 def _renamed(table: pa.Table, data: Interactions, said: Mapping[str, str]) -> pa.Table:

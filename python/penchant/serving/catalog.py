@@ -136,6 +136,17 @@ class Catalog:
             hint = closest(name, self._versions) or f"; models: {', '.join(self._versions)}"
             raise UnknownModelError(f"no model {name!r:.100} here{hint}") from None
 
+    def get_after_all(self, name: str) -> Version:
+        """Return what `get` does; a model that another process has just loaded too.
+
+        Raises
+        ------
+        UnknownModelError
+        """
+        if name not in self._versions and self.catch_up is not None:
+            self.catch_up()
+        return self.get(name)
+
     def install(
         self, name: str, model: Recommender | os.PathLike[str] | str, *, tell: bool = True
     ) -> Version:

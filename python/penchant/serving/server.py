@@ -107,6 +107,8 @@ class Server:
         # Requests that are no questions run beside each other, on as many threads as there are
         # cores: a model call that used several would only take them from another request.
         self._slots = anyio.CapacityLimiter(read_config().threads)
+        # Apart from the others: anybody can ask for a model that is not there.
+        self._look_slots = anyio.CapacityLimiter(1)
         self._slow_slots = anyio.CapacityLimiter(_SLOW_AT_ONCE)
 
     async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
@@ -118,7 +120,7 @@ class Server:
         """Take what other workers have changed; False where there are none."""
         if self.catalog.catch_up is None:
             return False
-        await self.run_slow(self.catalog.catch_up)
+        await anyio.to_thread.run_sync(self.catalog.catch_up, limiter=self._look_slots)
         return True
 
     async def run_slow(self, work: Callable[..., Result], *arguments: Any) -> Result:
@@ -153,7 +155,8 @@ class Server:
             They ask for too much.
         UnknownModelError
         """
-        self.check_records(sum(question.weight for question in questions))
+        rows, weight = (sum(one.k for one in questions), sum(one.weight for one in questions))
+        self.check_records(weight, "recommendations" if weight == rows else "values of columns")
         version, ask = self.catalog.get(model), self.batcher.ask
         futures = [ask(version, kind, question) for question in questions]
         try:
@@ -167,7 +170,7 @@ class Server:
                     future.exception()
             raise
 
-    def check_records(self, records: int) -> None:
+    def check_records(self, records: int, what: str = "recommendations") -> None:
         """Refuse a request that asks for too much.
 
         Raises
@@ -176,7 +179,7 @@ class Server:
         """
         if records > self.limits.records:
             raise RequestError(
-                f"k (or top_n) adds up to {records} recommendations, more than "
+                f"k (or top_n) adds up to {records} {what}, more than "
                 f"{self.limits.records}: send fewer users at a time, or use `penchant batch "
                 "transform`"
             )

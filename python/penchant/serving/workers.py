@@ -44,6 +44,7 @@ __all__ = ["prepare", "run_workers"]
 
 # What a worker would import for itself otherwise.
 _SHARED = ("penchant.models", "penchant.serving.app", "penchant.serving.pointer")
+_ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _NOTIFY_SECONDS = 2.0
 _CLOSING_SECONDS = 3  # for a worker to close when it has waited for requests for long enough
 _HUNG_SECONDS = 120  # without a word from a worker; opening the largest artifacts counts
@@ -61,6 +62,10 @@ class _Worker(UvicornWorker):  # type: ignore[misc]
         "timeout_notify": _NOTIFY_SECONDS,
     }
 
+    def init_signals(self) -> None:
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
+
     async def callback_notify(self) -> None:
         if os.getppid() != self.ppid:  # killed: nobody would ever end this one
             os.kill(os.getpid(), signal.SIGTERM)
@@ -75,6 +80,15 @@ class _Arbiter(Arbiter):
     """
 
     handle_int = handle_hup = Arbiter.handle_term
+
+    def spawn_worker(self) -> Any:
+        """Fork a worker; a signal to end waits until it is a worker's, and is not lost."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+        try:
+            return super().spawn_worker()
+        finally:
+            if os.getpid() == self.pid:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _pass_over(self) -> None:
         pass
@@ -166,7 +180,7 @@ def _rehearse(settings: Settings) -> None:
     """Do what each worker will do, and have what is made for a model written."""
     for artifact in settings.models.values():
         open_served(artifact)
-    make_app(settings).state.server.close()
+    make_app(dataclasses.replace(settings, record=None)).state.server.close()
 
 
 def run_workers(

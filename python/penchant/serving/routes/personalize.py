@@ -99,7 +99,7 @@ def _campaign(server: Server, name: str | None) -> Version:
     try:
         return server.catalog.get(name)
     except UnknownModelError as error:
-        raise HTTPError(404, f"campaign {name!r:.100} does not exist: {error}") from None
+        raise UnknownModelError(f"campaign {name!r:.100} does not exist: {error}") from None
 
 
 def _options(

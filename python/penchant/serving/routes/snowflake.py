@@ -43,7 +43,7 @@ def routes(
     `connect` opens the warehouse; `state` is a file in which several processes keep what was asked.
     """
     functions = ExternalFunctions(
-        lambda name: server.catalog.get(name).service,
+        lambda name: server.catalog.get_after_all(name).service,
         lambda name, path: server.catalog.install(name, path).version,
         connect,
         state=state,
