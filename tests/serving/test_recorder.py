@@ -1,6 +1,8 @@
 """The record of questions: complete when the server has ended, of whole lines always."""
 
 import asyncio
+import contextlib
+import functools
 import json
 import os
 import signal
@@ -14,11 +16,14 @@ import httpx
 import pytest
 from small_models import WARNINGS, wait_until_healthy
 
+from endpoint_support import wait_until as wait_for_long
 from penchant.errors import RequestError
 from penchant.serving import create_app
 from penchant.serving import recorder as recorder_module
 from penchant.serving.questions import read_question
 from penchant.serving.recorder import Recorder
+
+wait_until = functools.partial(wait_for_long, seconds=20)
 
 
 def lines(path):
@@ -121,14 +126,6 @@ def test_many_lines_are_dropped_together_and_counted(tmp_path, monkeypatch):
     recorder.close()
     assert [line["version"] for line in lines(tmp_path / "record.jsonl")] == ["0"] * 5 + ["1"] * 6
     assert recorder.dropped == 4 + 3
-
-
-def wait_until(is_so):
-    """Wait for what another thread does."""
-    end = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 def test_what_is_written_makes_room(tmp_path, monkeypatch):
@@ -300,31 +297,9 @@ async def ping(app):
         return (await client.get("/ping")).json()
 
 
-def test_a_server_ends_though_its_record_hangs(artifact, tmp_path):
-    path, reader = full_pipe(tmp_path)
-    log = tmp_path / "log"
-    command = [sys.executable, *WARNINGS, "-m", "penchant", "serve", str(artifact), "--port", "0"]
-    with log.open("wb") as output:
-        process = subprocess.Popen([*command, "--record", str(path)], stderr=output)
-    try:
-        while b"http://" not in log.read_bytes():
-            assert process.poll() is None, log.read_text()
-        address = "http" + log.read_text().partition("on http")[2].split()[0]
-        wait_until_healthy(address, process, log)
-        body = json.dumps([{"user_id": str(user)} for user in range(900)]).encode()
-        for _ in range(2):
-            with urllib.request.urlopen(f"{address}/v1/recommend", body) as response:
-                assert len(json.load(response)) == 900
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
-    finally:
-        process.kill()
-        os.close(reader)
-    assert f"questions are not in {path}" in log.read_text()
-
-
-def test_everything_answered_is_recorded_when_the_server_ends(artifact, tmp_path):
-    record, log = tmp_path / "record.jsonl", tmp_path / "log"
+@contextlib.contextmanager
+def recording(artifact, record, log):
+    """`penchant serve --record`: its process, and where it listens."""
     command = [sys.executable, *WARNINGS, "-m", "penchant", "serve", str(artifact), "--port", "0"]
     with log.open("wb") as output:
         process = subprocess.Popen([*command, "--record", str(record)], stderr=output)
@@ -333,17 +308,40 @@ def test_everything_answered_is_recorded_when_the_server_ends(artifact, tmp_path
             assert process.poll() is None, log.read_text()
         address = "http" + log.read_text().partition("on http")[2].split()[0]
         wait_until_healthy(address, process, log)
-        body = json.dumps([{"user_id": str(user)} for user in range(900)]).encode()
-        for _ in range(5):
-            with urllib.request.urlopen(f"{address}/v1/recommend", body) as response:
-                assert len(json.load(response)) == 900
+        yield process, address
+    finally:
+        process.kill()
+        process.wait(60)
+
+
+def ask_900(address, times):
+    body = json.dumps([{"user_id": str(user)} for user in range(900)]).encode()
+    for _ in range(times):
+        with urllib.request.urlopen(f"{address}/v1/recommend", body) as response:
+            assert len(json.load(response)) == 900
+
+
+def test_a_server_ends_though_its_record_hangs(artifact, tmp_path):
+    path, reader = full_pipe(tmp_path)
+    log = tmp_path / "log"
+    with recording(artifact, path, log) as (process, address):
+        ask_900(address, 2)
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    os.close(reader)
+    assert f"questions are not in {path}" in log.read_text()
+
+
+def test_everything_answered_is_recorded_when_the_server_ends(artifact, tmp_path):
+    record, log = tmp_path / "record.jsonl", tmp_path / "log"
+    with recording(artifact, record, log) as (process, address):
+        ask_900(address, 5)
         # Plain bodies, which are answered a column at a time, however long they are.
         for media, plain in PLAIN.items():
             headers = {"Content-Type": media, "X-Amzn-SageMaker-Custom-Attributes": "k=1"}
             request = urllib.request.Request(f"{address}/invocations", plain, headers)
             with urllib.request.urlopen(request) as response:
                 assert len(json.load(response)) == 20_000
-    finally:
         process.send_signal(signal.SIGTERM)
         process.wait(120)
     found = lines(record)

@@ -19,6 +19,7 @@ from hostile_support import PATIENCE, children, serving
 from small_models import TOKEN, WARNINGS
 
 import penchant as pc
+from endpoint_support import wait_until
 from penchant.serving import workers
 
 SLOW = pytest.mark.slow
@@ -48,13 +49,6 @@ def class_of(server):
         return json.load(response)[0]["class"]
 
 
-def waited_for(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def is_alive(pid):
     try:
         with open(f"/proc/{pid}/stat") as stat:
@@ -65,7 +59,7 @@ def is_alive(pid):
 
 def both(server):
     """The workers' numbers, when both are there and one of them answers."""
-    waited_for(lambda: len(children(server.process.pid)) == 2)
+    wait_until(lambda: len(children(server.process.pid)) == 2)
     asked(server)
     return children(server.process.pid)
 
@@ -101,8 +95,8 @@ def test_a_worker_that_dies_is_replaced(artifact):
         expected = asked(server)
         for pid in before:  # both, so that it is the new ones that answer
             os.kill(pid, signal.SIGKILL)
-            waited_for(lambda pid=pid: pid not in children(server.process.pid))
-            waited_for(lambda: len(children(server.process.pid)) == 2)
+            wait_until(lambda pid=pid: pid not in children(server.process.pid))
+            wait_until(lambda: len(children(server.process.pid)) == 2)
         assert not set(before) & set(children(server.process.pid))
         assert [asked(server) for _ in range(20)] == [expected] * 20
         assert server.stop() == 0
@@ -119,18 +113,18 @@ def test_the_others_go_on_where_no_replacement_can_start(artifact, tmp_path, mon
         expected = asked(server)
         mine.rename(tmp_path / "away")
         os.kill(before[0], signal.SIGKILL)
-        waited_for(lambda: "exited with code 1" in "".join(server.log))
+        wait_until(lambda: "exited with code 1" in "".join(server.log))
         assert "error: no Penchant artifact" in "".join(server.log)
         assert [asked(server) for _ in range(20)] == [expected] * 20
         (tmp_path / "away").rename(mine)
         said = len(server.log)
-        waited_for(lambda: len([one for one in children(server.process.pid) if is_alive(one)]) == 2)
+        wait_until(lambda: len([one for one in children(server.process.pid) if is_alive(one)]) == 2)
         time.sleep(0.5)
         assert [asked(server) for _ in range(20)] == [expected] * 20
         assert before[1] in children(server.process.pid)
         # A worker that failed did not take away what the others follow.
         put(server, other)
-        waited_for(lambda: {class_of(server) for _ in range(20)} == {"Popularity"})
+        wait_until(lambda: {class_of(server) for _ in range(20)} == {"Popularity"})
         assert server.stop() == 0
         assert "Traceback" not in "".join(server.log[said:])
 
@@ -143,10 +137,10 @@ def test_whatever_it_is_that_keeps_a_replacement_from_starting(artifact, tmp_pat
         before = both(server)
         shutil.rmtree(folder)
         os.kill(before[0], signal.SIGKILL)
-        waited_for(lambda: "exited with code 1" in "".join(server.log))
+        wait_until(lambda: "exited with code 1" in "".join(server.log))
         assert len(asked(server)) == 2
         folder.mkdir()
-        waited_for(lambda: server.log and len(set(both(server)) - set(before)) == 1)
+        wait_until(lambda: server.log and len(set(both(server)) - set(before)) == 1)
         assert server.stop() == 0
 
 
@@ -155,7 +149,7 @@ def test_workers_end_when_their_parent_is_killed(artifact):
     with serving(artifact, *WORKERS) as server:
         pids = both(server)
         os.kill(server.process.pid, signal.SIGKILL)
-        waited_for(lambda: not any(map(is_alive, pids)))
+        wait_until(lambda: not any(map(is_alive, pids)))
         assert server.stop(signal.SIGKILL) == -signal.SIGKILL
 
 
