@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from penchant.cli.options import ArtifactArgument
-from penchant.errors import ParameterError, require
+from penchant.errors import ParameterError
 
 if TYPE_CHECKING:
     from penchant.serving.settings import Settings
@@ -80,13 +80,13 @@ def serve(
     {"user_id": "17850", "k": 10}; GET /recommend?user_id=ID; POST /invocations as SageMaker asks.
     GET /docs describes all. With PENCHANT_ADMIN_TOKEN set, PUT /v1/models/NAME swaps the model.
     """
-    require("uvicorn", "serve")
     from penchant.serving.catalog import check_name
-    from penchant.serving.listening import check_workers
+    from penchant.serving.listening import check_installed, check_workers
     from penchant.serving.settings import Settings
 
     check_name(name)
     check_workers(workers, "--workers")
+    check_installed(workers)
     settings = Settings(
         {name: str(artifact)},
         record=None if record is None else str(record),
@@ -133,8 +133,6 @@ def _run_one(settings: Settings, listener: socket.socket, place: str) -> None:
 
 
 def _run_several(workers: int, settings: Settings, listener: socket.socket, place: str) -> None:
-    for package in ("fastapi", "gunicorn", "uvicorn_worker"):
-        require(package, "serve")
     from penchant.serving.workers import prepare, run_workers
 
     prepare(settings)

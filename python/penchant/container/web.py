@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from penchant.container.tree import Tree, say
-from penchant.errors import ParameterError, PenchantError, require
+from penchant.errors import ParameterError, PenchantError
 
 if TYPE_CHECKING:
     from penchant.serving.settings import Settings
@@ -53,6 +53,9 @@ def serve(root: os.PathLike[str] | str | None = None) -> int:
     try:
         port = bind_port(os.environ)
         workers = worker_count(os.environ)
+        from penchant.serving.listening import check_installed
+
+        check_installed(workers)
         settings = _settings(tree, multi=os.environ.get("SAGEMAKER_MULTI_MODEL") == "true")
         run = _run_one if workers == 1 else functools.partial(_run_several, workers)
         code = run(settings, port, stop)
@@ -117,7 +120,6 @@ def worker_count(environment: Mapping[str, str]) -> int:
 
 
 def _settings(tree: Tree, *, multi: bool) -> Settings:
-    require("uvicorn", "serve")
     from penchant.serving.artifacts import find_artifact
     from penchant.serving.settings import Settings
 
@@ -140,8 +142,6 @@ def _run_one(settings: Settings, port: int, stop: _Stop) -> int:
 
 
 def _run_several(workers: int, settings: Settings, port: int, stop: _Stop) -> int:
-    require("gunicorn", "serve")
-    require("uvicorn_worker", "serve")
     from penchant.serving.workers import prepare, run_workers
 
     prepare(settings)

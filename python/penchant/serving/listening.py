@@ -7,7 +7,15 @@ from typing import Any
 
 from penchant.errors import ParameterError, require
 
-__all__ = ["DRAIN_SECONDS", "address", "check_workers", "listen", "make_server", "uvicorn_options"]
+__all__ = [
+    "DRAIN_SECONDS",
+    "address",
+    "check_installed",
+    "check_workers",
+    "listen",
+    "make_server",
+    "uvicorn_options",
+]
 
 _BACKLOG = 4096
 _MAX_WORKERS = 256
@@ -19,6 +27,15 @@ def check_workers(count: int, name: str = "workers") -> int:
     if not 1 <= count <= _MAX_WORKERS:
         raise ParameterError(f"{name}={count} is not from 1 to {_MAX_WORKERS}")
     return count
+
+
+def check_installed(workers: int) -> None:
+    """Raise a MissingExtraError unless what so many processes need is installed.
+
+    One process imports FastAPI later, while it opens its models.
+    """
+    for package in ("uvicorn",) if workers == 1 else ("fastapi", "gunicorn", "uvicorn_worker"):
+        require(package, "serve")
 
 
 def listen(host: str, port: int, hint: str = "") -> socket.socket:

@@ -33,7 +33,6 @@ from uvicorn_worker import UvicornWorker
 from penchant import locks
 from penchant.data.arrow import leave_pandas_out
 from penchant.errors import PenchantError
-from penchant.models.prepared import open_served
 from penchant.serving.listening import DRAIN_SECONDS, uvicorn_options
 from penchant.serving.settings import Settings, make_app
 
@@ -178,8 +177,7 @@ def prepare(settings: Settings) -> None:
 
 def _rehearse(settings: Settings) -> None:
     """Do what each worker will do, and have what is made for a model written."""
-    for artifact in settings.models.values():
-        open_served(artifact)
+    # The process ends when the thread that writes what was made for a model has ended.
     make_app(dataclasses.replace(settings, record=None)).state.server.close()
 
 
