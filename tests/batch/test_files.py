@@ -257,6 +257,12 @@ def test_a_row_whose_quote_is_not_closed(number_model, tmp_path, monkeypatch):
         pc.batch.transform(number_model, tmp_path / "a.csv", tmp_path / "o.csv")
 
 
+def test_a_row_of_far_too_many_columns(number_model, tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"user_id" + b",x" * 200_000 + b"\n17850\n")
+    with pytest.raises(DataError, match="has over 100,000 columns in its first row"):
+        pc.batch.transform(number_model, tmp_path / "a.csv", tmp_path / "o.csv")
+
+
 def test_long_lines_crlf_bom_and_blanks(number_model, tmp_path):
     data = b'\xef\xbb\xbf{"user_id": 17850, "top_n": 1}\r\n\r\n' + b"x" * 10_000_000 + b"\n"
     data += b'{"user_id": "' + b"y" * 5000 + b'"}\n  {"top_n": 1, "user_id": "17860"}  '

@@ -105,4 +105,7 @@ def test_refusals(tmp_path, number_model):
         pc.batch.to_parquet(tmp_path / "a.out", out)
     with pytest.raises(DataError, match="cannot read"):
         pc.batch.to_parquet(tmp_path / "missing", out, items=ITEMS)
+    (tmp_path / "wide.csv").write_text("movieId,title," * 100_000)
+    with pytest.raises(DataError, match="has over 100,000 columns"):
+        pc.batch.to_parquet(tmp_path / "a.out", out, items=tmp_path / "wide.csv")
     assert not out.exists()

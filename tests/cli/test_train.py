@@ -255,6 +255,13 @@ def test_ctrl_c_stops_a_training_without_a_traceback(tmp_path, shop_frame):
     assert not (tmp_path / "a").exists()
 
 
+def test_a_csv_of_far_too_many_columns(refused, tmp_path):
+    (tmp_path / "wide.csv").write_text("u,i," * 100_000)
+    arguments = ("--user", "u", "--item", "i", "--out", tmp_path / "a")
+    words = refused("train", "--data", tmp_path / "wide.csv", *arguments)
+    assert "wide.csv' has over 100,000 columns in its first row" in words
+
+
 def test_a_csv_with_two_columns_of_one_name(refused, tmp_path):
     (tmp_path / "twice.csv").write_text("u,u,i\n1,2,a\n")
     arguments = ("--user", "u", "--item", "i", "--out", tmp_path / "a")

@@ -161,7 +161,6 @@ def test_sequences_are_checked(
         Interactions.from_sequences(sequences, users=users)
 
 
-@pytest.mark.skipif(not hasattr(pa, "string_view"), reason="pyarrow 16 and later have views")
 def test_text_written_as_views_is_read(tmp_path: Path) -> None:
     kinds = pa.array(["tea", None], pa.string_view())
     table = pa.table({"u": ["a", "b"], "i": ["x", "y"], "kind": kinds})

@@ -38,7 +38,6 @@ def test_lists_of_strangers_go_by_their_own_names(model):
     assert found[["u", "i"]].to_numpy().tolist() == [["2.0", 12], ["zz", 11]]
 
 
-@pytest.mark.skipif(not hasattr(pa, "uuid"), reason="this pyarrow has no UUIDs")
 @pytest.mark.parametrize("of", ["pandas", "pyarrow"])
 def test_strangers_named_by_uuids(of):
     names = [uuid.UUID(int=n) for n in (7, 3)]

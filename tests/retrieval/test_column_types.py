@@ -71,17 +71,11 @@ def answer(model: Any, ask: Callable[[Any], Any]) -> Any:
     return repr(rows)
 
 
-def narrow(name: str, *arguments: int) -> Iterator[Any]:
-    """Give a type that only later versions of pyarrow have."""
-    if hasattr(pa, name):
-        yield getattr(pa, name)(*arguments)
-
-
 def texts() -> Iterator[Any]:
     """Give the same texts as columns of several types; the first is the plainest."""
     plain = pa.array(["mug", "cup|mug", "mug", None])
     yield plain
-    for kind in (pa.large_string(), *narrow("string_view")):
+    for kind in (pa.large_string(), pa.string_view()):
         yield plain.cast(kind)
         words = pa.array(["mug", "cup|mug"], kind)
         yield pa.DictionaryArray.from_arrays(pa.array([0, 1, 0, None], pa.int8()), words)
@@ -97,8 +91,8 @@ def numbers() -> Iterator[Any]:
     yield pa.array([1.0, 2.0, 1.0, None], pa.float32())
     halves = np.array([1, 2, 1, 0], np.float16)
     yield pa.array(halves, mask=np.array([False, False, False, True]))
-    decimals = [pa.decimal128(5, 1), pa.decimal256(5, 1)]
-    for kind in (*decimals, *narrow("decimal32", 5, 1), *narrow("decimal64", 5, 1)):
+    decimals = [pa.decimal32(5, 1), pa.decimal64(5, 1), pa.decimal128(5, 1), pa.decimal256(5, 1)]
+    for kind in decimals:
         yield pa.array([Decimal("1.0"), Decimal("2.0"), Decimal("1.0"), None], kind)
 
 
@@ -110,16 +104,15 @@ def lists(columns: Iterator[Any]) -> Iterator[Any]:
         yield pa.ListArray.from_arrays(OFFSETS, column)
         yield pa.LargeListArray.from_arrays(OFFSETS.cast(pa.int64()), column)
         yield pa.FixedSizeListArray.from_arrays(column, 1)
-        if hasattr(pa, "ListViewArray"):
-            ones = pa.array([1, 1, 1, 1], pa.int32())
-            yield pa.ListViewArray.from_arrays(OFFSETS.slice(0, 4), ones, column)
+        ones = pa.array([1, 1, 1, 1], pa.int32())
+        yield pa.ListViewArray.from_arrays(OFFSETS.slice(0, 4), ones, column)
 
 
 def others() -> Iterator[tuple[Any, str]]:
     """Give columns whose values are neither texts nor numbers, and a literal of an expression."""
     yield pa.array([True, False, True, None]), "true"
     raw = pa.array([b"a" * 16, b"b" * 16, b"a" * 16, None])
-    for kind in (pa.binary(), pa.large_binary(), pa.binary(16), *narrow("binary_view")):
+    for kind in (pa.binary(), pa.large_binary(), pa.binary(16), pa.binary_view()):
         yield raw.cast(kind), "'a'"
     days = [MOMENT.date()] * 3 + [None]
     yield from ((pa.array(days, kind), "'2020-01-01'") for kind in (pa.date32(), pa.date64()))
@@ -135,12 +128,12 @@ def others() -> Iterator[tuple[Any, str]]:
     yield pa.array([[("a", 1)]] * 3 + [None], pa.map_(pa.string(), pa.int64())), "1"
     kinds = pa.array([0, 0, 0, 0], pa.int8())
     yield pa.UnionArray.from_sparse(kinds, [pa.array([1, 2, 1, None])]), "1"
-    for make, storage in (
-        (narrow("uuid"), raw.cast(pa.binary(16))),
-        (narrow("json_"), pa.array(["1", "2", "1", None])),
-        (narrow("bool8"), pa.array([1, 0, 1, None], pa.int8())),
+    for kind, storage in (
+        (pa.uuid(), raw.cast(pa.binary(16))),
+        (pa.json_(), pa.array(["1", "2", "1", None])),
+        (pa.bool8(), pa.array([1, 0, 1, None], pa.int8())),
     ):
-        yield from ((pa.ExtensionArray.from_storage(kind, storage), "'1'") for kind in make)
+        yield pa.ExtensionArray.from_storage(kind, storage), "'1'"
 
 
 def name(value: Any) -> str | None:
@@ -225,7 +218,6 @@ def test_a_column_that_a_frame_cannot_hold_is_named(backend: str) -> None:
     assert len(model.recommend("a")) == 3
 
 
-@pytest.mark.skipif(not hasattr(pa, "string_view"), reason="pyarrow 16 and later have views")
 def test_what_cannot_be_read_names_its_column() -> None:
     runs = pa.RunEndEncodedArray.from_arrays([4], pa.array(["mug"], pa.string_view()))
     inner = pa.array([[[1]]] * 4, pa.list_(pa.list_view(pa.int8())))
@@ -234,7 +226,6 @@ def test_what_cannot_be_read_names_its_column() -> None:
             model_of(column)
 
 
-@pytest.mark.skipif(not hasattr(pa, "uuid"), reason="pyarrow 18 and later have UUIDs")
 def test_uuids_compare_as_text() -> None:
     storage = pa.array([b"a" * 16, b"b" * 16, b"a" * 16, None], pa.binary(16))
     column = pa.ExtensionArray.from_storage(pa.uuid(), storage)

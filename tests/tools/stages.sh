@@ -150,12 +150,16 @@ stage_stub() { bash tests/tools/stub.sh --check; }
 
 # --- pytest ----------------------------------------------------------------------------------------------------
 
+# A test that crashes or hangs ends its process: it is named, with the stacks of all threads, and the others go on.
+# Not restarted: pytest-xdist then waits for ever for what that process had still to do.
+FAULTS=(-o faulthandler_timeout=900 -o faulthandler_exit_on_timeout=true --max-worker-restart=0)
+
 # A process for each core, which takes whole files: their fixtures train models. The processes share the
 # cores, so threads that wait for work sleep instead of spinning.
-run_pytest() { OMP_WAIT_POLICY=passive python -m pytest -q -n "$(nproc)" --dist loadfile "$@"; }
+run_pytest() { OMP_WAIT_POLICY=passive python -m pytest -q "${FAULTS[@]}" -n "$(nproc)" --dist loadfile "$@"; }
 
 stage_suite() { run_pytest -m "not slow" --doctest-modules --pyargs penchant tests; }
-stage_slow() { python -m pytest -q -m slow tests; }
+stage_slow() { run_pytest -n 1 -m slow tests; } # some use all cores themselves
 stage_baseline() { suite_on baseline; }
 stage_avx2() { suite_on avx2; }
 stage_avx512() { suite_on avx512; }

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from penchant.data.csv_width import check_width
 from penchant.errors import ColumnError, DataError
 from penchant.serving.decode import COUNTS
 from penchant.serving.questions import PLAIN_FIELDS
@@ -213,6 +214,7 @@ class Source:
         """Return what the columns of a CSV file are, and the text after the header, if any."""
         text = io.StringIO(data.decode("utf-8", "replace"), newline="")
         fields = next(csv.reader(text), [])
+        check_width(len(fields), repr(self.path))
         if not self._wanted() & set(fields):
             # Without a header: users of the model, or numbers, and perhaps how many.
             known = len(fields) in (1, 2) and self._model.users_.code(fields[0]) >= 0

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from penchant.batch.sources import text_blocks
 from penchant.data import arrow
+from penchant.data.csv_width import check_first_row
 from penchant.data.frames import to_arrow
 from penchant.data.ids import IdMap
 from penchant.errors import ColumnError, DataError, ParameterError, closest
@@ -250,6 +251,7 @@ def _read(path: Path) -> pa.Table:
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             return parquet.read_table(path)
+        check_first_row(path, ",", repr(str(path)))
         return csv.read_csv(path)
     except OSError as error:
         raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from error

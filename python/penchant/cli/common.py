@@ -101,6 +101,7 @@ def _read_csv(
     import pyarrow as pa
     from pyarrow import csv
 
+    from penchant.data.csv_width import check_first_row
     from penchant.data.written_ids import read_ids
 
     reading = csv.ReadOptions(encoding=encoding)
@@ -114,6 +115,7 @@ def _read_csv(
     except LookupError as error:
         raise DataError(f"--encoding: no text encoding {encoding!r}") from error
     try:
+        check_first_row(path, delimiter, repr(str(path)))
         with csv.open_csv(path, read_options=reading, parse_options=peeking) as reader:
             names = reader.schema.names
         wanted = _choose(names, columns, optional, path, _other_delimiter(names))

@@ -103,7 +103,7 @@ def type_name(data_type: Any) -> str:
 def type_from_name(name: str) -> Any:
     """Return the Arrow type with this name."""
     if name == "uuid":
-        return pa.uuid() if hasattr(pa, "uuid") else pa.large_string()
+        return pa.uuid()
     if found := _TIMESTAMP.fullmatch(name):
         return pa.timestamp(found[1], tz=found[2])
     if found := _DECIMAL.fullmatch(name):

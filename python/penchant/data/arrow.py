@@ -41,12 +41,12 @@ def is_bytes(kind: Any) -> bool:
 
 
 def is_uuid(kind: Any) -> bool:
-    """Tell whether an Arrow type is the UUID extension type (pyarrow 18 and later have it)."""
+    """Tell whether an Arrow type is the UUID extension type."""
     return getattr(kind, "extension_name", "") == "arrow.uuid"
 
 
 def is_list_view(kind: Any) -> bool:
-    """Tell whether an Arrow type is one of the list views (pyarrow 16 and later have them)."""
+    """Tell whether an Arrow type is one of the list views."""
     return str(kind).startswith(("list_view<", "large_list_view<"))
 
 
@@ -265,7 +265,7 @@ def cast_each(values: Any, kind: Any) -> Any:
 
 def keep(values: Any, mask: Any) -> Any:
     """Return the values where a boolean Arrow array is true, and null elsewhere."""
-    # if_else of pyarrow 15 and 16 reads the wrong bytes of text that is a slice.
+    # Not if_else, which knows neither UUIDs nor views.
     import pyarrow.compute as pc
 
     wanted = np.asarray(pc.fill_null(mask, False))
@@ -326,7 +326,7 @@ def leave_pandas_out() -> None:
     to ask whether the objects are its own: half a second, and 25 MB that no other process shares.
     Here pyarrow is told that there is none. Frames can still be made: for those it looks again. But
     until then it does not know a pandas Series when it sees one, so that this is for a server's own
-    process. Does nothing where pandas is imported already, and little before pyarrow 18.
+    process. Does nothing where pandas is imported already.
     """
     if "pandas" in sys.modules:
         return
