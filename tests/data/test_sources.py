@@ -164,7 +164,10 @@ def test_sequences_are_checked(
 def test_text_written_as_views_is_read(tmp_path: Path) -> None:
     kinds = pa.array(["tea", None], pa.string_view())
     table = pa.table({"u": ["a", "b"], "i": ["x", "y"], "kind": kinds})
-    pq.write_table(table, tmp_path / "views.parquet")
+    try:
+        pq.write_table(table, tmp_path / "views.parquet")
+    except pa.ArrowNotImplementedError:
+        pytest.skip("pyarrow 21 and later write views")
     data = Interactions.from_parquet(tmp_path / "views.parquet", item_features="kind", **NAMES)
     assert data.item_features is not None
     assert data.item_features["kind"].to_pylist() == ["tea", None]

@@ -44,7 +44,10 @@ def test_strangers_named_by_uuids(of):
     users = pa.array([one.bytes for one in names] * 2, pa.uuid())
     table = pa.table({"u": users, "i": pa.array([10, 11, 12, 12])})
     model = pc.Popularity().fit(pc.Interactions.from_frame(table, user="u", item="i"))
-    frame = table if of == "pyarrow" else table.to_pandas(types_mapper=pd.ArrowDtype)
+    try:
+        frame = table if of == "pyarrow" else table.to_pandas(types_mapper=pd.ArrowDtype)
+    except NotImplementedError:
+        pytest.skip("pandas 2.1 and later have UUIDs of pyarrow's")
     found = pc.Popularity().fit(pc.Interactions.from_frame(frame, user="u", item="i"))
     found = found.recommend(history=frame, k=1)
     if of == "pandas":

@@ -73,7 +73,9 @@ def answer_of_pipeline(client):
     length = int(head.lower().partition(b"content-length:")[2].split()[0])
     body = b""
     while len(body) < length:
-        body += client.recv(length - len(body))
+        part = client.recv(length - len(body))
+        assert part, head + body
+        body += part
     return int(head.split()[1]), body
 
 
