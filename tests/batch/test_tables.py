@@ -1,5 +1,6 @@
 """`to_parquet`: answers of a job as a table to read."""
 
+import bz2
 import json
 
 import pandas as pd
@@ -105,7 +106,10 @@ def test_refusals(tmp_path, number_model):
         pc.batch.to_parquet(tmp_path / "a.out", out)
     with pytest.raises(DataError, match="cannot read"):
         pc.batch.to_parquet(tmp_path / "missing", out, items=ITEMS)
-    (tmp_path / "wide.csv").write_text("movieId,title," * 100_000)
-    with pytest.raises(DataError, match="has over 100,000 columns"):
-        pc.batch.to_parquet(tmp_path / "a.out", out, items=tmp_path / "wide.csv")
+    wide = b"movieId,title," * 100_000
+    (tmp_path / "wide.csv").write_bytes(wide)
+    (tmp_path / "wide.csv.bz2").write_bytes(bz2.compress(wide))
+    for name in ("wide.csv", "wide.csv.bz2"):
+        with pytest.raises(DataError, match="has over 100,000 columns"):
+            pc.batch.to_parquet(tmp_path / "a.out", out, items=tmp_path / name)
     assert not out.exists()

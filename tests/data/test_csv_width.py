@@ -1,37 +1,96 @@
-"""Rows of far too many columns are refused before pyarrow sees them."""
+"""First rows of far too many columns are refused; what is one is for pyarrow to say."""
 
 import gzip
+import io
 
+import pyarrow as pa
+import pyarrow.csv
 import pytest
 
-from penchant.data.csv_width import check_first_row
+from penchant.data.csv_width import check_first_row, open_unpacked
 from penchant.errors import DataError
 
-WIDE = b"user," * 100_000 + b"item\n"
+WIDE = "user," * 100_000 + "item\n"
+NARROW = "1,2,3\n" * 60_000
 
 
-@pytest.mark.parametrize("before", [b"", b'"a\n",', b'"""\n""",'], ids=["plain", "quoted", "twice"])
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_a_row_that_is_too_wide(tmp_path, before, pack):
-    path = tmp_path / "wide.csv"
-    path.write_bytes(pack(before + WIDE))
-    with pytest.raises(DataError, match=r"^here has over 100,000 columns in its first row"):
-        check_first_row(path, ",", "here")
+def as_pyarrow_reads(text, encoding="utf-8", delimiter=","):
+    """The number of columns that pyarrow sees in the first row, and whether we let it."""
+    data = text.encode(encoding)
+    table = pa.csv.read_csv(
+        io.BytesIO(data),
+        pa.csv.ReadOptions(encoding=encoding, block_size=len(data) + 1),
+        pa.csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=lambda _: "skip"
+        ),
+    )
+    try:
+        check_first_row(io.BytesIO(data), delimiter, "here", encoding)
+    except DataError as error:
+        if "here has over 100,000 columns in its first row" not in str(error):
+            raise
+        return table.num_columns, False
+    return table.num_columns, True
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"user,item", WIDE[5:], WIDE.replace(b",", b";"), b"a,b\n" + WIDE, b'"a\n",b\n' + WIDE],
+    ("before", "encoding"),
+    [
+        ("", "utf-8"),
+        ('"a\n",', "utf-8"),
+        ('"""\n""",', "utf-8"),
+        ("\n", "utf-8"),
+        ("\r\n\r\n", "utf-8-sig"),
+        ('a","\n",', "utf-8"),
+        ("\u010a,", "utf-16"),
+        ("", "cp037"),
+    ],
 )
-def test_others_are_not(tmp_path, content):
-    """Long rows after the first are told of by pyarrow."""
-    path = tmp_path / "fine.csv"
-    path.write_bytes(content)
-    check_first_row(path, ",", "here")
+def test_a_row_that_is_too_wide(before, encoding):
+    n_columns, passed = as_pyarrow_reads(before + WIDE, encoding)
+    assert n_columns > 100_000
+    assert not passed
 
 
-def test_what_cannot_be_unpacked_is_for_the_reader(tmp_path):
-    path = tmp_path / "half.csv.gz"
-    path.write_bytes(gzip.compress(WIDE)[:50])
-    check_first_row(path, ",", "here")
-    check_first_row(tmp_path / "none.csv", ",", "here")
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (WIDE[5:], "utf-8"),
+        ("a,b\n" + WIDE, "utf-8"),
+        ('"a\n",b\n' + WIDE, "utf-8"),
+        ("user,item,value\r" + NARROW.replace("\n", "\r"), "utf-8"),
+        ('user,item,size"\n' + NARROW, "utf-8"),
+        ("user,item,\u221e\n" + NARROW, "utf-16"),
+    ],
+    ids=str.__len__,
+)
+def test_others_are_not(text, encoding):
+    n_columns, passed = as_pyarrow_reads(text, encoding)
+    assert n_columns <= 100_000
+    assert passed
+
+
+def test_the_delimiter_is_what_was_said():
+    assert as_pyarrow_reads(WIDE, delimiter=";") == (1, True)
+    assert as_pyarrow_reads(WIDE.replace(",", "|"), delimiter="|") == (100_001, False)
+
+
+def test_a_row_that_does_not_end():
+    with pytest.raises(DataError, match="the first row of here is over 16 MB long"):
+        check_first_row(io.BytesIO(b'"' + b"x" * 2**25), ",", "here")
+    for data in (b"", b"\n", b"user,item", b'"user,item'):
+        check_first_row(io.BytesIO(data), ",", "here")
+
+
+def test_little_is_read_of_a_long_file():
+    file = io.BytesIO(NARROW.encode() * 10)
+    check_first_row(file, ",", "here")
+    assert file.tell() <= 2**16
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_packed_or_not(tmp_path, pack):
+    path = tmp_path / "wide.csv"
+    path.write_bytes(pack(WIDE.encode()))
+    with open_unpacked(path) as file, pytest.raises(DataError, match="over 100,000 columns"):
+        check_first_row(file, ",", "here")

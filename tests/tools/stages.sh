@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2153
 # The stages of tests/run.sh: one function each, run in a subshell with `set -euo pipefail`.
 
-ORDER=(lint types cpp asan tsan qemu symbols wheel fresh stub suite avx2 avx512 slow oldest)
+ORDER=(lint types cpp asan tsan qemu symbols wheel fresh stub suite baseline avx2 avx512 slow oldest)
 declare -A STAGES=(
   [lint]="ruff, clang-format, import-linter, shell syntax"
   [types]="mypy --strict"
@@ -14,12 +14,13 @@ declare -A STAGES=(
   [fresh]="wheel and editable install work in an empty environment elsewhere"
   [stub]="python/penchant/_core.pyi is what pybind11-stubgen makes"
   [suite]="pytest with doctests on the installed wheel"
+  [baseline]="pytest of the bindings with PENCHANT_ISA=baseline; more of it in the stage oldest"
   [avx2]="pytest with PENCHANT_ISA=avx2"
   [avx512]="pytest with PENCHANT_ISA=avx512"
   [slow]="tests marked slow, the notebooks among them"
   [oldest]="pytest on the oldest CPU, dependencies and Python allowed (3.10, if there is one)"
 )
-NEED_WHEEL="fresh stub suite avx2 avx512 slow oldest"
+NEED_WHEEL="fresh stub suite baseline avx2 avx512 slow oldest"
 MAX_WHEEL_BYTES=6000000
 
 stage_lint() {
@@ -149,20 +150,24 @@ stage_stub() { bash tests/tools/stub.sh --check; }
 
 # --- pytest ----------------------------------------------------------------------------------------------------
 
-# A test that crashes or hangs ends its process: it is named, with the stacks of all threads, and the others go on.
-# Not restarted: pytest-xdist then waits for ever for what that process had still to do.
+# A test that crashes or hangs ends its process, is named with the stacks of all threads, and ends the run: were the
+# process replaced, pytest-xdist would wait for ever for what it had still to do.
 FAULTS=(-o faulthandler_timeout=900 -o faulthandler_exit_on_timeout=true --max-worker-restart=0)
 
 # A process for each core, which takes whole files: their fixtures train models. The processes share the
 # cores, so threads that wait for work sleep instead of spinning.
 run_pytest() { OMP_WAIT_POLICY=passive python -m pytest -q "${FAULTS[@]}" -n "$(nproc)" --dist loadfile "$@"; }
 
+# What calls the kernels; files, processes and protocols are the same on any instruction set.
+KERNEL_TESTS=(tests/test_core_checks*.py tests/evaluation tests/models tests/retrieval)
+
 stage_suite() { run_pytest -m "not slow" --doctest-modules --pyargs penchant tests; }
 stage_slow() { run_pytest -n 1 -m slow tests; } # some use all cores themselves
-stage_avx2() { suite_on avx2; }
-stage_avx512() { suite_on avx512; }
+stage_baseline() { suite_on baseline tests/test_core_checks*.py tests/retrieval; }
+stage_avx2() { suite_on avx2 "${KERNEL_TESTS[@]}"; }
+stage_avx512() { suite_on avx512 "${KERNEL_TESTS[@]}"; }
 
-suite_on() {
+suite_on() { # suite_on ISA TESTS...
   if [[ " $(isas | xargs) " != *" $1 "* ]]; then
     echo "this CPU has no $1"
     return "$SKIP"
@@ -173,8 +178,7 @@ suite_on() {
   fi
   export PENCHANT_ISA=$1
   [[ $(picked_isa) == "$1" ]]
-  # What calls the kernels; files, processes and protocols are the same on any instruction set.
-  run_pytest -m "not slow" tests/test_core_checks*.py tests/evaluation tests/models tests/retrieval
+  run_pytest -m "not slow" "${@:2}"
 }
 
 picked_isa() { python -c 'from penchant import _core; print(_core.isa())'; }

@@ -251,7 +251,8 @@ def _read(path: Path) -> pa.Table:
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             return parquet.read_table(path)
-        check_first_row(path, ",", repr(str(path)))
+        with pa.input_stream(path) as file:  # unpacked by suffix, as below
+            check_first_row(file, ",", repr(str(path)))
         return csv.read_csv(path)
     except OSError as error:
         raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -111,11 +110,12 @@ def _read_csv(
         delimiter=delimiter, newlines_in_values=True, invalid_row_handler=lambda _: "skip"
     )
     try:
-        codecs.lookup(encoding)
+        b"a".decode(encoding, "replace")
     except LookupError as error:
         raise DataError(f"--encoding: no text encoding {encoding!r}") from error
     try:
-        check_first_row(path, delimiter, repr(str(path)))
+        with pa.input_stream(path) as file:  # unpacked by suffix, as below
+            check_first_row(file, delimiter, repr(str(path)), encoding)
         with csv.open_csv(path, read_options=reading, parse_options=peeking) as reader:
             names = reader.schema.names
         wanted = _choose(names, columns, optional, path, _other_delimiter(names))

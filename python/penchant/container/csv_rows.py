@@ -94,9 +94,10 @@ def delimiter_of(path: Path, given: str | None) -> str:
 
 def first_rows(path: Path, where: str, delimiter: str) -> list[list[str]]:
     """Return the first two rows of a file that are not empty; an error if there is none."""
-    check_first_row(path, delimiter, where)
     try:
         with open_unpacked(path) as file:
+            check_first_row(file, delimiter, where)
+            file.seek(0)
             start = file.read(_PEEK)
             if len(start) == _PEEK and b"\n" not in start:  # thousands of columns
                 start += file.readline(_LONGEST_NAMES)

@@ -7,16 +7,17 @@ memory (apache/arrow#50275).
 from __future__ import annotations
 
 import gzip
-import zlib
+import re
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from penchant.errors import DataError
 
 __all__ = ["check_first_row", "check_width", "open_unpacked"]
 
 _MOST_COLUMNS = 100_000
-_PIECE_BYTES = 2**16
+_MOST_BYTES = 2**24
+_PEEK_BYTES = 2**16
 
 
 def check_width(n_columns: int, where: str) -> None:
@@ -28,19 +29,52 @@ def check_width(n_columns: int, where: str) -> None:
         )
 
 
-def check_first_row(path: Path, delimiter: str, where: str) -> None:
-    """Raise DataError if the first row of a CSV file, packed by gzip or not, is too wide."""
-    n_quotes, n_delimiters = 0, 0
-    try:
-        with open_unpacked(path) as file:
-            while line := file.readline(_PIECE_BYTES):
-                n_quotes += line.count(b'"')
-                n_delimiters += line.count(delimiter.encode())
-                check_width(n_delimiters + 1, where)
-                if line.endswith(b"\n") and n_quotes % 2 == 0:
-                    return
-    except (OSError, EOFError, zlib.error):
-        return  # whoever reads the file tells of it
+def check_first_row(
+    file: IO[bytes] | Any, delimiter: str, where: str, encoding: str = "utf-8"
+) -> None:
+    """Raise DataError if the first row of a CSV file is too wide, or longer than 16 MB.
+
+    Parameters
+    ----------
+    file : binary file
+        Read from where it stands, not much further than the first row that is not empty.
+    delimiter : str
+    where : str
+        Begins the message.
+    encoding : str, default "utf-8"
+    """
+    data = b""
+    while more := file.read(max(len(data), _PEEK_BYTES)):
+        data += more
+        text = data.decode(encoding, "replace").lstrip("\ufeff\r\n")
+        n_columns, whole = _count_columns(text, delimiter)
+        check_width(n_columns, where)
+        if whole:
+            return
+        if len(data) > _MOST_BYTES:
+            raise DataError(f"the first row of {where} is over 16 MB long: is a quote not closed?")
+
+
+def _count_columns(text: str, delimiter: str) -> tuple[int, bool]:
+    """Return how many fields the first row has, as pyarrow cuts it, and whether its end is here."""
+    special = re.compile(f'["\r\n{re.escape(delimiter)}]')
+    n_columns, start, place, quoted = 1, 0, 0, False
+    while found := special.search(text, place):
+        place, character = found.end(), found[0]
+        if quoted:
+            if character == '"' and text[place : place + 1] == '"':
+                place += 1  # a doubled quote is one of the text
+            elif character == '"':
+                quoted = False
+        elif character == '"':
+            quoted = found.start() == start  # elsewhere it is a character like others
+        elif character == delimiter:
+            n_columns, start = n_columns + 1, place
+            if n_columns > _MOST_COLUMNS:
+                break
+        else:
+            return n_columns, True
+    return n_columns, False
 
 
 def open_unpacked(path: Path) -> IO[bytes]:
