@@ -109,8 +109,9 @@ def test_encoding(write):
     with pytest.raises(DataError, match="--encoding latin-1"):
         read_table(path, COLUMNS)
     assert read_table(path, COLUMNS, encoding="latin-1").column(1)[1].as_py() == "caf\u00e9"
-    with pytest.raises(DataError, match="--encoding"):
-        read_table(path, COLUMNS, encoding="klingon")
+    for encoding in ("klingon", "rot13"):
+        with pytest.raises(DataError, match="--encoding"):
+            read_table(path, COLUMNS, encoding=encoding)
 
 
 def test_a_missing_column_is_suggested(write):

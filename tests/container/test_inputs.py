@@ -95,6 +95,7 @@ def test_a_model_of_models():
         ({"training": {"_old/a.csv": "1,2"}}, "or '_' are: _old/a.csv"),
         ({"training": {"a.csv": "\n\n"}}, "training/a.csv has no rows"),
         ({"training": {"a.csv": "a," * 200_000}}, "training/a.csv has over 100,000 columns"),
+        ({"training": {"a.csv": gzip.compress(b"a," * 200_000)}}, "a.csv has over 100,000 columns"),
         ({"training": {"a.csv": "user_id,item_id\n"}}, "has no rows"),
         ({"training": {"a.csv": "1\n2\n"}}, "training/a.csv has 1 columns"),
         ({"training": {"a.csv": "1;2\n2;3\n"}}, "hyperparameter delimiter=';'"),

@@ -14,7 +14,7 @@ declare -A STAGES=(
   [fresh]="wheel and editable install work in an empty environment elsewhere"
   [stub]="python/penchant/_core.pyi is what pybind11-stubgen makes"
   [suite]="pytest with doctests on the installed wheel"
-  [baseline]="pytest of the bindings with PENCHANT_ISA=baseline; more of it in the stage oldest"
+  [baseline]="pytest of bindings and retrieval with PENCHANT_ISA=baseline; the stage oldest runs all of it so"
   [avx2]="pytest with PENCHANT_ISA=avx2"
   [avx512]="pytest with PENCHANT_ISA=avx512"
   [slow]="tests marked slow, the notebooks among them"

@@ -109,7 +109,7 @@ def _read_csv(
     peeking = csv.ParseOptions(
         delimiter=delimiter, newlines_in_values=True, invalid_row_handler=lambda _: "skip"
     )
-    try:
+    try:  # decoded, since codecs.lookup knows some that are none of text
         b"a".decode(encoding, "replace")
     except LookupError as error:
         raise DataError(f"--encoding: no text encoding {encoding!r}") from error

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import gzip
 import io
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
-from penchant.data.csv_width import check_first_row, open_unpacked
+from penchant.data.csv_width import check_first_row
 from penchant.errors import ColumnError, DataError, closest
 
-__all__ = ["CsvForm", "delimiter_of", "first_rows", "read_csv"]
+__all__ = ["CsvForm", "delimiter_of", "first_rows", "opened", "read_csv"]
 
 _ORDER = ("user", "item", "value", "timestamp")
 # What columns are often called: a first row with one of these is hardly one of ids.
@@ -95,7 +96,7 @@ def delimiter_of(path: Path, given: str | None) -> str:
 def first_rows(path: Path, where: str, delimiter: str) -> list[list[str]]:
     """Return the first two rows of a file that are not empty; an error if there is none."""
     try:
-        with open_unpacked(path) as file:
+        with opened(path) as file:
             check_first_row(file, delimiter, where)
             file.seek(0)
             start = file.read(_PEEK)
@@ -115,6 +116,13 @@ def first_rows(path: Path, where: str, delimiter: str) -> list[list[str]]:
     if not rows:
         raise DataError(f"{where} has no rows")
     return rows
+
+
+def opened(path: Path) -> IO[bytes]:
+    """Open a file, unpacked if it begins as one of gzip does."""
+    with open(path, "rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rb") if zipped else open(path, "rb")  # type: ignore[return-value]
 
 
 def _has_header(rows: list[list[str]], where: str, form: CsvForm) -> bool:
@@ -192,7 +200,7 @@ def _read(
     if "value" in chosen:
         types[chosen["value"]] = pa.float64()
     try:
-        with open_unpacked(path) as file:
+        with opened(path) as file:
             table = arrow_csv.read_csv(
                 file,
                 arrow_csv.ReadOptions(column_names=None if header else names),

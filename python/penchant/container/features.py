@@ -14,10 +14,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from penchant.container.channels import files_of, is_parquet
-from penchant.container.csv_rows import delimiter_of, first_rows
+from penchant.container.csv_rows import delimiter_of, first_rows, opened
 from penchant.container.tree import say
 from penchant.data import arrow
-from penchant.data.csv_width import open_unpacked
 from penchant.errors import ColumnError, DataError, MissingFileError, closest
 
 __all__ = ["read_features"]
@@ -99,7 +98,7 @@ def _read_csv(path: Path, where: str, name: str, delimiter: str | None) -> Any:
     names = first_rows(path, where, delimiter)[0]
     stripped = [one.strip() for one in names]
     _check_names(stripped, where, name)
-    with open_unpacked(path) as file:
+    with opened(path) as file:
         table = pyarrow.csv.read_csv(
             file,
             parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),

@@ -6,14 +6,12 @@ memory (apache/arrow#50275).
 
 from __future__ import annotations
 
-import gzip
 import re
-from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from penchant.errors import DataError
 
-__all__ = ["check_first_row", "check_width", "open_unpacked"]
+__all__ = ["check_first_row", "check_width"]
 
 _MOST_COLUMNS = 100_000
 _MOST_BYTES = 2**24
@@ -29,10 +27,8 @@ def check_width(n_columns: int, where: str) -> None:
         )
 
 
-def check_first_row(
-    file: IO[bytes] | Any, delimiter: str, where: str, encoding: str = "utf-8"
-) -> None:
-    """Raise DataError if the first row of a CSV file is too wide, or longer than 16 MB.
+def check_first_row(file: IO[bytes], delimiter: str, where: str, encoding: str = "utf-8") -> None:
+    """Refuse a CSV file whose first row is too wide.
 
     Parameters
     ----------
@@ -42,6 +38,11 @@ def check_first_row(
     where : str
         Begins the message.
     encoding : str, default "utf-8"
+
+    Raises
+    ------
+    DataError
+        It has over 100,000 columns, or is over 16 MB long.
     """
     data = b""
     while more := file.read(max(len(data), _PEEK_BYTES)):
@@ -75,10 +76,3 @@ def _count_columns(text: str, delimiter: str) -> tuple[int, bool]:
         else:
             return n_columns, True
     return n_columns, False
-
-
-def open_unpacked(path: Path) -> IO[bytes]:
-    """Open a file, unpacked if it begins as one of gzip does."""
-    with open(path, "rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if zipped else open(path, "rb")  # type: ignore[return-value]
